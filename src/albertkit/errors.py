@@ -1,0 +1,79 @@
+"""Errors that a user can meet.
+
+    AlbertkitError (a ValueError)
+    ├── ConfigError         a config file or value that describes no ALBERT
+    ├── VocabularyError     a vocabulary that is missing, damaged, or does not fit the config
+    ├── TokenizationError   text or a request that the tokenizer cannot serve
+    ├── CorpusError         raw text that is missing, empty or unreadable
+    ├── ShardError          tokenized data that are missing, damaged or of another vocabulary
+    ├── CheckpointError     a checkpoint folder that is missing, incomplete or damaged
+    ├── RecipeError         a training recipe with an unknown key or an impossible value
+    ├── TrainingError       a run that cannot start, resume, or does not learn
+    ├── PredictionError     a question that the loaded model cannot answer
+    └── OutputError         a place that cannot be written: disk full, no permission, already there
+
+Each message says what happened, what was expected, what was found, where, and what to do.
+`assert` is for our own invariants only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class AlbertkitError(ValueError):
+    """Something the user can mend; `str()` is the whole message, one fact a line."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        expected: object = None,
+        found: object = None,
+        where: str | Path | None = None,
+        fix: str | None = None,
+    ) -> None:
+        facts = {"expected": expected, "found": found, "where": where, "to do": fix}
+        self.what = what
+        self.facts = {name: str(fact) for name, fact in facts.items() if fact is not None}
+        super().__init__("\n".join([what, *(f"  {n}: {f}" for n, f in self.facts.items())]))
+
+
+class ConfigError(AlbertkitError):
+    """A config file or value that describes no ALBERT."""
+
+
+class VocabularyError(AlbertkitError):
+    """A vocabulary that is missing, damaged, or does not fit the config."""
+
+
+class TokenizationError(AlbertkitError):
+    """Text or a request that the tokenizer cannot serve."""
+
+
+class CorpusError(AlbertkitError):
+    """Raw text that is missing, empty or unreadable."""
+
+
+class ShardError(AlbertkitError):
+    """Tokenized data that are missing, damaged or made with another vocabulary."""
+
+
+class CheckpointError(AlbertkitError):
+    """A checkpoint folder that is missing, incomplete or damaged."""
+
+
+class RecipeError(AlbertkitError):
+    """A training recipe with an unknown key or an impossible value."""
+
+
+class TrainingError(AlbertkitError):
+    """A run that cannot start, cannot resume, or does not learn."""
+
+
+class PredictionError(AlbertkitError):
+    """A question that the loaded model cannot answer."""
+
+
+class OutputError(AlbertkitError):
+    """A place that cannot be written: disk full, no permission, or something is already there."""

@@ -1,0 +1,1 @@
+"""Losses, optimizers, the loop, resume, reports. torch."""
