@@ -1,0 +1,223 @@
+"""Write files and folders so that a reader never sees half of one.
+
+What is being written lies beside its target under a name that starts with a dot. It is flushed to
+the disk, then renamed. A failure removes it; after a kill or a power cut `clear_leftovers` does.
+What the operating system refuses (disk full, permission, a name that is taken) is an OutputError.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from albertkit.errors import OutputError
+
+# Path -> (what was expected, what to do), by the error number of the operating system.
+_REFUSALS = {
+    errno.ENOSPC: ("free space on the disk", "free some space, or choose another place"),
+    errno.EDQUOT: ("space left in the disk quota", "free some space, or choose another place"),
+    errno.EFBIG: ("a file system that takes files of this size", "choose another place"),
+    errno.EIO: ("a disk that can be written", "the disk reports a fault; choose another place"),
+    errno.EROFS: ("a file system that can be written", "it is read-only; choose another place"),
+    errno.EACCES: ("permission to write", "change the permissions, or choose another place"),
+    errno.EPERM: ("permission to write", "change the permissions, or choose another place"),
+    errno.ENOENT: ("a folder to write into", "make the folder first, or correct the path"),
+    errno.ENOTDIR: ("a folder to write into", "part of the path is a file; correct the path"),
+    errno.EISDIR: ("the name of a file", "the path is a folder; correct the path"),
+    errno.EEXIST: ("a free name", "remove what is there, or choose another name"),
+    errno.ENOTEMPTY: ("a free name", "remove what is there, or choose another name"),
+    errno.ENAMETOOLONG: ("a shorter name", "choose a shorter path"),
+    errno.ELOOP: ("a path without a circle of links", "correct the path"),
+}
+_WRITING = ".writing-"
+_REPLACED = ".replaced-"
+
+
+@contextmanager
+def atomic_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Give an empty folder to fill; when the block ends well it is renamed to `target`.
+
+    When the block fails nothing of it stays, and what was at `target` is untouched. Missing parent
+    folders are made (and removed again on failure). An existing target is an OutputError unless
+    `replace`; an empty folder counts as free.
+    """
+    target = Path(target)
+    with translate_os_errors(target):
+        if not replace:
+            require_free(target)
+        made = _make_parents(target.parent)
+        temporary = target.parent / f".{target.name}{_WRITING}{secrets.token_hex(6)}"
+        try:
+            temporary.mkdir()
+            yield temporary
+            _open_to_readers(temporary)
+            flush_folder(temporary)
+            _move_into_place(temporary, target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            for folder in made:
+                _remove_if_empty(folder)
+            raise
+        _flush(target.parent)
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write a file so that `path` holds either its old content or the new one; text is UTF-8."""
+    path = Path(path)
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    temporary = path.parent / f".{path.name}{_WRITING}{secrets.token_hex(6)}"
+    with translate_os_errors(path):
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _flush(path.parent)
+
+
+def require_free(target: Path) -> None:
+    """Refuse a target that exists; an empty folder counts as free."""
+    if target.is_dir() and not target.is_symlink() and not any(target.iterdir()):
+        return
+    if target.exists() or target.is_symlink():
+        raise OutputError(
+            "There is something at the place of the output already.",
+            expected="a free name",
+            found="a folder with content" if target.is_dir() else "a file",
+            where=target,
+            fix="remove it, or choose another name",
+        )
+
+
+def clear_leftovers(folder: Path) -> list[Path]:
+    """Remove what a killed process left half-written directly in `folder`; returns the paths.
+
+    A folder that was moved aside by an interrupted replacement goes back to its name. Call it only
+    where no other process is writing.
+    """
+    removed = []
+    for path in sorted(folder.glob(f".*{_REPLACED}*")):
+        original = folder / path.name[1:].rsplit(_REPLACED, 1)[0]
+        if not original.exists():
+            path.rename(original)
+    for path in sorted([*folder.glob(f".*{_WRITING}*"), *folder.glob(f".*{_REPLACED}*")]):
+        removed.append(path)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    return removed
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def flush_folder(folder: Path) -> None:
+    """Make sure that every file below `folder`, and each folder's list of names, is on the disk."""
+    for path in [*folder.rglob("*"), folder]:
+        if path.is_file() or path.is_dir():
+            _flush(path)
+
+
+@contextmanager
+def translate_os_errors(target: Path) -> Iterator[None]:
+    """Turn what the operating system refuses while writing `target` into an OutputError.
+
+    An error that names a file elsewhere (an input that is missing, say) passes unchanged.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not _concerns(error, target):
+            raise
+        raise _refusal(error.errno, error.strerror or str(error), target) from error
+    except SafetensorError as error:
+        # The library reports refused writes as text only: "... (os error 28)".
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None or int(number[1]) not in _REFUSALS:
+            raise
+        raise _refusal(int(number[1]), os.strerror(int(number[1])), target) from error
+
+
+def _concerns(error: OSError, target: Path) -> bool:
+    if error.errno not in _REFUSALS:
+        return False
+    if error.filename is None:  # a write to an open file: its name is not known
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+    named = Path(os.path.abspath(os.fsdecode(error.filename)))
+    place = Path(os.path.abspath(target))
+    parts = {f".{place.name}{_WRITING}", f".{place.name}{_REPLACED}"}
+    below = place in named.parents or any(
+        p.name[: len(x)] == x for p in _line(named) for x in parts
+    )
+    return below or named == place or named in place.parents
+
+
+def _line(path: Path) -> list[Path]:
+    return [path, *path.parents]
+
+
+def _refusal(number: int | None, found: str, target: Path) -> OutputError:
+    expected, fix = _REFUSALS[number or 0]
+    return OutputError("Cannot write.", expected=expected, found=found, where=target, fix=fix)
+
+
+def _make_parents(folder: Path) -> list[Path]:
+    """Make a folder and its parents; returns those that were made, the deepest first."""
+    made = [path for path in _line(folder) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def _move_into_place(temporary: Path, target: Path) -> None:
+    if target.is_dir() and not target.is_symlink() and not any(target.iterdir()):
+        target.rmdir()
+    if not target.exists():
+        temporary.rename(target)
+        return
+    aside = target.parent / f".{target.name}{_REPLACED}{secrets.token_hex(6)}"
+    target.rename(aside)
+    temporary.rename(target)
+    if aside.is_dir() and not aside.is_symlink():
+        shutil.rmtree(aside)
+    else:
+        aside.unlink()
+
+
+def _open_to_readers(folder: Path) -> None:
+    """Give files the read permissions of the folder: safetensors makes its files private (0600)."""
+    readers = folder.stat().st_mode & 0o444
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(path.stat().st_mode | readers)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _flush(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return  # Windows has no handle of a folder to flush
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
