@@ -1,0 +1,232 @@
+"""What one ALBERT is: the numbers and named choices that fix its function.
+
+The keys keep Google's names. Variants that exist in released weights are named choices, so that
+a config says everything the model code has to know; how the files of others spell the same
+things is in `spellings.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from albertkit.errors import ConfigError
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "hidden_act": ("gelu_tanh", "gelu_erf", "relu", "tanh", "linear", "silu"),
+    "embedding_order": ("norm_then_project", "project_then_norm"),
+    "position_width": ("embedding", "hidden"),
+    "norm_order": ("post", "pre"),
+    "share": ("all", "attention", "ffn", "none"),
+    "group_formula": ("google", "huggingface"),
+    "layer_norm_kind": ("standard", "uer"),
+}
+# A number above this is a typing error or a damaged file, never a model.
+LARGEST_COUNT = 2**31 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlbertConfig:
+    """One ALBERT, fully described; the defaults are albert-base-v2.
+
+    Raises:
+        ConfigError: a value of the wrong type or range, or values that do not fit together.
+    """
+
+    # Sizes.
+    vocab_size: int = 30000
+    embedding_size: int = 128
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_hidden_groups: int = 1  # sets of parameters that the layers are dealt out to
+    inner_group_num: int = 1  # blocks inside one layer, each with its own parameters
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    ffn_groups: int = 1  # 16 in albert_zh's google_fast: feed-forward of independent slices
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    # Named choices.
+    hidden_act: str = "gelu_tanh"
+    embedding_order: str = "norm_then_project"  # project_then_norm: albert_zh's own layout
+    position_width: str = "embedding"  # width of the position and type tables
+    projection_bias: bool = True
+    project_equal_width: bool = False  # google makes no projection when E == H; others do
+    norm_order: str = "post"
+    share: str = "all"  # what layers of one group share; the rest each layer has for itself
+    group_formula: str = "google"
+    layer_norm_kind: str = "standard"  # uer: deviation of n - 1, epsilon added to the deviation
+    # Training and numerics.
+    hidden_dropout_prob: float = 0.0
+    attention_probs_dropout_prob: float = 0.0
+    classifier_dropout_prob: float = 0.1
+    layer_norm_eps: float = 1e-12
+    head_layer_norm_eps: float = 1e-12
+    initializer_range: float = 0.02
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            _check_value(field.name, str(field.type), getattr(self, field.name))
+            if field.type == "float":  # 0 in a JSON file is the float 0.0
+                object.__setattr__(self, field.name, float(getattr(self, field.name)))
+        self._check_fit()
+
+    def _check_fit(self) -> None:
+        """Refuse values that are each fine but describe no model together."""
+        if self.hidden_size % self.num_attention_heads:
+            raise ConfigError(
+                "The heads do not divide the hidden width.",
+                expected=f"hidden_size a multiple of {self.num_attention_heads} heads",
+                found=f"hidden_size={self.hidden_size}",
+                fix="change hidden_size or num_attention_heads",
+            )
+        for name in ("hidden_size", "intermediate_size"):
+            if getattr(self, name) % self.ffn_groups:
+                raise ConfigError(
+                    "The feed-forward groups do not divide the width.",
+                    expected=f"{name} a multiple of ffn_groups={self.ffn_groups}",
+                    found=f"{name}={getattr(self, name)}",
+                    fix=f"change {name} or ffn_groups",
+                )
+        order, width = self.embedding_order, self.position_width
+        needed = {"norm_then_project": "embedding", "project_then_norm": "hidden"}[order]
+        if width != needed:
+            raise ConfigError(
+                "The position and type tables are added where the width is another.",
+                expected=f"position_width={needed!r} with embedding_order={order!r}",
+                found=f"position_width={width!r}",
+                fix=f"set position_width to {needed!r}, or change embedding_order",
+            )
+
+    @property
+    def head_width(self) -> int:
+        """Width D of one attention head."""
+        return self.hidden_size // self.num_attention_heads
+
+    @property
+    def has_projection(self) -> bool:
+        """Whether a matrix stands between embedding width and hidden width."""
+        return self.embedding_size != self.hidden_size or self.project_equal_width
+
+    def group_of_layer(self, layer: int) -> int:
+        """Group whose parameters a layer uses, by the float formula of the original.
+
+        google: `int(layer / layers * groups)` (google-research/albert, modeling.py,
+        transformer_model). transformers: `int(layer / (layers / groups))`. The two differ by
+        rounding for some counts (for 22 layers in 22 groups google never uses group 15).
+        """
+        layers, groups = self.num_hidden_layers, self.num_hidden_groups
+        if self.group_formula == "huggingface":
+            return int(layer / (layers / groups))
+        return int(layer / layers * groups)
+
+    def attention_block(self, layer: int) -> int:
+        """Number of the attention parameters that a layer uses."""
+        return self.group_of_layer(layer) if self.share in ("all", "attention") else layer
+
+    def feed_forward_block(self, layer: int) -> int:
+        """Number of the feed-forward parameters that a layer uses."""
+        return self.group_of_layer(layer) if self.share in ("all", "ffn") else layer
+
+    @property
+    def attention_blocks(self) -> list[int]:
+        """Numbers of the attention blocks that exist: those that some layer uses, rising."""
+        return sorted({self.attention_block(n) for n in range(self.num_hidden_layers)})
+
+    @property
+    def feed_forward_blocks(self) -> list[int]:
+        """Numbers of the feed-forward blocks that exist: those that some layer uses, rising."""
+        return sorted({self.feed_forward_block(n) for n in range(self.num_hidden_layers)})
+
+    @property
+    def fits_huggingface(self) -> list[str]:
+        """Why transformers cannot express this model; an empty list says that it can."""
+        from albertkit.spellings import reasons_against_huggingface
+
+        return reasons_against_huggingface(self)
+
+    @classmethod
+    def from_json(
+        cls,
+        values: Mapping[str, Any],
+        *,
+        spelling: str | None = None,
+        vocab_size: int | None = None,
+    ) -> AlbertConfig:
+        """Config from a parsed JSON object in any known spelling; see `spellings.read`.
+
+        Raises:
+            ConfigError: not an ALBERT config, an unknown key, a wrong value, or a spelling that
+                cannot be told and matters.
+        """
+        from albertkit.spellings import read
+
+        return read(values, spelling=spelling, vocab_size=vocab_size).config
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON object that transformers reads, or one it refuses if it cannot run this model."""
+        from albertkit.spellings import write
+
+        return write(self)
+
+
+def read_config(
+    path: Path | str, *, spelling: str | None = None, vocab_size: int | None = None
+) -> AlbertConfig:
+    """Config from a JSON file in any known spelling.
+
+    Raises:
+        ConfigError: the file is missing, no strict JSON, or describes no ALBERT.
+    """
+    from albertkit.spellings import read_file
+
+    return read_file(Path(path), spelling=spelling, vocab_size=vocab_size).config
+
+
+def _check_value(name: str, kind: str, value: object) -> None:
+    """Refuse a value of the wrong type or outside its range."""
+    if kind == "bool":
+        expected, good = "true or false", isinstance(value, bool)
+    elif kind == "int":
+        expected = f"a whole number from 1 to {LARGEST_COUNT}"
+        good = (
+            isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST_COUNT
+        )
+    elif kind == "float":
+        expected, good = _check_float(name, value)
+    else:
+        expected = "one of " + ", ".join(CHOICES[name])
+        good = isinstance(value, str) and value in CHOICES[name]
+    if not good:
+        raise ConfigError(
+            f"{name} has a value that no ALBERT can have.",
+            expected=expected,
+            found=shown(value),
+            fix=f"correct {name}",
+        )
+
+
+def _check_float(name: str, value: object) -> tuple[str, bool]:
+    """What a fraction must be, and whether it is."""
+    number = (
+        float(value)
+        if isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) <= LARGEST_COUNT
+        else math.nan
+    )
+    if name.endswith("dropout_prob"):
+        return "a number from 0 to below 1", 0.0 <= number < 1.0
+    return "a number above 0, at most 1", 0.0 < number <= 1.0
+
+
+def shown(value: object) -> str:
+    """A value for a message: its repr, cut, with its type."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an int of 5000 digits; a list inside itself
+        text = "(too large to print)"
+    text = text if len(text) <= 80 else text[:77] + "..."
+    return f"{text} ({type(value).__name__})"

@@ -1,0 +1,297 @@
+"""ALBERT, the whole network. Read from the bottom: Albert, Encoder, its blocks, the embeddings.
+
+Axes, as written at line ends:
+
+    B  rows of the batch        V  vocabulary             N  attention heads
+    T  columns (longest row)    E  embedding width        D  width of a head, H / N
+    S  tokens in the batch      H  hidden width           I  width inside the feed-forward
+
+Inside the model a batch is always a flat list of S tokens. A padded batch is the case
+S = B * T; a packed batch leaves the padding out. Only attention looks at rows, and asks the
+`Layout` for them. Lan et al. 2019 (arXiv 1909.11942); the numbers are those of
+google-research/albert, modeling.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from albertkit.config import AlbertConfig
+from albertkit.model.layout import Layout
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "gelu_erf": F.gelu,
+    "relu": F.relu,
+    "tanh": torch.tanh,
+    "linear": lambda x: x,
+    "silu": F.silu,
+}
+
+
+@dataclass
+class AlbertOutput:
+    """What the body gives: per token (B, T, H) or packed (S, H), and per row."""
+
+    tokens: Tensor
+    pooled: Tensor | None  # (B, H); None without a pooler
+    hidden_states: tuple[Tensor, ...] = ()  # on request: embeddings at width H, then every block
+    attentions: tuple[Tensor, ...] = ()  # on request: (B, N, T, T) of every block
+
+
+class UerLayerNorm(nn.Module):
+    """UER's normalisation: deviation of n - 1, epsilon added to the deviation.
+
+    Source: dbiir/UER-py, uer/layers/layer_norm.py.
+    """
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        deviation = x.std(-1, keepdim=True, unbiased=True) + self.eps
+        return self.weight * ((x - x.mean(-1, keepdim=True)) / deviation) + self.bias
+
+
+class GroupedLinear(nn.Module):
+    """`groups` independent linear maps: input slice g takes every groups-th feature from g on.
+
+    Weight (groups, out / groups, in / groups). Source: brightmart/albert_zh,
+    modeling_google_fast.py, where slices interleave on the way in and follow one another on the
+    way out.
+    """
+
+    def __init__(self, width_in: int, width_out: int, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+        self.weight = nn.Parameter(torch.zeros(groups, width_out // groups, width_in // groups))
+        self.bias = nn.Parameter(torch.zeros(width_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.unflatten(-1, (-1, self.groups))  # (S, in/G, G)
+        return torch.einsum("sig,goi->sgo", x, self.weight).flatten(1) + self.bias
+
+
+def make_norm(config: AlbertConfig, width: int, eps: float | None = None) -> nn.Module:
+    """Normalisation over the last axis, of the kind that the config names."""
+    kind = UerLayerNorm if config.layer_norm_kind == "uer" else nn.LayerNorm
+    return kind(width, eps=config.layer_norm_eps if eps is None else eps)
+
+
+def make_feed_forward_part(config: AlbertConfig, width_in: int, width_out: int) -> nn.Module:
+    """One of the two maps of a feed-forward block."""
+    if config.ffn_groups > 1:
+        return GroupedLinear(width_in, width_out, config.ffn_groups)
+    return nn.Linear(width_in, width_out)
+
+
+class Embeddings(nn.Module):
+    """Ids to vectors of width H: word + position + type, normalised, brought to width H.
+
+    albert_zh's own layout (`project_then_norm`) projects the words first and adds positions and
+    types at width H; google adds and normalises at width E, then projects.
+    """
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.project_first = config.embedding_order == "project_then_norm"
+        width = config.hidden_size if self.project_first else config.embedding_size
+        self.word = nn.Embedding(config.vocab_size, config.embedding_size)
+        self.position = nn.Embedding(config.max_position_embeddings, width)
+        self.segment = nn.Embedding(config.type_vocab_size, width)
+        self.norm = make_norm(config, width)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.projection = (
+            nn.Linear(config.embedding_size, config.hidden_size, bias=config.projection_bias)
+            if config.has_projection
+            else None
+        )
+
+    def project(self, x: Tensor) -> Tensor:
+        """Width E to width H."""
+        return x if self.projection is None else self.projection(x)
+
+    def forward(self, ids: Tensor, types: Tensor | None, positions: Tensor) -> Tensor:
+        x = self.word(ids)  # (S, E)
+        if self.project_first:
+            x = self.project(x)  # (S, H)
+        x = x + self.position(positions)
+        x = x + (self.segment.weight[0] if types is None else self.segment(types))
+        x = self.dropout(self.norm(x))
+        return x if self.project_first else self.project(x)  # (S, H)
+
+
+class Attention(nn.Module):
+    """Every token looks at the tokens of its row; residual and normalisation included."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.heads, self.head_width = config.num_attention_heads, config.head_width
+        self.pre_norm = config.norm_order == "pre"
+        self.probability_dropout = config.attention_probs_dropout_prob
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.output = nn.Linear(width, width)
+        self.norm = make_norm(config, width)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, x: Tensor, layout: Layout, probabilities: list[Tensor] | None) -> Tensor:
+        source = self.norm(x) if self.pre_norm else x  # (S, H)
+        split = (self.heads, self.head_width)
+        query, key, value = (
+            layout.to_rows(part(source)).unflatten(-1, split).transpose(1, 2)
+            for part in (self.query, self.key, self.value)
+        )  # (B, N, T, D) each
+        mixed = self.mix(query, key, value, layout.mask, probabilities)  # (B, N, T, D)
+        mixed = layout.to_tokens(mixed.transpose(1, 2).flatten(2))  # (S, H)
+        x = x + self.dropout(self.output(mixed))
+        return x if self.pre_norm else self.norm(x)
+
+    def mix(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        probabilities: list[Tensor] | None,
+    ) -> Tensor:
+        """Averages of the values; the explicit way when the probabilities are asked for."""
+        dropout = self.probability_dropout if self.training else 0.0
+        if probabilities is None:
+            return F.scaled_dot_product_attention(query, key, value, mask, dropout)
+        scores = query @ key.transpose(2, 3) / math.sqrt(self.head_width)  # (B, N, T, T)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        weights = F.dropout(scores.softmax(-1), dropout, self.training)
+        probabilities.append(weights)
+        return weights @ value
+
+
+class FeedForward(nn.Module):
+    """Two linear maps with an activation between; residual and normalisation included.
+
+    Dropout stands after the second map, as in google's code (transformers makes it but never
+    calls it).
+    """
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.pre_norm = config.norm_order == "pre"
+        self.activation = ACTIVATIONS[config.hidden_act]
+        self.up = make_feed_forward_part(config, config.hidden_size, config.intermediate_size)
+        self.down = make_feed_forward_part(config, config.intermediate_size, config.hidden_size)
+        self.norm = make_norm(config, config.hidden_size)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.activation(self.up(self.norm(x) if self.pre_norm else x))  # (S, I)
+        x = x + self.dropout(self.down(inner))  # (S, H)
+        return x if self.pre_norm else self.norm(x)
+
+
+class Encoder(nn.Module):
+    """The layers: a plan of which block each uses, and the blocks, most of them used many times.
+
+    Blocks are kept by their number in the plan; numbers that no layer uses have no block, as in
+    google's code.
+    """
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.plan = [
+            (str(config.attention_block(layer)), str(config.feed_forward_block(layer)), inner)
+            for layer in range(config.num_hidden_layers)
+            for inner in range(config.inner_group_num)
+        ]
+
+        def blocks(kind: type[nn.Module], numbers: list[int]) -> nn.ModuleDict:
+            return nn.ModuleDict(
+                {
+                    str(number): nn.ModuleList(kind(config) for _ in range(config.inner_group_num))
+                    for number in numbers
+                }
+            )
+
+        self.attention = blocks(Attention, config.attention_blocks)
+        self.feed_forward = blocks(FeedForward, config.feed_forward_blocks)
+
+    def forward(
+        self, x: Tensor, layout: Layout, states: list[Tensor], probabilities: list[Tensor] | None
+    ) -> Tensor:
+        for attention, feed_forward, inner in self.plan:
+            x = self.attention[attention][inner](x, layout, probabilities)
+            x = self.feed_forward[feed_forward][inner](x)  # (S, H)
+            if probabilities is not None:
+                states.append(x)
+        return x
+
+
+class Albert(nn.Module):
+    """The body of every ALBERT: ids in, one vector for each token and one for each row out."""
+
+    def __init__(self, config: AlbertConfig, *, pooler: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.encoder = Encoder(config)
+        self.pooler = nn.Linear(config.hidden_size, config.hidden_size) if pooler else None
+        initialize(self, config.initializer_range)
+
+    def forward(
+        self,
+        ids: Tensor,
+        types: Tensor | None = None,
+        *,
+        mask: Tensor | None = None,
+        lengths: Tensor | None = None,
+        return_all: bool = False,
+    ) -> AlbertOutput:
+        """Encode a padded batch, ids (B, T), or a packed one, ids (S,) with lengths (B,).
+
+        Args:
+            ids: whole numbers below vocab_size; packed rows follow one another.
+            types: segment of each token, shaped like ids; all 0 if left out.
+            mask: padded only; (B, T) bool, True for tokens that may be looked at.
+            lengths: tokens of each row, on the CPU; padded or packed.
+            return_all: also keep every hidden state and attention (slower).
+
+        Raises:
+            ConfigError: ids, types, positions or lengths that this model has no room for.
+        """
+        layout = Layout.of(self.config, ids, types, mask, lengths)
+        flat_types = None if types is None else types.flatten()
+        x = self.embeddings(ids.flatten(), flat_types, layout.positions)  # (S, H)
+        states, probabilities = ([x], []) if return_all else ([], None)
+        x = self.encoder(x, layout, states, probabilities)
+        pooled = None if self.pooler is None else torch.tanh(self.pooler(x[layout.first]))
+        shape = (*ids.shape, -1)
+        return AlbertOutput(
+            tokens=x.view(shape),
+            pooled=pooled,
+            hidden_states=tuple(state.view(shape) for state in states),
+            attentions=tuple(probabilities or ()),
+        )
+
+
+@torch.no_grad()
+def initialize(module: nn.Module, spread: float) -> None:
+    """Google's initial values: normal(0, spread) cut at two deviations; biases 0, scales 1."""
+    for name, parameter in module.named_parameters():
+        if name.endswith("bias"):
+            parameter.zero_()
+        elif parameter.ndim == 1:  # scale of a normalisation
+            parameter.fill_(1.0)
+        else:
+            nn.init.trunc_normal_(parameter, std=spread, a=-2 * spread, b=2 * spread)

@@ -1,0 +1,193 @@
+"""Where the tokens of a batch stand: rows, columns, and who may look at whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from albertkit.config import AlbertConfig
+from albertkit.errors import ConfigError
+
+
+@dataclass
+class Layout:
+    """Places of S flat tokens in a rectangle of B rows and T columns.
+
+    `places` is None when the tokens fill the rectangle in order; `mask` is None when every
+    token may look at every token of its row, which is the fast case.
+    """
+
+    rows: int
+    columns: int
+    positions: Tensor  # (S,) column of each token
+    first: Tensor | slice  # flat index of the first token of each row
+    places: Tensor | None = None  # (S,) index of each token in the flattened rectangle
+    mask: Tensor | None = None  # (B, 1, 1, T) bool, True where a token may be looked at
+
+    def to_rows(self, x: Tensor) -> Tensor:
+        """(S, H) tokens as (B, T, H), zeros where there is no token."""
+        if self.places is not None:
+            rectangle = x.new_zeros(self.rows * self.columns, x.shape[-1])
+            x = rectangle.index_copy(0, self.places, x)
+        return x.view(self.rows, self.columns, -1)
+
+    def to_tokens(self, x: Tensor) -> Tensor:
+        """(B, T, H) back to (S, H)."""
+        x = x.flatten(0, 1)
+        return x if self.places is None else x.index_select(0, self.places)
+
+    @classmethod
+    def of(
+        cls,
+        config: AlbertConfig,
+        ids: Tensor,
+        types: Tensor | None,
+        mask: Tensor | None,
+        lengths: Tensor | None,
+    ) -> Layout:
+        """Layout of a padded (B, T) or packed (S,) batch.
+
+        Values are checked on the CPU only: on an accelerator a look at them would stop it.
+
+        Raises:
+            ConfigError: shapes that do not belong together, or numbers outside the tables.
+        """
+        check_ids(config, ids, types)
+        if ids.ndim == 2:
+            return cls._padded(config, ids, mask, lengths)
+        if lengths is None or mask is not None:
+            raise ConfigError(
+                "A packed batch says where its rows end.",
+                expected="ids (S,) with lengths (B,) and no mask",
+                found=f"lengths={'none' if lengths is None else 'given'}, "
+                f"mask={'none' if mask is None else 'given'}",
+                fix="pass lengths, or padded ids (B, T)",
+            )
+        return cls._packed(config, ids, lengths)
+
+    @classmethod
+    def _padded(
+        cls, config: AlbertConfig, ids: Tensor, mask: Tensor | None, lengths: Tensor | None
+    ) -> Layout:
+        rows, columns = ids.shape
+        check_columns(config, columns)
+        column = torch.arange(columns, device=ids.device)
+        if lengths is not None:
+            check_lengths(lengths, rows, columns)
+            if mask is not None:
+                raise ConfigError(
+                    "mask and lengths say the same thing twice.",
+                    expected="one of mask and lengths",
+                    found="both",
+                    fix="fold the lengths into the mask",
+                )
+            mask = column < lengths.to(ids.device)[:, None]  # (B, T)
+        if mask is not None:
+            if mask.shape != ids.shape or mask.dtype != torch.bool:
+                raise ConfigError(
+                    "The mask does not fit the ids.",
+                    expected=f"bool {tuple(ids.shape)}",
+                    found=f"{str(mask.dtype).removeprefix('torch.')} {tuple(mask.shape)}",
+                    fix="pass True for real tokens, False for padding",
+                )
+            if can_look_at(mask) and bool(mask.all()):
+                mask = None
+        return cls(
+            rows=rows,
+            columns=columns,
+            positions=column.repeat(rows),
+            first=slice(0, None, columns),
+            mask=None if mask is None else mask[:, None, None, :],
+        )
+
+    @classmethod
+    def _packed(cls, config: AlbertConfig, ids: Tensor, lengths: Tensor) -> Layout:
+        lengths = lengths.to("cpu", torch.int64)  # the shape of the rectangle is needed in Python
+        rows, columns = len(lengths), int(lengths.max()) if len(lengths) else 0
+        check_columns(config, columns)
+        check_lengths(lengths, rows, columns)
+        if int(lengths.sum()) != len(ids):
+            raise ConfigError(
+                "The lengths do not add up to the tokens.",
+                expected=f"{len(ids)} tokens",
+                found=f"lengths that sum to {int(lengths.sum())}",
+                fix="give the number of tokens of each row",
+            )
+        ends = lengths.cumsum(0)
+        row = torch.repeat_interleave(torch.arange(rows), lengths)  # (S,)
+        column = torch.arange(len(ids)) - (ends - lengths)[row]  # (S,)
+        first = (ends - lengths).to(ids.device)
+        full = len(ids) == rows * columns
+        mask = None if full else (torch.arange(columns) < lengths[:, None]).to(ids.device)
+        return cls(
+            rows=rows,
+            columns=columns,
+            positions=column.to(ids.device),
+            first=first,
+            places=None if full else (row * columns + column).to(ids.device),
+            mask=None if mask is None else mask[:, None, None, :],
+        )
+
+
+def can_look_at(x: Tensor) -> bool:
+    """Whether reading values costs nothing: on the CPU, and not while a graph is recorded."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def check_ids(config: AlbertConfig, ids: Tensor, types: Tensor | None) -> None:
+    """Refuse ids and types of the wrong shape or outside their tables."""
+    if ids.ndim not in (1, 2) or ids.numel() == 0:
+        raise ConfigError(
+            "There is nothing to encode.",
+            expected="ids (B, T) or packed (S,), at least one token",
+            found=f"shape {tuple(ids.shape)}",
+        )
+    if types is not None and types.shape != ids.shape:
+        raise ConfigError(
+            "The types do not fit the ids.",
+            expected=f"shape {tuple(ids.shape)}",
+            found=f"shape {tuple(types.shape)}",
+        )
+    for name, values, size in (
+        ("id", ids, config.vocab_size),
+        ("type", types, config.type_vocab_size),
+    ):
+        if values is None or not can_look_at(values):
+            continue
+        low, high = (int(x) for x in values.aminmax())
+        if low < 0 or high >= size:
+            raise ConfigError(
+                f"The model has no row for this {name}.",
+                expected=f"0 to {size - 1}",
+                found=low if low < 0 else high,
+                fix="encode the text with the tokenizer of this model",
+            )
+
+
+def check_columns(config: AlbertConfig, columns: int) -> None:
+    """Refuse rows longer than the position table."""
+    if columns > config.max_position_embeddings:
+        raise ConfigError(
+            "A row is longer than the model has positions.",
+            expected=f"at most max_position_embeddings={config.max_position_embeddings} tokens",
+            found=f"{columns} tokens",
+            fix="shorten or split the text",
+        )
+
+
+def check_lengths(lengths: Tensor, rows: int, columns: int) -> None:
+    """Refuse lengths that no row of the batch can have."""
+    if lengths.ndim != 1 or len(lengths) != rows:
+        raise ConfigError(
+            "The lengths do not fit the batch.",
+            expected=f"one length for each of {rows} rows",
+            found=f"shape {tuple(lengths.shape)}",
+        )
+    if can_look_at(lengths) and not bool(((lengths >= 1) & (lengths <= columns)).all()):
+        raise ConfigError(
+            "A row has an impossible length.",
+            expected=f"1 to {columns} tokens",
+            found=f"{int(lengths.min())} to {int(lengths.max())}",
+        )
