@@ -15,7 +15,7 @@ LAYERS = [
     {"infer", "train"},
     {"model", "data"},
     {"text", "checkpoint"},
-    {"config", "sizes", "recipe"},
+    {"config", "spellings", "sizes", "recipe"},
     {"errors", "files"},
 ]
 FRAMEWORKS = {"torch": {"model", "train", "infer"}, "transformers": set(), "tensorflow": set()}

@@ -7,6 +7,7 @@ things is in `spellings.py`.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -24,8 +25,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "group_formula": ("google", "huggingface"),
     "layer_norm_kind": ("standard", "uer"),
 }
-# A number above this is a typing error or a damaged file, never a model.
+# A number above these is a typing error or a damaged file, never a model.
 LARGEST_COUNT = 2**31 - 1
+LARGEST_DEPTH = 4096
+DEPTHS = ("num_hidden_layers", "num_hidden_groups", "inner_group_num")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +144,35 @@ class AlbertConfig:
         return sorted({self.feed_forward_block(n) for n in range(self.num_hidden_layers)})
 
     @property
-    def fits_huggingface(self) -> list[str]:
-        """Why transformers cannot express this model; an empty list says that it can."""
-        from albertkit.spellings import reasons_against_huggingface
+    def layer_plan(self) -> list[tuple[int, int]]:
+        """For each layer its attention and feed-forward block, numbered without gaps."""
+        attention = {number: place for place, number in enumerate(self.attention_blocks)}
+        feed_forward = {number: place for place, number in enumerate(self.feed_forward_blocks)}
+        return [
+            (attention[self.attention_block(layer)], feed_forward[self.feed_forward_block(layer)])
+            for layer in range(self.num_hidden_layers)
+        ]
 
-        return reasons_against_huggingface(self)
+    @property
+    def fits_huggingface(self) -> list[str]:
+        """Why transformers' AlbertModel cannot be this model; an empty list says that it can."""
+        layers, blocks = self.num_hidden_layers, len(self.attention_blocks)
+        theirs = [int(layer / (layers / blocks)) for layer in range(layers)]
+        checks = {
+            "embedding_order=project_then_norm": self.embedding_order != "norm_then_project",
+            "a projection without bias": not self.projection_bias,
+            "no projection although E = H (transformers always projects)": not self.has_projection,
+            "norm_order=pre": self.norm_order != "post",
+            "layer_norm_kind=uer": self.layer_norm_kind != "standard",
+            "ffn_groups above 1": self.ffn_groups != 1,
+            "head_layer_norm_eps other than layer_norm_eps": (
+                self.head_layer_norm_eps != self.layer_norm_eps
+            ),
+            "layers dealt to blocks otherwise than by int(layer / (layers / groups))": (
+                self.layer_plan != [(number, number) for number in theirs]
+            ),
+        }
+        return [reason for reason, holds in checks.items() if holds]
 
     @classmethod
     def from_json(
@@ -185,15 +212,54 @@ def read_config(
     return read_file(Path(path), spelling=spelling, vocab_size=vocab_size).config
 
 
+def strict_json(path: Path) -> object:
+    """Value of a JSON file; NaN, Infinity and doubled keys are refused as well as bad JSON.
+
+    Raises:
+        ConfigError: the file is missing or no strict JSON.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_doubles)
+    except ConfigError:
+        raise
+    except OSError as error:
+        raise ConfigError(
+            "The config file cannot be read.",
+            expected="a JSON file",
+            found=error.strerror,
+            fix="check the path",
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(
+            "The config file is not strict JSON.",
+            expected="one JSON object in UTF-8",
+            found=str(error),
+            fix="mend the file or download it again",
+        ) from error
+
+
+def _no_constant(word: str) -> object:
+    raise ConfigError("A config holds finite numbers.", expected="a number", found=word)
+
+
+def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ConfigError("A key stands twice.", expected="each key once", found=key[:80])
+        values[key] = value
+    return values
+
+
 def _check_value(name: str, kind: str, value: object) -> None:
     """Refuse a value of the wrong type or outside its range."""
     if kind == "bool":
         expected, good = "true or false", isinstance(value, bool)
     elif kind == "int":
-        expected = f"a whole number from 1 to {LARGEST_COUNT}"
-        good = (
-            isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST_COUNT
-        )
+        largest = LARGEST_DEPTH if name in DEPTHS else LARGEST_COUNT
+        expected = f"a whole number from 1 to {largest}"
+        good = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= largest
     elif kind == "float":
         expected, good = _check_float(name, value)
     else:
