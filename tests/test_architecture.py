@@ -15,7 +15,7 @@ LAYERS = [
     {"infer", "train"},
     {"model", "data"},
     {"text", "checkpoint"},
-    {"config", "spellings", "sizes", "recipe"},
+    {"config", "spellings", "sizes", "tensors", "tensor_names", "recipe"},
     {"errors", "files"},
 ]
 FRAMEWORKS = {"torch": {"model", "train", "infer"}, "transformers": set(), "tensorflow": set()}

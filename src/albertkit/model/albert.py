@@ -211,28 +211,34 @@ class Encoder(nn.Module):
     def __init__(self, config: AlbertConfig) -> None:
         super().__init__()
         self.plan = [
-            (str(config.attention_block(layer)), str(config.feed_forward_block(layer)), inner)
+            (
+                f"attention.{config.attention_block(layer)}.{inner}",
+                f"feed_forward.{config.feed_forward_block(layer)}.{inner}",
+            )
             for layer in range(config.num_hidden_layers)
             for inner in range(config.inner_group_num)
         ]
 
-        def blocks(kind: type[nn.Module], numbers: list[int]) -> nn.ModuleDict:
-            return nn.ModuleDict(
-                {
-                    str(number): nn.ModuleList(kind(config) for _ in range(config.inner_group_num))
-                    for number in numbers
-                }
-            )
-
-        self.attention = blocks(Attention, config.attention_blocks)
-        self.feed_forward = blocks(FeedForward, config.feed_forward_blocks)
+        inner = range(config.inner_group_num)
+        self.attention = nn.ModuleDict(
+            {
+                str(n): nn.ModuleList(Attention(config) for _ in inner)
+                for n in config.attention_blocks
+            }
+        )
+        self.feed_forward = nn.ModuleDict(
+            {
+                str(n): nn.ModuleList(FeedForward(config) for _ in inner)
+                for n in config.feed_forward_blocks
+            }
+        )
 
     def forward(
         self, x: Tensor, layout: Layout, states: list[Tensor], probabilities: list[Tensor] | None
     ) -> Tensor:
-        for attention, feed_forward, inner in self.plan:
-            x = self.attention[attention][inner](x, layout, probabilities)
-            x = self.feed_forward[feed_forward][inner](x)  # (S, H)
+        for attend, feed in self.plan:
+            x = self.get_submodule(attend)(x, layout, probabilities)
+            x = self.get_submodule(feed)(x)  # (S, H)
             if probabilities is not None:
                 states.append(x)
         return x
@@ -273,7 +279,8 @@ class Albert(nn.Module):
         layout = Layout.of(self.config, ids, types, mask, lengths)
         flat_types = None if types is None else types.flatten()
         x = self.embeddings(ids.flatten(), flat_types, layout.positions)  # (S, H)
-        states, probabilities = ([x], []) if return_all else ([], None)
+        states = [x] if return_all else []
+        probabilities: list[Tensor] | None = [] if return_all else None
         x = self.encoder(x, layout, states, probabilities)
         pooled = None if self.pooler is None else torch.tanh(self.pooler(x[layout.first]))
         shape = (*ids.shape, -1)

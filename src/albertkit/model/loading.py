@@ -1,0 +1,66 @@
+"""Between a checkpoint (numbers in memory) and modules (things that run)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from albertkit.checkpoint import Checkpoint
+from albertkit.errors import CheckpointError
+from albertkit.model.albert import Albert
+from albertkit.model.heads import AlbertForPretraining
+
+
+def build(checkpoint: Checkpoint) -> AlbertForPretraining:
+    """Body and pretraining heads with the checkpoint's numbers, in evaluation mode.
+
+    The sentence-order head is there if the checkpoint has it. The module shares memory with the
+    checkpoint's tensors: training it changes them.
+
+    Raises:
+        CheckpointError: the checkpoint has no masked-LM head.
+    """
+    if not checkpoint.has_masked_lm:
+        raise CheckpointError(
+            "This checkpoint cannot predict masked words.",
+            expected="a masked-LM head",
+            found="the body alone",
+            fix="use the body (embed, hidden states), or a checkpoint from pretraining",
+        )
+    with torch.device("meta"):
+        module = AlbertForPretraining(
+            checkpoint.config,
+            sentence_order=checkpoint.has_sentence_order,
+            pooler=checkpoint.has_pooler,
+        )
+    fill(module, checkpoint.tensors)
+    return module.eval()
+
+
+def build_body(checkpoint: Checkpoint) -> Albert:
+    """The body alone with the checkpoint's numbers, in evaluation mode; heads are left out."""
+    with torch.device("meta"):
+        module = Albert(checkpoint.config, pooler=checkpoint.has_pooler)
+    body = {
+        name.removeprefix("albert."): tensor
+        for name, tensor in checkpoint.tensors.items()
+        if name.startswith("albert.")
+    }
+    fill(module, body)
+    return module.eval()
+
+
+def fill(module: nn.Module, tensors: dict[str, np.ndarray]) -> None:
+    """Give every parameter of a module (made on the meta device) its numbers."""
+    state = {name: torch.from_numpy(np.require(x, requirements="W")) for name, x in tensors.items()}
+    module.load_state_dict(state, assign=True)
+
+
+def tensors_of(module: AlbertForPretraining | Albert) -> dict[str, np.ndarray]:
+    """Copies of a module's parameters under the names of a checkpoint, in float32."""
+    prefix = "albert." if isinstance(module, Albert) else ""
+    return {
+        prefix + name: tensor.detach().to("cpu", torch.float32).numpy().copy()
+        for name, tensor in module.state_dict().items()
+    }

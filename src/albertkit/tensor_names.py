@@ -1,0 +1,221 @@
+"""Names and shapes of an ALBERT's tensors: ours, transformers', and the strict account of both."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from albertkit.config import AlbertConfig
+from albertkit.errors import CheckpointError
+
+OWN_PREFIX = "albertkit."
+
+# Ours, theirs. {g} and {i} stand for the numbers of a block and of its inner place. Each line
+# covers the tensors below it (.weight, .bias). Read from left to right to save, back to load.
+HUGGINGFACE_NAMES = [
+    ("albert.embeddings.word", "albert.embeddings.word_embeddings"),
+    ("albert.embeddings.position", "albert.embeddings.position_embeddings"),
+    ("albert.embeddings.segment", "albert.embeddings.token_type_embeddings"),
+    ("albert.embeddings.norm", "albert.embeddings.LayerNorm"),
+    ("albert.embeddings.projection", "albert.encoder.embedding_hidden_mapping_in"),
+    ("albert.encoder.attention.{g}.{i}.query", "{layer}.attention.query"),
+    ("albert.encoder.attention.{g}.{i}.key", "{layer}.attention.key"),
+    ("albert.encoder.attention.{g}.{i}.value", "{layer}.attention.value"),
+    ("albert.encoder.attention.{g}.{i}.output", "{layer}.attention.dense"),
+    ("albert.encoder.attention.{g}.{i}.norm", "{layer}.attention.LayerNorm"),
+    ("albert.encoder.feed_forward.{g}.{i}.up", "{layer}.ffn"),
+    ("albert.encoder.feed_forward.{g}.{i}.down", "{layer}.ffn_output"),
+    ("albert.encoder.feed_forward.{g}.{i}.norm", "{layer}.full_layer_layer_norm"),
+    ("albert.pooler", "albert.pooler"),
+    ("masked_lm.transform", "predictions.dense"),
+    ("masked_lm.norm", "predictions.LayerNorm"),
+    ("masked_lm", "predictions"),
+    ("sentence_order", "sop_classifier.classifier"),
+]
+HUGGINGFACE_LAYER = "albert.encoder.albert_layer_groups.{g}.albert_layers.{i}"
+# Copies that some files hold beside the tensor they are tied to (theirs, ours).
+TIED = {
+    "predictions.decoder.weight": "albert.embeddings.word.weight",
+    "predictions.decoder.bias": "masked_lm.bias",
+}
+HEADS = ("albert.pooler.", "masked_lm.", "sentence_order.")
+
+
+def parameter_shapes(config: AlbertConfig) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor that a model of this config with all heads has."""
+    c = config
+    narrow, wide, inside = c.embedding_size, c.hidden_size, c.intermediate_size
+    width = wide if c.position_width == "hidden" else narrow
+    shapes: dict[str, tuple[int, ...]] = {
+        "albert.embeddings.word.weight": (c.vocab_size, narrow),
+        "albert.embeddings.position.weight": (c.max_position_embeddings, width),
+        "albert.embeddings.segment.weight": (c.type_vocab_size, width),
+        **_norm("albert.embeddings.norm", width),
+    }
+    if c.has_projection:
+        shapes["albert.embeddings.projection.weight"] = (wide, narrow)
+        if c.projection_bias:
+            shapes["albert.embeddings.projection.bias"] = (wide,)
+    for inner in range(c.inner_group_num):
+        for block in c.attention_blocks:
+            name = f"albert.encoder.attention.{block}.{inner}"
+            for part in ("query", "key", "value", "output"):
+                shapes |= _dense(f"{name}.{part}", wide, wide)
+            shapes |= _norm(f"{name}.norm", wide)
+        for block in c.feed_forward_blocks:
+            name = f"albert.encoder.feed_forward.{block}.{inner}"
+            shapes |= _dense(f"{name}.up", wide, inside, c.ffn_groups)
+            shapes |= _dense(f"{name}.down", inside, wide, c.ffn_groups)
+            shapes |= _norm(f"{name}.norm", wide)
+    return {
+        **shapes,
+        **_dense("albert.pooler", wide, wide),
+        "masked_lm.bias": (c.vocab_size,),
+        **_dense("masked_lm.transform", wide, width),
+        **_norm("masked_lm.norm", width),
+        **_dense("sentence_order", wide, 2),
+    }
+
+
+def _norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+
+
+def _dense(name: str, source: int, target: int, groups: int = 1) -> dict[str, tuple[int, ...]]:
+    if groups > 1:
+        return {
+            f"{name}.weight": (groups, target // groups, source // groups),
+            f"{name}.bias": (target,),
+        }
+    return {f"{name}.weight": (target, source), f"{name}.bias": (target,)}
+
+
+def own_names(config: AlbertConfig) -> dict[str, str]:
+    """Our name of each tensor, to the name in a folder that transformers must refuse."""
+    return {name: OWN_PREFIX + name for name in parameter_shapes(config)}
+
+
+def huggingface_names(config: AlbertConfig, *, renumber: bool) -> dict[str, str]:
+    """Our name of each tensor, to transformers'.
+
+    With `renumber` blocks are counted without gaps, as `AlbertConfig.to_json` writes them; without
+    it a block has the number of the config, as in a folder that transformers wrote.
+    """
+    table = dict(HUGGINGFACE_NAMES)
+    names = {}
+    for name in parameter_shapes(config):
+        module, kind = name.rsplit(".", 1)
+        block = re.fullmatch(
+            r"albert\.encoder\.(attention|feed_forward)\.(\d+)\.(\d+)\.\w+", module
+        )
+        if block is None:
+            names[name] = f"{table[module]}.{kind}"
+            continue
+        number, inner = int(block[2]), block[3]
+        if renumber:
+            parts = {
+                "attention": config.attention_blocks,
+                "feed_forward": config.feed_forward_blocks,
+            }
+            number = parts[block[1]].index(number)
+        template = re.sub(r"\.\d+\.\d+\.", ".{g}.{i}.", module)
+        layer = HUGGINGFACE_LAYER.format(g=number, i=inner)
+        names[name] = f"{table[template].format(layer=layer)}.{kind}"
+    return names
+
+
+def rename(
+    tensors: Mapping[str, np.ndarray], config: AlbertConfig, *, own: bool
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Tensors of a file under our names, and those left out with the reason.
+
+    Raises:
+        CheckpointError: a name that no rule knows, or a decoder that is not tied.
+    """
+    names = own_names(config) if own else huggingface_names(config, renumber=False)
+    back = {theirs: ours for ours, theirs in names.items()}
+    bare = not own and not any(name.startswith("albert.") for name in tensors)
+    renamed: dict[str, np.ndarray] = {}
+    left: dict[str, np.ndarray] = {}
+    for name, tensor in tensors.items():
+        prefix = "albert." if bare and f"albert.{name}" in back else ""
+        if prefix + name in back:
+            renamed[back[prefix + name]] = tensor
+        else:
+            left[name] = tensor
+    ignored: dict[str, str] = {}
+    unknown = []
+    for name, tensor in left.items():
+        reason = None if own else _why_ignored(name, tensor, renamed, config)
+        if reason is None:
+            unknown.append(f"{name} {tuple(tensor.shape)}")
+        else:
+            ignored[name] = reason
+    if unknown:
+        raise CheckpointError(
+            "The file holds tensors that this model has no place for.",
+            expected="only tensors of an ALBERT with its pretraining heads",
+            found=listed(unknown),
+            fix="check that config.json belongs to the weights; heads of tasks are not read here",
+        )
+    return renamed, ignored
+
+
+def _why_ignored(
+    name: str, tensor: np.ndarray, renamed: Mapping[str, np.ndarray], config: AlbertConfig
+) -> str | None:
+    """Why a tensor of transformers may be left out; None if it may not."""
+    if name.endswith("embeddings.position_ids"):
+        return "the numbers 0, 1, 2, ..."
+    group = re.search(r"encoder\.albert_layer_groups\.(\d+)\.", name)
+    if group and int(group[1]) < config.num_hidden_groups:
+        used = int(group[1]) in config.attention_blocks
+        return None if used else "no layer uses this group"
+    twin = renamed.get(TIED.get(name, ""))
+    if twin is None:
+        return None
+    if not np.array_equal(twin, tensor):
+        raise CheckpointError(
+            "The masked-LM decoder is not the word table.",
+            expected=f"{name} equal to the tensor it is tied to",
+            found="other numbers",
+            fix="a decoder of its own is not supported",
+        )
+    return f"a copy of {TIED[name]}"
+
+
+def check_accounts(
+    shapes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, np.ndarray]
+) -> None:
+    """Refuse tensors that are missing, left over, of another shape or not float32."""
+    heads = [head for head in HEADS if any(name.startswith(head) for name in tensors)]
+    if "sentence_order." in heads and "albert.pooler." not in heads:
+        heads.append("albert.pooler.")  # it reads the pooled vector
+    needed = [n for n in shapes if not n.startswith(HEADS) or n.startswith(tuple(heads))]
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    problems = {
+        "missing": [f"{name} {shapes[name]}" for name in needed if name not in found],
+        "left over": [f"{name} {found[name]}" for name in found if name not in shapes],
+        "of another shape": [
+            f"{name} is {found[name]}, not {shapes[name]}"
+            for name in needed
+            if name in found and found[name] != shapes[name]
+        ],
+        "not float32": [name for name, tensor in tensors.items() if tensor.dtype != np.float32],
+    }
+    bad = [f"{kind}: {listed(names)}" for kind, names in problems.items() if names]
+    if bad:
+        raise CheckpointError(
+            "The tensors do not fit the config.",
+            expected=f"the {len(needed)} tensors of this config",
+            found="; ".join(bad),
+            fix="use the config that belongs to the weights",
+        )
+
+
+def listed(names: list[str], most: int = 6) -> str:
+    """The first names, and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
