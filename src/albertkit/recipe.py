@@ -120,10 +120,17 @@ def apply_override(table: dict[str, Any], override: str) -> None:
 
 
 def from_table(
-    table: Mapping[str, Any], kind: type[Settings], *, where: str | Path | None = None
+    table: Mapping[str, Any],
+    kind: type[Settings],
+    *,
+    name: str = "",
+    where: str | Path | None = None,
 ) -> Settings:
-    """Build a settings class from nested tables; unknown keys, types and ranges are errors."""
-    return typing.cast(Settings, _build(table, kind, "", where))
+    """Build a settings class from nested tables; unknown keys, types and ranges are errors.
+
+    `name`: the section that the table is, for messages.
+    """
+    return typing.cast(Settings, _build(table, kind, name, where))
 
 
 def to_table(settings: Any) -> dict[str, Any]:

@@ -1,0 +1,62 @@
+"""metrics.jsonl: one JSON object a line, exactly one line per event also after a resume."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from albertkit.errors import TrainingError
+from albertkit.files import translate_os_errors
+
+
+class Metrics:
+    """The metrics file of a run, open for appending.
+
+    `size` goes into each training state; opening with that size drops what was written after the
+    state, so that the resumed steps are not told twice.
+    """
+
+    def __init__(self, path: Path, size: int = 0) -> None:
+        self.path = path
+        with translate_os_errors(path):
+            path.touch()
+            found = path.stat().st_size
+            if found < size:
+                raise TrainingError(
+                    "The metrics of this run have been shortened.",
+                    expected=f"at least {size:,} bytes, as the training state says",
+                    found=f"{found:,} bytes",
+                    where=path,
+                    fix="bring the file back, or resume a copy of the run that still has it",
+                )
+            os.truncate(path, size)
+            self._file = path.open("a", encoding="utf-8")
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._file.tell()
+
+    def write(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Append one line and hand it to the operating system."""
+        with translate_os_errors(self.path):
+            self._file.write(json.dumps({"event": event, **facts}) + "\n")
+            self._file.flush()
+
+    def flush(self) -> None:
+        """Wait until all lines are on the disk."""
+        with translate_os_errors(self.path):
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """All lines of a metrics file; a line cut off by a kill is left out."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1]]

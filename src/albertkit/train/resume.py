@@ -1,0 +1,138 @@
+"""Training states on disk: weights, moments, counters; whole or absent, checked when read.
+
+    RUN/checkpoints/
+      step-00002000/
+        tensors.safetensors   model.<parameter>, mean.<parameter>, mean_square.<parameter>
+        state.json            step, and whatever else the task has to remember
+        manifest.json         SHA-256 of both
+
+Random numbers are functions of (seed, step), so none are stored.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from albertkit.errors import TrainingError
+from albertkit.files import atomic_folder, clear_leftovers, sha256_of
+from albertkit.train.optim import slots_of
+
+TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
+_FORMAT = "albertkit-training-state 1"
+_PREFIX = "step-"
+
+
+def save_state(
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: Mapping[str, Any],
+    *,
+    keep: int,
+) -> Path:
+    """Write the state after `step` steps, then remove all but the newest `keep` states.
+
+    `state` must be JSON; floats come back bit by bit. Raises OutputError.
+    """
+    target = folder / f"{_PREFIX}{step:08d}"
+    with atomic_folder(target, replace=True) as temporary:
+        safetensors.torch.save_file(tensors_of_training(model, optimizer), temporary / TENSORS)
+        text = json.dumps({"format": _FORMAT, "step": step, **state}, indent=1)
+        (temporary / STATE).write_text(text, encoding="utf-8")
+        hashes = {name: sha256_of(temporary / name) for name in (TENSORS, STATE)}
+        (temporary / MANIFEST).write_text(json.dumps(hashes, indent=1), encoding="utf-8")
+    for old in saved_states(folder)[: -max(1, keep)]:
+        shutil.rmtree(old)
+    return target
+
+
+def saved_states(folder: Path) -> list[Path]:
+    """Folders of complete states, the oldest first."""
+    return sorted(path for path in folder.glob(f"{_PREFIX}*") if path.is_dir())
+
+
+def newest_state(folder: Path) -> Path | None:
+    """Folder of the newest state, None before the first; removes what a kill left half-written."""
+    clear_leftovers(folder)
+    return saved_states(folder)[-1] if saved_states(folder) else None
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Check a state against its manifest and return what state.json says.
+
+    A damaged state is a TrainingError that names the one before it: going back to that one is a
+    decision of the user, who removes the damaged folder.
+    """
+    try:
+        hashes = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        for name in (TENSORS, STATE):
+            found = sha256_of(path / name)
+            if found != hashes[name]:
+                raise _damaged(path, f"{name} with another SHA-256 than {MANIFEST} says")
+        state = json.loads((path / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, TrainingError):
+            raise
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+    if state.get("format") != _FORMAT:
+        raise _damaged(path, f"format {state.get('format')!r}, not {_FORMAT!r}")
+    return dict(state)
+
+
+def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Fill weights and moments from a state that `read_state` has checked."""
+    try:
+        tensors = safetensors.torch.load_file(path / TENSORS)
+    except SafetensorError as error:
+        raise _damaged(path, str(error)) from error
+    places = tensors_of_training(model, optimizer)
+    if tensors.keys() != places.keys():
+        names = sorted(tensors.keys() ^ places.keys())
+        raise TrainingError(
+            "The training state is of another model or optimizer.",
+            expected=f"{len(places)} tensors",
+            found=f"{len(tensors)}; not in both: {', '.join(names[:4])}",
+            where=path,
+        )
+    with torch.no_grad():
+        for name, place in places.items():
+            if place.shape != tensors[name].shape:
+                raise TrainingError(
+                    f"The training state holds '{name}' in another shape.",
+                    expected=tuple(place.shape),
+                    found=tuple(tensors[name].shape),
+                    where=path,
+                )
+            place.copy_(tensors[name])
+
+
+def tensors_of_training(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Every tensor of a training state by name; not copied."""
+    weights = {f"model.{name}": p.detach() for name, p in model.named_parameters()}
+    return weights | slots_of(optimizer, model.named_parameters())
+
+
+def _damaged(path: Path, found: str) -> TrainingError:
+    before = [state for state in saved_states(path.parent) if state.name < path.name]
+    way_back = (
+        f"remove {path.name}; --resume then starts from {before[-1].name}"
+        if before
+        else "there is no earlier state: start the run anew in another folder"
+    )
+    return TrainingError(
+        "The newest training state is damaged.",
+        expected=f"the files that {MANIFEST} describes",
+        found=found,
+        where=path,
+        fix=way_back,
+    )

@@ -1,0 +1,132 @@
+"""The stages of a pretraining run: which rows, how many, and at which rate, for every step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from albertkit.data.loader import Batch, LoaderSettings, PretrainingLoader
+from albertkit.data.shards import Shards
+from albertkit.recipe import setting
+from albertkit.train.optim import ScheduleSettings, learning_rate
+
+# Distance between the seeds of two stages, so that stages of close seeds share no samples.
+_SEED_STRIDE = 1_000_003
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSettings(ScheduleSettings):
+    """One stage: the length of its rows, its batch, its learning rate, its masks."""
+
+    tokens: int = setting(128, "longest row in tokens; the paper's runs end with 512", low=8)
+    batch_size: int = setting(256, "rows in one optimizer step; the paper has 4096", low=1)
+    micro_batch_size: int = setting(
+        0, "rows in one forward and backward pass; 0 takes the whole batch at once", low=0
+    )
+    max_predictions: int = setting(20, "most tokens to predict in one row", low=1)
+    masked_probability: float = setting(0.15, "share of tokens to predict", above=0, below=1)
+    max_ngram: int = setting(3, "longest run of words that is masked together", low=1)
+    short_probability: float = setting(0.1, "share of rows made shorter", low=0, high=1)
+    swap_probability: float = setting(0.5, "share of pairs in wrong order", low=0, high=1)
+
+    def loader_settings(self, seed: int) -> LoaderSettings:
+        """The same numbers as the loader takes them."""
+        return LoaderSettings(
+            max_tokens=self.tokens,
+            short_probability=self.short_probability,
+            max_predictions=self.max_predictions,
+            masked_probability=self.masked_probability,
+            max_ngram=self.max_ngram,
+            swap_probability=self.swap_probability,
+            seed=seed,
+        )
+
+
+@dataclass(frozen=True)
+class Micro:
+    """Rows of one forward and backward pass, packed: S tokens of B rows, M predictions."""
+
+    ids: Tensor  # (S,)
+    types: Tensor  # (S,)
+    lengths: Tensor  # (B,), on the CPU
+    target_positions: Tensor  # (M,), index into S
+    targets: Tensor  # (M,)
+    swapped: Tensor  # (B,)
+    step_targets: int  # predictions in the whole optimizer step
+    step_rows: int
+
+
+class Stages:
+    """All stages one after the other; steps count through."""
+
+    def __init__(self, settings: list[StageSettings], shards: Shards, seed: int) -> None:
+        self.settings = settings
+        self.starts = np.cumsum([0, *(stage.steps for stage in settings)]).tolist()
+        self._shards = shards
+        self._seed = seed
+        self._running: tuple[int, Iterator[Batch]] | None = None  # next step, its iterator
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages together."""
+        return int(self.starts[-1])
+
+    def stage_of(self, step: int) -> int:
+        """Number of the stage that a step (from 0) belongs to; the last one for later steps."""
+        return min(int(np.searchsorted(self.starts, step, "right")), len(self.settings)) - 1
+
+    def learning_rate(self, step: int) -> float:
+        """Rate of a step by the schedule of its stage."""
+        stage = self.stage_of(step)
+        return learning_rate(step - self.starts[stage], self.settings[stage])
+
+    def loader(self, stage: int) -> PretrainingLoader:
+        """The loader of a stage's training rows."""
+        settings = self.settings[stage].loader_settings(self._seed + stage * _SEED_STRIDE)
+        shards = self._shards
+        return PretrainingLoader(
+            shards, shards.special_ids, settings, self.settings[stage].batch_size
+        )
+
+    def batch(self, step: int) -> Batch:
+        """Rows of a step; steps asked for in order are made ahead in a thread."""
+        stage = self.stage_of(step)
+        if self._running is None or self._running[0] != step or step in self.starts:
+            self._running = (step, self.loader(stage).batches(step - self.starts[stage]))
+        batches = self._running[1]
+        self._running = (step + 1, batches)
+        return next(batches)
+
+    def micros(self, step: int, device: torch.device) -> list[Micro]:
+        """Rows of a step, cut into micro batches."""
+        batch = self.batch(step)
+        size = self.settings[self.stage_of(step)].micro_batch_size or len(batch.ids)
+        return [
+            pack(batch, begin, begin + size, device) for begin in range(0, len(batch.ids), size)
+        ]
+
+
+def pack(batch: Batch, begin: int, end: int, device: torch.device) -> Micro:
+    """Take rows [begin, end) of a batch without their padding."""
+    rows = batch.rows(begin, end)
+    columns = rows.ids.shape[1]
+    real = np.arange(columns) < rows.lengths[:, None]  # (B, T)
+    places = np.cumsum(real) - 1  # index into S of every real token
+
+    def tensor(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)
+
+    return Micro(
+        ids=tensor(rows.ids[real]),
+        types=tensor(rows.types[real]),
+        lengths=torch.from_numpy(np.ascontiguousarray(rows.lengths)),
+        target_positions=tensor(places[rows.target_positions]),
+        targets=tensor(rows.targets),
+        swapped=tensor(rows.swapped),
+        step_targets=len(batch.targets),
+        step_rows=len(batch.ids),
+    )
