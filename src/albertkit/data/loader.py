@@ -1,0 +1,322 @@
+"""Batches for pretraining, made on the fly from shards: pairs, masks and order from the step alone.
+
+`loader.batch(step)` is a pure function of (shards, settings, batch size, step), so the step is the
+loader's whole state: resume by asking for the next step. Every epoch shows each of its samples
+once, in an order of its own; epochs follow each other without a gap, also inside a batch.
+"""
+
+from __future__ import annotations
+
+import bisect
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from albertkit.data.draws import Keys, keys_of, permuted
+from albertkit.data.masking import choose_targets, corrupt, prediction_budget
+from albertkit.data.pairs import SPECIALS_PER_PAIR, EpochPlan, Pairs, choose_pairs, plan_epoch
+from albertkit.data.shards import Shards
+from albertkit.errors import ShardError
+
+Ints = npt.NDArray[np.int64]
+
+_TOKENS_PER_GROUP = 32768  # rows made in one go: enough to make numpy's cost per call small
+
+
+class SpecialIds(Protocol):
+    """The ids the loader needs: a Tokenizer has them, and so has `Shards.special_ids`."""
+
+    @property
+    def pad_id(self) -> int:
+        """Fills the row after its last token."""
+
+    @property
+    def cls_id(self) -> int:
+        """Begins each row."""
+
+    @property
+    def sep_id(self) -> int:
+        """Ends each segment."""
+
+    @property
+    def mask_id(self) -> int:
+        """Stands for a token that is to be predicted."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Random replacements are drawn from [0, vocab_size)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoaderSettings:
+    """How samples are made; the defaults are google's create_pretraining_data.py at 128 tokens.
+
+    `max_tokens`: length of a row with its three special tokens (>= 5). `short_probability`: share
+    of documents cut into shorter rows. `max_predictions`: most predicted tokens in a row.
+    `masked_probability`: their share of the row's tokens. `max_ngram`: most words of one candidate.
+    `swap_probability`: share of pairs in wrong order. `seed`: >= 0; another seed, other samples.
+    """
+
+    max_tokens: int = 128
+    short_probability: float = 0.1
+    max_predictions: int = 20
+    masked_probability: float = 0.15
+    max_ngram: int = 3
+    swap_probability: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        checks = {
+            "max_tokens": (self.max_tokens >= 5, "at least 5"),
+            "short_probability": (0 <= self.short_probability <= 1, "between 0 and 1"),
+            "max_predictions": (self.max_predictions >= 1, "at least 1"),
+            "masked_probability": (0 < self.masked_probability < 1, "between 0 and 1"),
+            "max_ngram": (self.max_ngram >= 1, "at least 1"),
+            "swap_probability": (0 <= self.swap_probability <= 1, "between 0 and 1"),
+            "seed": (self.seed >= 0, "at least 0"),
+        }
+        for name, (good, expected) in checks.items():
+            if not good:
+                raise ShardError(
+                    "A setting of the loader is out of range.",
+                    expected=f"{name} {expected}",
+                    found=f"{name} = {getattr(self, name)}",
+                )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch; B rows of T = max_tokens columns, M predicted tokens in all.
+
+    `ids`, `types` (B, T) int64: [CLS] A [SEP] B [SEP] with types 0 for A and its specials, 1 for
+    B and its [SEP]; after `lengths` (B,) tokens the row is padded (id pad_id, type 0).
+    `target_positions` (M,) int64: row * T + column of each predicted token, ascending.
+    `targets` (M,) int64: the true ids there. `swapped` (B,) int64: 1 = segments in wrong order.
+    """
+
+    ids: Ints
+    types: Ints
+    lengths: Ints
+    target_positions: Ints
+    targets: Ints
+    swapped: Ints
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens in the batch without padding, special tokens included."""
+        return int(self.lengths.sum())
+
+    def rows(self, begin: int, end: int) -> Batch:
+        """The batch made of rows [begin, end)."""
+        columns = self.ids.shape[1]
+        m_begin, m_end = np.searchsorted(self.target_positions, [begin * columns, end * columns])
+        return Batch(
+            ids=self.ids[begin:end],
+            types=self.types[begin:end],
+            lengths=self.lengths[begin:end],
+            target_positions=self.target_positions[m_begin:m_end] - begin * columns,
+            targets=self.targets[m_begin:m_end],
+            swapped=self.swapped[begin:end],
+        )
+
+
+class PretrainingLoader:
+    """Makes any batch of an endless run over the shards; safe to use from several threads."""
+
+    def __init__(
+        self,
+        shards: Shards,
+        special_ids: SpecialIds,
+        settings: LoaderSettings,
+        batch_size: int,
+    ) -> None:
+        if batch_size < 1:
+            raise ShardError("A batch needs rows.", expected="at least 1", found=batch_size)
+        self.shards = shards
+        self.special_ids = special_ids
+        self.settings = settings
+        self.batch_size = batch_size
+        self._starts = [0]  # number of samples before each epoch that is known so far
+        self._plans: dict[int, EpochPlan] = {}
+        self._lock = threading.Lock()
+
+    def num_samples(self, epoch: int) -> int:
+        """Samples in an epoch; it varies a little, as other documents are cut short."""
+        return len(self._plan(epoch))
+
+    def batch(self, step: int) -> Batch:
+        """The batch of optimizer-independent step `step` (>= 0); the same on every call."""
+        return self._samples(np.arange(step * self.batch_size, (step + 1) * self.batch_size))
+
+    def batches(self, start_step: int = 0, *, workers: int = 1, ahead: int = 4) -> Iterator[Batch]:
+        """Endless batches from `start_step` on, made in advance by `workers` threads.
+
+        `ahead`: groups of batches (about 32,768 tokens each) that are kept ready. The batches are
+        those of `batch(step)` whatever the number of workers. Closing the iterator (or leaving it
+        to the garbage collector) stops the threads.
+        """
+        per_group = max(1, _TOKENS_PER_GROUP // (self.batch_size * self.settings.max_tokens))
+
+        def make_group(step: int) -> list[Batch]:
+            begin, end = step * self.batch_size, (step + per_group) * self.batch_size
+            rows = self._samples(np.arange(begin, end))
+            cuts = range(0, end - begin, self.batch_size)
+            return [rows.rows(cut, cut + self.batch_size) for cut in cuts]
+
+        pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="albertkit-loader")
+        waiting: deque[Future[list[Batch]]] = deque()
+        try:
+            step = start_step
+            while True:
+                while len(waiting) < max(1, ahead):
+                    waiting.append(pool.submit(make_group, step))
+                    step += per_group
+                yield from waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def validation_batches(self, max_samples: int | None = None) -> Iterator[Batch]:
+        """Epoch 0 once, in corpus order; the last batch may have fewer rows.
+
+        With `max_samples` only so many samples, evenly spread over the corpus.
+        """
+        plan = self._plan(0)
+        total = len(plan)
+        count = total if max_samples is None else min(max_samples, total)
+        samples = np.arange(count, dtype=np.int64) * total // max(1, count)
+        for begin in range(0, count, self.batch_size):
+            index = samples[begin : begin + self.batch_size]
+            keys = keys_of(self.settings.seed, 0, index)
+            yield self._make(plan.first[index], plan.count[index].astype(np.int64), keys)
+
+    def _plan(self, epoch: int) -> EpochPlan:
+        with self._lock:
+            if epoch not in self._plans:
+                settings = self.settings
+                plan = plan_epoch(
+                    self.shards.sentence_offsets,
+                    self.shards.document_offsets,
+                    max_tokens=settings.max_tokens,
+                    short_probability=settings.short_probability,
+                    seed=settings.seed,
+                    epoch=epoch,
+                )
+                if not len(plan):
+                    raise ShardError(
+                        "These data hold no pair of sentences.",
+                        expected="at least one document of two sentences",
+                        found=f"{self.shards.num_documents} documents, none that long",
+                        where=self.shards.folder,
+                        fix="give longer documents; check how they are divided (--format)",
+                    )
+                while len(self._plans) > 2:  # the run only ever moves forward
+                    del self._plans[min(self._plans)]
+                self._plans[epoch] = plan
+            return self._plans[epoch]
+
+    def _epoch_of(self, position: int) -> int:
+        """The epoch that the run's sample number `position` belongs to."""
+        while self._starts[-1] <= position:
+            self._learn_start(len(self._starts))
+        return bisect.bisect_right(self._starts, position) - 1
+
+    def _learn_start(self, epoch: int) -> None:
+        count = self.num_samples(epoch - 1)
+        with self._lock:
+            if len(self._starts) == epoch:
+                self._starts.append(self._starts[-1] + count)
+
+    def _samples(self, positions: Ints) -> Batch:
+        """The samples at these consecutive places of the run."""
+        parts = []
+        while len(positions):
+            epoch = self._epoch_of(int(positions[0]))
+            begin, end = self._starts[epoch], self._starts[epoch + 1]
+            here, positions = positions[positions < end], positions[positions >= end]
+            index = permuted(here - begin, end - begin, self.settings.seed, epoch)
+            plan = self._plan(epoch)
+            keys = keys_of(self.settings.seed, epoch, index)
+            parts.append((plan.first[index], plan.count[index].astype(np.int64), keys))
+        first, count, keys = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return self._make(first, count, keys)
+
+    def _make(self, first: Ints, count: Ints, keys: Keys) -> Batch:
+        """Split, cut, lay out and mask the chunks that begin at sentences `first`."""
+        settings, special = self.settings, self.special_ids
+        pairs = choose_pairs(
+            first,
+            count,
+            self.shards.sentence_offsets,
+            keys,
+            max_tokens=settings.max_tokens,
+            swap_probability=settings.swap_probability,
+        )
+        rows = _lay_out(pairs, self.shards, special, settings.max_tokens)
+        budget = prediction_budget(
+            rows.lengths,
+            probability=settings.masked_probability,
+            max_predictions=settings.max_predictions,
+        )
+        chosen = choose_targets(
+            rows.starts, rows.is_text, budget, keys, max_ngram=settings.max_ngram
+        )
+        row, column = np.nonzero(chosen)
+        targets = rows.ids[row, column]
+        rows.ids[row, column] = corrupt(
+            targets, column, keys[row], mask_id=special.mask_id, vocab_size=special.vocab_size
+        )
+        return Batch(
+            ids=rows.ids,
+            types=rows.types,
+            lengths=rows.lengths,
+            target_positions=row * settings.max_tokens + column,
+            targets=targets,
+            swapped=pairs.swapped,
+        )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows before masking: ids, types (B, T), lengths (B,), and where text and words begin."""
+
+    ids: Ints
+    types: Ints
+    lengths: Ints
+    is_text: npt.NDArray[np.bool_]
+    starts: npt.NDArray[np.bool_]
+
+
+def _lay_out(pairs: Pairs, shards: Shards, special: SpecialIds, max_tokens: int) -> _Rows:
+    """Gather [CLS] A [SEP] B [SEP] for all rows at once."""
+    column = np.arange(max_tokens)
+    first_sep = (1 + pairs.first_length)[:, None]
+    last_sep = first_sep + 1 + pairs.second_length[:, None]
+    in_first = (column >= 1) & (column < first_sep)
+    in_second = (column > first_sep) & (column < last_sep)
+    is_text = in_first | in_second
+
+    # Where in the token file each column comes from; meaningless outside the text.
+    source = np.where(
+        in_second,
+        pairs.second_start[:, None] + column - first_sep - 1,
+        pairs.first_start[:, None] + column - 1,
+    )
+    ids = np.full(is_text.shape, special.pad_id, dtype=np.int64)
+    starts = np.zeros(is_text.shape, dtype=np.bool_)
+    ids[is_text], starts[is_text] = shards.tokens_at(source[is_text])
+    # A cut may leave the end of a word at the front of the second segment: no word spans [SEP].
+    starts |= column == first_sep + 1
+
+    row = np.arange(len(ids))
+    ids[:, 0] = special.cls_id
+    ids[row, first_sep[:, 0]] = special.sep_id
+    ids[row, last_sep[:, 0]] = special.sep_id
+    types = ((column > first_sep) & (column <= last_sep)).astype(np.int64)
+    lengths = pairs.first_length + pairs.second_length + SPECIALS_PER_PAIR
+    return _Rows(ids, types, lengths, is_text, starts)

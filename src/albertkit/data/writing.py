@@ -1,0 +1,324 @@
+"""Write documents as shards: tokenize, divide into training and held-out, count and hash.
+
+Documents stream through; memory does not grow with their number. The output folder appears whole
+at the end, or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from albertkit.data.corpus import Corpus, Document
+from albertkit.data.shard_files import (
+    DOCUMENTS,
+    FORMAT,
+    FORMAT_VERSION,
+    INDEX,
+    SENTENCES,
+    TOKENIZER,
+    TOKENS,
+    TRAIN,
+    VALIDATION,
+    token_type,
+)
+from albertkit.errors import CorpusError
+from albertkit.files import atomic_folder
+
+if TYPE_CHECKING:
+    from albertkit.text.tokenizer import Tokenizer
+
+_BATCH_CHARACTERS = 1 << 19
+
+
+class Segmenter(Protocol):
+    """Encodes sentences into ids and marks of word starts: `text.words.WordSegmenter` does."""
+
+    @property
+    def name(self) -> str:
+        """What divides the text into words."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever ids or marks would."""
+
+    def encode(
+        self, texts: list[str]
+    ) -> list[tuple[npt.NDArray[np.uint32], npt.NDArray[np.bool_]]]:
+        """Ids and word starts of each text."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the writing is. `input_bytes` of `input_total` (None: unknown) as they lie on disk.
+
+    `text_bytes` counts what they unpack to.
+    """
+
+    input_bytes: int
+    input_total: int | None
+    text_bytes: int
+    documents: int
+    tokens: int
+    seconds: float
+
+    @property
+    def megabytes_per_second(self) -> float:
+        """Unpacked text per second."""
+        return self.text_bytes / 1e6 / max(self.seconds, 1e-9)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time left at the pace so far; None when the input's size is unknown."""
+        if not self.input_total or not self.input_bytes:
+            return None
+        left = max(0, self.input_total - self.input_bytes)
+        return self.seconds * left / self.input_bytes
+
+
+@dataclass(frozen=True)
+class ShardSummary:
+    """What was written: counts of all documents, and the index of each split by its name."""
+
+    folder: Path
+    documents: int
+    sentences: int
+    tokens: int
+    skipped_documents: int
+    seconds: float
+    splits: dict[str, dict[str, Any]]
+    corpus: dict[str, Any]
+
+
+def write_shards(
+    documents: Iterable[Document],
+    tokenizer: Tokenizer,
+    output: str | Path,
+    *,
+    validation_fraction: float = 0.0,
+    replace: bool = False,
+    segmenter: Segmenter | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> ShardSummary:
+    """Tokenize documents into a new data folder (see shards.py for what is in it).
+
+    `validation_fraction` in [0, 0.5]: share of documents that is held out, chosen by a hash of
+    their text, so that copies of a document are never on both sides. `progress` is called about
+    twice a second, and at the end. Raises CorpusError and OutputError.
+    """
+    if not 0 <= validation_fraction <= 0.5:
+        raise CorpusError(
+            "The share of held-out documents is out of range.",
+            expected="a number from 0 to 0.5",
+            found=validation_fraction,
+        )
+    output = Path(output)
+    segmenter = segmenter or _segmenter_of(tokenizer)
+    with atomic_folder(output, replace=replace) as folder:
+        work = _Writing(documents, tokenizer, segmenter, validation_fraction, progress)
+        summary = work.write(folder, output)
+        tokenizer.save(folder / TOKENIZER)
+    return summary
+
+
+def _segmenter_of(tokenizer: Tokenizer) -> Segmenter:
+    from albertkit.text.words import segmenter_for
+
+    segmenter: Segmenter = segmenter_for(tokenizer)
+    return segmenter
+
+
+class _Writing:
+    """One run of `write_shards`."""
+
+    def __init__(
+        self,
+        documents: Iterable[Document],
+        tokenizer: Tokenizer,
+        segmenter: Segmenter,
+        validation_fraction: float,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self.documents = documents
+        self.tokenizer = tokenizer
+        self.segmenter = segmenter
+        self.validation_fraction = validation_fraction
+        self.progress = progress
+        self.started = self.reported = time.monotonic()
+        self.num_documents = self.skipped = self.text_bytes = self.num_tokens = 0
+
+    def write(self, folder: Path, output: Path) -> ShardSummary:
+        """Fill the folder; the index of each split is written last."""
+        names = [TRAIN, VALIDATION] if self.validation_fraction else [TRAIN]
+        with contextlib.ExitStack() as stack:
+            splits = {
+                name: stack.enter_context(SplitWriter(folder / name, self.tokenizer.vocab_size))
+                for name in names
+            }
+            for batch in _batches(self.documents):
+                self._write_batch(batch, splits)
+                self._report()
+        for name, split in splits.items():
+            if not split.num_documents:
+                raise CorpusError(
+                    f"No document fell to the {name} part.",
+                    expected="at least one document in each part",
+                    found=f"{self.num_documents} documents, {self.skipped} of them without text, "
+                    f"of which a share of {self.validation_fraction} is held out",
+                    fix="give more documents, or hold out another share",
+                )
+        corpus = asdict(self.documents.report) if isinstance(self.documents, Corpus) else {}
+        facts = {
+            "tokenizer": _describe(self.tokenizer),
+            "segmenter": {"name": self.segmenter.name, "fingerprint": self.segmenter.fingerprint},
+            "validation_fraction": self.validation_fraction,
+            "corpus": corpus,
+        }
+        indexes = {name: split.finish({"split": name, **facts}) for name, split in splits.items()}
+        self._report(last=True)
+        return ShardSummary(
+            folder=output,
+            documents=sum(index["num_documents"] for index in indexes.values()),
+            sentences=sum(index["num_sentences"] for index in indexes.values()),
+            tokens=self.num_tokens,
+            skipped_documents=self.skipped,
+            seconds=time.monotonic() - self.started,
+            splits=indexes,
+            corpus=corpus,
+        )
+
+    def _write_batch(self, batch: list[Document], splits: dict[str, SplitWriter]) -> None:
+        texts = [sentence for document in batch for sentence in document.sentences]
+        encoded = iter(self.segmenter.encode(texts))
+        for document in batch:
+            pairs = [next(encoded) for _ in document.sentences]
+            pairs = [(ids, starts) for ids, starts in pairs if len(ids)]
+            self.num_documents += 1
+            if not pairs:
+                self.skipped += 1
+                continue
+            held_out = self.validation_fraction > _fraction_of(document)
+            self.num_tokens += splits[VALIDATION if held_out else TRAIN].add(pairs)
+            self.text_bytes += sum(len(s) for s in document.sentences)
+
+    def _report(self, *, last: bool = False) -> None:
+        now = time.monotonic()
+        if self.progress is None or (now - self.reported < 0.5 and not last):
+            return
+        self.reported = now
+        corpus = self.documents if isinstance(self.documents, Corpus) else None
+        self.progress(
+            Progress(
+                input_bytes=corpus.bytes.done if corpus else 0,
+                input_total=corpus.bytes.total if corpus else None,
+                text_bytes=corpus.report.text_bytes if corpus else self.text_bytes,
+                documents=self.num_documents,
+                tokens=self.num_tokens,
+                seconds=now - self.started,
+            )
+        )
+
+
+class SplitWriter:
+    """Writes the files of one split; a context manager that closes them."""
+
+    def __init__(self, folder: Path, vocab_size: int) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self.dtype, self.start_bit = token_type(vocab_size)
+        self.num_documents = self.num_sentences = self.num_tokens = self.num_words = 0
+        self.single_sentence_documents = 0
+        self._stack = contextlib.ExitStack()
+        names = (TOKENS, SENTENCES, DOCUMENTS)
+        self._files = {
+            name: self._stack.enter_context((folder / name).open("wb", 1 << 20)) for name in names
+        }
+        self._hashes = {name: hashlib.sha256() for name in names}
+        self._sizes = dict.fromkeys(names, 0)
+        for name in (SENTENCES, DOCUMENTS):
+            self._append(name, np.zeros(1, dtype="<i8"))
+
+    def __enter__(self) -> SplitWriter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def add(self, sentences: list[tuple[npt.NDArray[np.uint32], npt.NDArray[np.bool_]]]) -> int:
+        """Append one document: ids and word starts of its sentences; returns its tokens."""
+        ids = np.concatenate([ids for ids, _ in sentences]).astype(self.dtype)
+        starts = np.concatenate([starts for _, starts in sentences])
+        ends = np.cumsum([len(ids) for ids, _ in sentences]) + self.num_tokens
+        ids[starts] |= self.dtype.type(self.start_bit)
+        self.num_documents += 1
+        self.num_sentences += len(sentences)
+        self.num_tokens += len(ids)
+        self.num_words += int(np.count_nonzero(starts))
+        self.single_sentence_documents += len(sentences) == 1
+        self._append(TOKENS, ids)
+        self._append(SENTENCES, ends.astype("<i8"))
+        self._append(DOCUMENTS, np.array([self.num_sentences], dtype="<i8"))
+        return len(ids)
+
+    def finish(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Close the files and write the index that makes them valid; returns the index."""
+        self._stack.close()
+        index = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "dtype": str(self.dtype.name),
+            "num_documents": self.num_documents,
+            "num_sentences": self.num_sentences,
+            "num_tokens": self.num_tokens,
+            "num_words": self.num_words,
+            "single_sentence_documents": self.single_sentence_documents,
+            "files": {
+                name: {"bytes": self._sizes[name], "sha256": self._hashes[name].hexdigest()}
+                for name in self._files
+            },
+            **facts,
+        }
+        text = json.dumps(index, indent=2, ensure_ascii=False) + "\n"
+        (self.folder / INDEX).write_text(text, encoding="utf-8")
+        return index
+
+    def _append(self, name: str, values: npt.NDArray[Any]) -> None:
+        data = values.tobytes()
+        self._files[name].write(data)
+        self._hashes[name].update(data)
+        self._sizes[name] += len(data)
+
+
+def _describe(tokenizer: Tokenizer) -> dict[str, Any]:
+    names = ["fingerprint", "kind", "lower_case", "vocab_size"]
+    names += ["pad_id", "unk_id", "cls_id", "sep_id", "mask_id"]
+    return {name: getattr(tokenizer, name) for name in names}
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Documents in groups of about half a million characters: the tokenizer likes company."""
+    batch: list[Document] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += sum(map(len, document.sentences))
+        if size >= _BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _fraction_of(document: Document) -> float:
+    """A number in [0, 1) that depends on nothing but the document's text."""
+    digest = hashlib.blake2b("\n".join(document.sentences).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
