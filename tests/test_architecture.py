@@ -11,10 +11,10 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "albertkit"
 
 # Each line may import from itself and from the lines below it.
 LAYERS = [
-    {"cli", "demo"},
+    {"cli", "demo", "__main__"},
     {"infer", "train"},
     {"model", "data"},
-    {"text", "checkpoint"},
+    {"text", "checkpoint", "model_card", "info"},
     {"config", "spellings", "sizes", "tensors", "tensor_names", "recipe"},
     {"errors", "files"},
 ]

@@ -1,3 +1,57 @@
 """albertkit: the maintained home of ALBERT, English and Chinese, tiny to xxlarge."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from albertkit.checkpoint import Checkpoint
+    from albertkit.config import AlbertConfig
+    from albertkit.data.corpus import read_documents
+    from albertkit.data.writing import write_shards
+    from albertkit.errors import AlbertkitError
+    from albertkit.infer.predictor import Predictor
+    from albertkit.text.tokenizer import Tokenizer
+    from albertkit.text.vocabulary import train_vocabulary
+    from albertkit.train.pretrain import pretrain
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "AlbertConfig",
+    "AlbertkitError",
+    "Checkpoint",
+    "Predictor",
+    "Tokenizer",
+    "pretrain",
+    "read_documents",
+    "train_vocabulary",
+    "write_shards",
+]
+
+# Where each public name is defined; it is imported when it is first used, so that
+# `import albertkit` costs nothing and converting needs no torch.
+_HOMES = {
+    "AlbertConfig": "albertkit.config",
+    "AlbertkitError": "albertkit.errors",
+    "Checkpoint": "albertkit.checkpoint",
+    "Predictor": "albertkit.infer.predictor",
+    "Tokenizer": "albertkit.text.tokenizer",
+    "pretrain": "albertkit.train.pretrain",
+    "read_documents": "albertkit.data.corpus",
+    "train_vocabulary": "albertkit.text.vocabulary",
+    "write_shards": "albertkit.data.writing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported now (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'albertkit' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names and the ordinary ones."""
+    return sorted({*globals(), *__all__})

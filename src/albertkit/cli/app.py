@@ -1,0 +1,101 @@
+"""The program itself: its commands, and what it says when something goes wrong.
+
+Exit codes: 0 well, 1 a demo or check that did not reach its goal, 2 a mistake of the user, 3 a run
+that does not learn, 130 interrupted. Nothing heavy is imported before a command runs.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+from rich.console import Console
+from rich.text import Text
+
+from albertkit import __version__
+from albertkit.cli import ask, prepare, train
+from albertkit.errors import AlbertkitError
+
+MISTAKE = 2
+INTERRUPTED = 130
+
+app = App(
+    name="albertkit",
+    help="Read, pretrain and run ALBERT, English and Chinese.",
+    help_epilogue="Start with: albertkit demo",
+    version=f"albertkit {__version__}",
+    help_format="plaintext",
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+for number, (command, example) in enumerate(
+    [
+        (
+            prepare.build_vocab,
+            "albertkit build-vocab corpus.txt --kind sentencepiece --size 8000 --output vocab",
+        ),
+        (prepare.tokenize, "albertkit tokenize --vocab vocab/spiece.model --json < lines.txt"),
+        (
+            prepare.make_data,
+            "albertkit make-data corpus.txt --vocab vocab --output data --held-out 0.01",
+        ),
+        (train.pretrain, "albertkit pretrain recipe.toml --set optim.name=adamw --out runs/first"),
+        (ask.fill_mask, 'albertkit fill-mask runs/first/model "Paris is the [MASK] of France."'),
+        (ask.order, 'albertkit order runs/first/model "It rained." "So the street was wet."'),
+        (ask.embed, "albertkit embed runs/first/model --input lines.txt --output vectors.npy"),
+        (ask.info, "albertkit info albert-base-v2"),
+        (train.demo, "albertkit demo"),
+    ]
+):
+    app.command(command, sort_key=number, help_epilogue=f"Example: {example}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code. Mistakes of the user are told on standard error."""
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that cannot show a character
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        result = app(arguments, exit_on_error=False, print_error=False, help_on_error=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except AlbertkitError as error:
+        _tell(errors, str(error))
+        return MISTAKE
+    except CycloptsError as error:
+        _tell(errors, f"{error}\n  to do: see albertkit {_command(arguments)}--help")
+        return MISTAKE
+    except BrokenPipeError:  # the reader (head, less) went away: that is not our mistake
+        _close_output()
+        return 0
+    except KeyboardInterrupt:
+        _tell(errors, "interrupted")
+        return INTERRUPTED
+    except OSError as error:  # a file that a command opens by itself
+        _tell(errors, _spell(error))
+        return MISTAKE
+
+
+def _tell(errors: Console, message: str) -> None:
+    """The message on standard error, its first word in red on a terminal."""
+    errors.print(Text.assemble(("error: ", "bold red"), message))
+
+
+def _spell(error: OSError) -> str:
+    lines = ["The operating system refuses.", f"  found: {error.strerror or error}"]
+    lines += [f"  where: {error.filename}"] if error.filename else []
+    return "\n".join([*lines, "  to do: check the path, its permissions and the space on the disk"])
+
+
+def _command(arguments: Sequence[str] | None) -> str:
+    """Name of the command that was asked for, and a space; nothing if there is none."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    return f"{given[0]} " if given and given[0] in app else ""
+
+
+def _close_output() -> None:
+    """Point standard output at nothing, so that Python's last flush cannot fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

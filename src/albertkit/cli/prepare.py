@@ -1,0 +1,179 @@
+"""Commands that prepare: build-vocab, tokenize, make-data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from albertkit.cli.lines import read_lines
+from albertkit.cli.show import print_json, print_table, spell_bytes
+
+if TYPE_CHECKING:
+    from albertkit.data.corpus import Corpus
+
+Json = Annotated[bool, Parameter(name="--json", negative=())]
+Flag = Annotated[bool, Parameter(negative=())]
+Case = Annotated[bool | None, Parameter(name="--lower-case", negative="--cased")]
+Format = Literal["auto", "text", "lines", "jsonl", "wiki", "markdown", "files"]
+Language = Literal["auto", "en", "zh"]
+Errors = Literal["strict", "replace"]
+
+
+def build_vocab(
+    *sources: str,
+    output: Path,
+    kind: Literal["sentencepiece", "wordpiece"] = "sentencepiece",
+    size: int = 30000,
+    lower_case: Annotated[bool, Parameter(name="--lower-case", negative="--cased")] = True,
+    format: Format = "auto",
+    language: Language = "auto",
+    errors: Errors = "strict",
+    json: Json = False,
+) -> None:
+    """Train a vocabulary on text.
+
+    Parameters
+    ----------
+    sources
+        Files, folders, patterns, archives; - is standard input.
+    output
+        Folder for the vocabulary; must be free.
+    kind
+        sentencepiece (ALBERT's English unigram model) or wordpiece (the Chinese models).
+    size
+        Number of pieces, special pieces included.
+    lower_case
+        Whether text is lower-cased first.
+    format
+        Layout of the text: blank lines between documents (text), one document a line (lines), ...
+    language
+        Language of the sentence splitter.
+    errors
+        strict stops at bytes that are no UTF-8, replace puts U+FFFD there.
+    json
+        One JSON object: path, kind, size.
+    """
+    from albertkit.text.tokenizer import Tokenizer
+    from albertkit.text.vocabulary import train_vocabulary
+
+    corpus = _corpus(sources, format, language, errors)
+    texts = (sentence for document in corpus for sentence in document.sentences)
+    path = train_vocabulary(texts, kind, size, output, lower_case=lower_case)
+    made = Tokenizer.load(path)
+    if json:
+        print_json({"path": str(path), "kind": made.kind, "size": made.vocab_size})
+    else:
+        print(f"wrote {made.vocab_size:,} {made.kind} pieces to {path}")
+
+
+def tokenize(
+    *,
+    vocab: Path,
+    input: Path | None = None,
+    special: Flag = False,
+    quotes: Literal["keep", "rewrite"] | None = None,
+    lower_case: Case = None,
+    json: Json = False,
+) -> None:
+    """Tokenize lines of text; works on a stream.
+
+    Parameters
+    ----------
+    vocab
+        Vocabulary file (*.model of SentencePiece, vocab.txt of WordPiece) or a folder with one.
+    input
+        File to read; without it, or with -, standard input.
+    special
+        Put [CLS] and [SEP] around each line.
+    quotes
+        SentencePiece: rewrite `` and '' to ", as google's reader did, or keep them. By default
+        what the folder says, and for a bare file keep.
+    lower_case
+        Lower-case and strip accents, or keep both. By default what the vocabulary says.
+    json
+        One JSON object a line: ids, pieces, offsets (characters of the line).
+    """
+    from albertkit.text.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.load(vocab, lower_case=lower_case, quotes=quotes)
+    pieces = tokenizer.pieces
+    for line in read_lines(input):
+        if special:
+            encoding = tokenizer.encode(line)
+            ids, offsets = encoding.ids, encoding.offsets
+        else:
+            ids, offsets = tokenizer.align(line)
+        if json:
+            print_json({"ids": ids, "pieces": [pieces[i] for i in ids], "offsets": offsets})
+        else:
+            print(" ".join(pieces[i] for i in ids), flush=True)
+
+
+def make_data(
+    *sources: str,
+    vocab: Path,
+    output: Path,
+    held_out: Annotated[float, Parameter(name=["--validation-fraction", "--held-out"])] = 0.02,
+    format: Format = "auto",
+    language: Language = "auto",
+    errors: Errors = "strict",
+    json: Json = False,
+) -> None:
+    """Tokenize text into the data folder that pretrain reads.
+
+    Parameters
+    ----------
+    sources
+        Files, folders, patterns, archives; - is standard input.
+    vocab
+        Vocabulary file, or a folder with one.
+    output
+        Folder for the data; must be free.
+    held_out
+        Share of documents that is kept back from training, 0 to 0.5.
+    format
+        Layout of the text: blank lines between documents (text), one document a line (lines), ...
+    language
+        Language of the sentence splitter.
+    errors
+        strict stops at bytes that are no UTF-8, replace puts U+FFFD there.
+    json
+        One JSON object: counts, and what was found in the text.
+    """
+    from albertkit.cli.progress import data_progress
+    from albertkit.data.writing import write_shards
+    from albertkit.text.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.load(vocab)
+    corpus = _corpus(sources, format, language, errors)
+    with data_progress() as progress:
+        made = write_shards(
+            corpus, tokenizer, output, validation_fraction=held_out, progress=progress
+        )
+    if json:
+        print_json(
+            {
+                "folder": str(made.folder),
+                "documents": made.documents,
+                "sentences": made.sentences,
+                "tokens": made.tokens,
+                "skipped_documents": made.skipped_documents,
+                "splits": {name: index["num_documents"] for name, index in made.splits.items()},
+                "corpus": made.corpus,
+            }
+        )
+        return
+    rows = [
+        (name, *(f"{index[key]:,}" for key in ("num_documents", "num_sentences", "num_tokens")))
+        for name, index in made.splits.items()
+    ]
+    print_table("", ["part", "documents", "sentences", "tokens"], rows, right=[1, 2, 3])
+    print(f"wrote {made.folder} from {spell_bytes(made.corpus['text_bytes'])} of text")
+
+
+def _corpus(sources: tuple[str, ...], format: str, language: str, errors: str) -> Corpus:
+    from albertkit.data.corpus import read_documents
+
+    return read_documents(sources, format=format, language=language, errors=errors)

@@ -1,0 +1,56 @@
+"""A moving line on standard error while data are written: MB/s and time left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from albertkit.cli.show import spell_bytes
+
+if TYPE_CHECKING:
+    from albertkit.data.writing import Progress as Written
+
+
+@contextmanager
+def data_progress() -> Iterator[Callable[[Written], None] | None]:
+    """A function to tell how far the writing is; None when nobody watches (no terminal)."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = [BarColumn(bar_width=24), TextColumn("{task.description}")]
+    with Progress(*columns, console=console, transient=True) as shown:
+        task = shown.add_task("", total=None)
+
+        def tell(written: Written) -> None:
+            shown.update(
+                task,
+                total=written.input_total,
+                completed=written.input_bytes,
+                description=_spell(written),
+            )
+
+        yield tell
+
+
+def _spell(written: Written) -> str:
+    left = written.seconds_left
+    facts = [
+        f"{spell_bytes(written.text_bytes)} of text",
+        f"{written.tokens:,} tokens",
+        f"{written.megabytes_per_second:.1f} MB/s",
+    ]
+    return "  ".join([*facts, *([] if left is None else [f"{_clock(left)} left"])])
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return (
+        f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+        if minutes >= 60
+        else f"{minutes}:{rest:02d}"
+    )

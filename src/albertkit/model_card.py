@@ -1,0 +1,181 @@
+"""Model cards: README.md of a checkpoint folder, written by the program from the facts of a run.
+
+The card says what was done and measured, and what nobody told the program ("not stated").
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from albertkit.config import AlbertConfig
+from albertkit.sizes import count_parameters
+
+NOT_STATED = "not stated"
+_CURVE_LINES = 12
+_BARS = "▁▂▃▄▅▆▇█"
+
+_CONTAMINATION = {
+    "en": [
+        "Wikipedia contains the articles that SQuAD 1.1, SQuAD 2.0 and WikiText were made from. A "
+        "model pretrained on Wikipedia has read their paragraphs; scores on them flatter it.",
+        "Novels out of copyright contain the books that NarrativeQA asks about.",
+    ],
+    "zh": [
+        "Chinese Wikipedia contains the articles that DRCD and CMRC 2018 were made from. A model "
+        "pretrained on it has read their paragraphs; scores on them flatter it.",
+        "News corpora may contain the titles of THUCNews and TNEWS.",
+    ],
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardFacts:
+    """What a card tells. Texts are plain; figures are (name, value) pairs in their order."""
+
+    name: str
+    config: AlbertConfig
+    language: str = NOT_STATED  # en, zh
+    license: str = NOT_STATED  # of the weights, as an SPDX name
+    data: Sequence[tuple[str, str]] = ()
+    data_license: str = NOT_STATED
+    recipe: str = ""  # TOML
+    figures: Sequence[tuple[str, str, str]] = ()  # figure, model, line to beat
+    curve: Sequence[Mapping[str, float]] = field(default_factory=list)  # validations by step
+    heads: str = "masked-LM and sentence-order head"
+
+
+def model_card(facts: CardFacts) -> str:
+    """Text of README.md: a YAML header that the hub reads, then prose and tables for people."""
+    sections = [
+        _header(facts),
+        f"# {facts.name}\n\n{_first_words(facts)}",
+        "## Use\n\n" + _use(facts),
+        "## Data\n\n" + _data(facts),
+        "## Figures\n\n" + _figures(facts),
+        "## Recipe\n\n" + (f"```toml\n{facts.recipe.strip()}\n```" if facts.recipe else NOT_STATED),
+        "## Limits and bias\n\n" + _limits(facts),
+        "## What contaminates\n\n" + _contamination(facts),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _header(facts: CardFacts) -> str:
+    """The hub's keys. JSON strings are YAML strings, so nothing in a name can break the header."""
+    known = facts.language != NOT_STATED
+    own = bool(facts.config.fits_huggingface)
+    lines = ["---"]
+    lines += ["language:", f"- {json.dumps(facts.language)}"] if known else []
+    license = "unknown" if facts.license == NOT_STATED else facts.license
+    lines += [f"license: {json.dumps(license, ensure_ascii=False)}"]
+    lines += [f"library_name: {'albertkit' if own else 'transformers'}", "pipeline_tag: fill-mask"]
+    tags = ["albert", "albertkit", "fill-mask", "sentence-order-prediction"]
+    return "\n".join([*lines, "tags:", *(f"- {tag}" for tag in tags), "---"])
+
+
+def _first_words(facts: CardFacts) -> str:
+    config = facts.config
+    body = count_parameters(config)
+    whole = count_parameters(config, masked_lm=True, sentence_order=True)
+    language = {"en": "English ", "zh": "Chinese "}.get(facts.language, "")
+    return (
+        f"An {language}ALBERT (Lan et al. 2019): {config.num_hidden_layers} layers of width "
+        f"{config.hidden_size} that share their parameters in {config.num_hidden_groups} group(s), "
+        f"word vectors of width {config.embedding_size}, vocabulary of {config.vocab_size:,} "
+        f"pieces, texts to {config.max_position_embeddings} tokens. {body:,} parameters in the "
+        f"body, {whole:,} with the {facts.heads}. Written by albertkit."
+    )
+
+
+def _use(facts: CardFacts) -> str:
+    example = (
+        "巴黎是[MASK]国的首都。" if facts.language == "zh" else "Paris is the [MASK] of France."
+    )
+    ours = (
+        "```python\nfrom albertkit import Predictor\n\n"
+        'predictor = Predictor("path/to/this/folder")\n'
+        f'print(predictor.fill_mask("{example}"))\n```'
+    )
+    reasons = facts.config.fits_huggingface
+    if reasons:
+        return f"{ours}\n\ntransformers cannot run this model: {'; '.join(reasons)}."
+    return (
+        f"{ours}\n\nThe folder opens in transformers too: "
+        '`AlbertForPreTraining.from_pretrained("path/to/this/folder")`.'
+    )
+
+
+def _data(facts: CardFacts) -> str:
+    rows = [*facts.data, ("licences of the data", facts.data_license)]
+    return _table(["", ""], rows)
+
+
+def _figures(facts: CardFacts) -> str:
+    if not facts.figures:
+        return "No held-out figures were recorded."
+    parts = [
+        "On documents held out from training; intervals are 95 %.",
+        _table(["figure", "this model", "line to beat"], facts.figures),
+    ]
+    if len(facts.curve) > 1:
+        losses = [point["mlm_loss"] for point in facts.curve]
+        parts.append(
+            f"Held-out masked-LM loss from step {facts.curve[0]['step']:,.0f} to "
+            f"{facts.curve[-1]['step']:,.0f}: `{spark(losses)}`"
+        )
+        rows = [
+            (
+                f"{p['step']:,.0f}",
+                f"{p['mlm_loss']:.3f}",
+                f"{p['mlm_accuracy']:.1%}",
+                f"{p['sop_accuracy']:.1%}",
+            )
+            for p in _thinned(facts.curve)
+        ]
+        columns = ["step", "masked-LM loss", "masked-LM accuracy", "sentence-order accuracy"]
+        parts.append(_table(columns, rows))
+    return "\n\n".join(parts)
+
+
+def _limits(facts: CardFacts) -> str:
+    return "\n".join(
+        f"- {line}"
+        for line in [
+            "The model completes text as its training text would; it knows no facts and no truth.",
+            "It repeats the associations of its training text, prejudices about people included. "
+            "Measure them for your use before you decide anything about people with it.",
+            f"Texts longer than {facts.config.max_position_embeddings} tokens do not fit; quality "
+            "beyond the row length of the last training stage was not measured.",
+            "Vectors taken from it without fine-tuning are poor measures of meaning.",
+            "Figures come from held-out documents of the same source; other text will be worse.",
+        ]
+    )
+
+
+def _contamination(facts: CardFacts) -> str:
+    lines = _CONTAMINATION.get(facts.language, [*_CONTAMINATION["en"], *_CONTAMINATION["zh"]])
+    lines = [*lines, "Nothing was removed from the data because it stands in a benchmark."]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def spark(values: Sequence[float]) -> str:
+    """A curve in one line of text: the smallest value is the lowest bar, the largest the top."""
+    low, high = min(values), max(values)
+    scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(_BARS[round((value - low) * scale)] for value in values)
+
+
+def _thinned(points: Sequence[Mapping[str, float]]) -> list[Mapping[str, float]]:
+    """At most 12 points, evenly spread, the first and the last among them."""
+    if len(points) <= _CURVE_LINES:
+        return list(points)
+    last = len(points) - 1
+    return [points[round(n * last / (_CURVE_LINES - 1))] for n in range(_CURVE_LINES)]
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; a bar or a line end in a cell cannot break it."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    clean = ([" ".join(str(x).split()).replace("|", "\\|") for x in line] for line in lines)
+    return "\n".join("| " + " | ".join(line) + " |" for line in clean)
