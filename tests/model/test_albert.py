@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import pytest
 import torch
@@ -209,3 +210,44 @@ def test_masked_words_are_judged_only_where_asked() -> None:
     assert torch.allclose(output.mlm_logits, everywhere.mlm_logits[[3, 12]], atol=1e-6)
     none = model(IDS, target_positions=torch.tensor([], dtype=torch.long))
     assert none.mlm_logits.shape == (0, 50)
+
+
+def test_a_row_without_any_token_to_look_at_gives_numbers() -> None:
+    # Batches of a fixed number of rows are filled up with such rows.
+    model = body().eval()
+    mask = torch.ones(2, 10, dtype=torch.bool)
+    mask[1] = False
+    for return_all in (False, True):
+        tokens = model(IDS, mask=mask, return_all=return_all).tokens
+        assert torch.isfinite(tokens).all()
+        assert torch.allclose(tokens[0], model(IDS).tokens[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("changes", [{}, {"ffn_groups": 16}, {"layer_norm_kind": "uer"}], ids=str)
+def test_half_precision_runs_packed_and_padded(changes: dict[str, object]) -> None:
+    model = AlbertForPretraining(AlbertConfig(**{**SMALL, **changes}))
+    lengths = torch.tensor([10, 4])
+    real = torch.arange(10) < lengths[:, None]
+    targets = torch.tensor([1, 11])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        padded = model(IDS, lengths=lengths, target_positions=targets)
+        packed = model(IDS[real], lengths=lengths, target_positions=targets)
+    full = model(IDS, lengths=lengths, target_positions=targets)
+    for found in (padded, packed):
+        assert torch.allclose(found.mlm_logits.float(), full.mlm_logits, atol=0.05)
+        assert torch.allclose(found.order_logits.float(), full.order_logits, atol=0.05)
+
+
+@pytest.mark.parametrize("act", ["gelu_tanh", "linear"])
+def test_a_model_can_be_pickled(act: str) -> None:
+    model = AlbertForPretraining(AlbertConfig(**{**SMALL, "hidden_act": act})).eval()
+    again = pickle.loads(pickle.dumps(model))
+    assert torch.equal(again.albert(IDS).tokens, model.albert(IDS).tokens)
+
+
+def test_the_model_is_one_graph_for_a_compiler() -> None:
+    model = body().eval()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    lengths = torch.tensor([10, 4])
+    found = compiled(IDS, lengths=lengths).tokens
+    assert torch.allclose(found, model(IDS, lengths=lengths).tokens, atol=1e-5)

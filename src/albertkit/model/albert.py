@@ -31,7 +31,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_erf": F.gelu,
     "relu": F.relu,
     "tanh": torch.tanh,
-    "linear": lambda x: x,
+    "linear": nn.Identity(),
     "silu": F.silu,
 }
 
