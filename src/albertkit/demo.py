@@ -21,13 +21,14 @@ from rich.text import Text
 
 from albertkit import recipe as recipes
 from albertkit.data.corpus import Corpus
-from albertkit.data.shards import TOKENIZER, VALIDATION, Shards
+from albertkit.data.shard_files import TOKENIZER, VALIDATION
+from albertkit.data.shards import Shards
 from albertkit.data.writing import write_shards
 from albertkit.errors import AlbertkitError, CorpusError
 from albertkit.files import require_free, write_atomic
 from albertkit.infer.predictor import MASK, Predictor
 from albertkit.text.tokenizer import Tokenizer
-from albertkit.text.vocabulary import train_vocabulary
+from albertkit.text.vocabulary import Kind, train_vocabulary
 from albertkit.train.pretrain import RunResult, pretrain
 from albertkit.train.settings import PretrainingRecipe
 
@@ -38,7 +39,10 @@ PARAGRAPHS_PER_DOCUMENT = 4  # sentence order needs several sentences, held-out 
 SHORTEST_PARAGRAPH = 40  # characters; below it stand headings and scraps of grammar
 MOST_SIGNS = 0.12  # share of brackets, quotes and operators from where on a paragraph is code
 
-VOCABULARY = {"en": ("sentencepiece", 2000), "zh": ("wordpiece", 4000)}
+VOCABULARY: dict[str, tuple[Kind, int]] = {
+    "en": ("sentencepiece", 2000),
+    "zh": ("wordpiece", 4000),
+}
 # No decay and dropout off: the run is too short to overfit. The wide initial weights and the
 # learning rate far above the paper's are what leaves the plateau of word frequencies in time.
 RECIPE: dict[str, Any] = {
@@ -62,7 +66,13 @@ RECIPE: dict[str, Any] = {
             "peak_learning_rate": 0.003,
         }
     ],
-    "run": {"log_every": 20, "validate_every": 100, "save_every": 500, "keep": 1},
+    "run": {
+        "stop_below": GOAL_NATS,
+        "log_every": 20,
+        "validate_every": 100,
+        "save_every": 500,
+        "keep": 1,
+    },
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cyclopts import App, CycloptsError
 from rich.console import Console
@@ -31,26 +31,19 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-for number, (command, example) in enumerate(
-    [
-        (
-            prepare.build_vocab,
-            "albertkit build-vocab corpus.txt --kind sentencepiece --size 8000 --output vocab",
-        ),
-        (prepare.tokenize, "albertkit tokenize --vocab vocab/spiece.model --json < lines.txt"),
-        (
-            prepare.make_data,
-            "albertkit make-data corpus.txt --vocab vocab --output data --held-out 0.01",
-        ),
-        (train.pretrain, "albertkit pretrain recipe.toml --set optim.name=adamw --out runs/first"),
-        (ask.fill_mask, 'albertkit fill-mask runs/first/model "Paris is the [MASK] of France."'),
-        (ask.order, 'albertkit order runs/first/model "It rained." "So the street was wet."'),
-        (ask.embed, "albertkit embed runs/first/model --input lines.txt --output vectors.npy"),
-        (ask.info, "albertkit info albert-base-v2"),
-        (train.demo, "albertkit demo"),
-    ]
-):
-    app.command(command, sort_key=number, help_epilogue=f"Example: {example}")
+EXAMPLES: dict[Callable[..., int | None], str] = {
+    prepare.build_vocab: "albertkit build-vocab text.txt --size 8000 --output vocab",
+    prepare.tokenize: "albertkit tokenize --vocab vocab --json < lines.txt",
+    prepare.make_data: "albertkit make-data text.txt --vocab vocab --output data",
+    train.pretrain: "albertkit pretrain recipe.toml --data data --out run --set run.seed=1",
+    ask.fill_mask: 'albertkit fill-mask run/model "Paris is the [MASK] of France."',
+    ask.order: 'albertkit order run/model "It rained." "So the street was wet."',
+    ask.embed: "albertkit embed run/model --input lines.txt --output vectors.npy",
+    ask.info: "albertkit info albert-base-v2",
+    train.demo: "albertkit demo",
+}
+for number, (command, example) in enumerate(EXAMPLES.items()):
+    app.command(command, None, sort_key=number, help_epilogue=f"Example: {example}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

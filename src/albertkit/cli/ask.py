@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from albertkit.cli.lines import read_lines
-from albertkit.cli.show import print_json, print_table, spell_bytes
+from albertkit.cli.show import print_json, print_table, print_vectors, spell_bytes, write_array
 
 if TYPE_CHECKING:
     from albertkit.infer.predictor import Predictor
@@ -138,38 +137,20 @@ def embed(
     json
         One JSON object a line: text, vector.
     """
-    import numpy as np
-
-    from albertkit.files import write_atomic
-
     predictor = _open(model, device)
     asked = list(texts or read_lines(input))
     vectors = predictor.embed(
         asked, pooling, normalize=normalize, truncate=truncate, batch_size=batch_size
     )
     if output is not None:
-        buffer = io.BytesIO()
-        np.save(buffer, vectors)
-        write_atomic(output, buffer.getvalue())
+        write_array(output, vectors)
     if json:
         for text, vector in zip(asked, vectors.tolist(), strict=True):
             print_json({"text": text, "vector": vector})
     elif output is not None:
         print(f"wrote {vectors.shape[0]:,} vectors of width {vectors.shape[1]} to {output}")
     else:
-        lengths = np.linalg.norm(vectors, axis=1)
-        cosines = vectors @ vectors[0] / np.maximum(lengths * lengths[0], 1e-12)
-        rows = [
-            (
-                text,
-                f"{cosine:.3f}",
-                f"{length:.2f}",
-                " ".join(f"{x:+.3f}" for x in vector[:3]) + " ...",
-            )
-            for text, cosine, length, vector in zip(asked, cosines, lengths, vectors, strict=True)
-        ]
-        columns = ["text", "cosine to first", "length", f"first 3 of {vectors.shape[1]} numbers"]
-        print_table("", columns, rows, right=[1, 2])
+        print_vectors(asked, vectors)
 
 
 def info(source: str, /, *, json: Json = False) -> None:

@@ -12,18 +12,19 @@ from albertkit.errors import CorpusError
 MAX_LINE_BYTES = 32 * 2**20  # beyond it somebody gave the wrong file; memory stays bounded
 
 
-def read_lines(path: Path | None) -> Iterator[str]:
+def read_lines(path: Path | None, *, nul: bool = False) -> Iterator[str]:
     """Lines without their ends; `None` or "-" is standard input. Reads no further than asked.
 
-    Raises CorpusError for a file that cannot be read, bytes that are no UTF-8, a NUL (a binary
-    file), and a line of more than 32 MiB.
+    A byte order mark at the beginning is no part of the text. Raises CorpusError for a file that
+    cannot be read, bytes that are no UTF-8, a line of more than 32 MiB, and, unless `nul` lets it
+    pass, a NUL, which tells a binary file.
     """
     if path is None or str(path) == "-":
-        yield from _lines(sys.stdin.buffer, "standard input")
+        yield from _lines(sys.stdin.buffer, "standard input", nul)
         return
     try:
         with path.open("rb") as file:
-            yield from _lines(file, str(path))
+            yield from _lines(file, str(path), nul)
     except OSError as error:
         raise CorpusError(
             "Cannot read the input.",
@@ -34,7 +35,7 @@ def read_lines(path: Path | None) -> Iterator[str]:
         ) from error
 
 
-def _lines(file: BinaryIO, name: str) -> Iterator[str]:
+def _lines(file: BinaryIO, name: str, nul: bool) -> Iterator[str]:
     number = 0
     while line := file.readline(MAX_LINE_BYTES + 1):
         number += 1
@@ -47,7 +48,7 @@ def _lines(file: BinaryIO, name: str) -> Iterator[str]:
                 where=where,
                 fix="put each text on a line of its own",
             )
-        if b"\0" in line:
+        if not nul and b"\0" in line:
             raise CorpusError(
                 "The input is not text.",
                 expected="UTF-8 text",
@@ -60,7 +61,7 @@ def _lines(file: BinaryIO, name: str) -> Iterator[str]:
 
 def _decode(line: bytes, where: str) -> str:
     try:
-        return line.decode("utf-8").rstrip("\r\n")
+        return line.decode("utf-8").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
         raise CorpusError(
             "The input is not UTF-8.",

@@ -99,7 +99,7 @@ def tokenize(
 
     tokenizer = Tokenizer.load(vocab, lower_case=lower_case, quotes=quotes)
     pieces = tokenizer.pieces
-    for line in read_lines(input):
+    for line in read_lines(input, nul=True):  # the original tokenizers have a rule for it
         if special:
             encoding = tokenizer.encode(line)
             ids, offsets = encoding.ids, encoding.offsets

@@ -65,10 +65,10 @@ class Predictor:
     def fill_mask(self, text: str, top_k: int = 5, *, truncate: bool = False) -> Fillings: ...
     @overload
     def fill_mask(
-        self, text: Sequence[str], top_k: int = 5, *, truncate: bool = False
+        self, text: list[str], top_k: int = 5, *, truncate: bool = False
     ) -> list[Fillings]: ...
     def fill_mask(
-        self, text: str | Sequence[str], top_k: int = 5, *, truncate: bool = False
+        self, text: str | list[str], top_k: int = 5, *, truncate: bool = False
     ) -> Fillings | list[Fillings]:
         """Fill every [MASK] of a text; the `top_k` most probable fillings, the best first.
 
@@ -104,9 +104,9 @@ class Predictor:
     @overload
     def order(self, a: str, b: str, *, truncate: bool = False) -> float: ...
     @overload
-    def order(self, a: Sequence[str], b: Sequence[str], *, truncate: bool = False) -> Floats: ...
+    def order(self, a: list[str], b: list[str], *, truncate: bool = False) -> Floats: ...
     def order(
-        self, a: str | Sequence[str], b: str | Sequence[str], *, truncate: bool = False
+        self, a: str | list[str], b: str | list[str], *, truncate: bool = False
     ) -> float | Floats:
         """Probability that `a` comes before `b` in one text (sentence-order prediction).
 

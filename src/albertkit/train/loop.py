@@ -39,8 +39,8 @@ class Job(Protocol):
     def learning_rate(self, step: int) -> float:
         """Rate of a step."""
 
-    def after_step(self, result: StepResult, *, stopping: bool) -> None:
-        """Log, validate, save: whatever is due after this step."""
+    def after_step(self, result: StepResult, *, stopping: bool) -> bool:
+        """Log, validate, save: whatever is due after this step. True ends the training here."""
 
 
 @dataclass
@@ -67,9 +67,10 @@ class Trainer:
         with stop_on_signal() as asked:
             for step in range(start, stop):
                 result = self.train_step(job, step)
-                job.after_step(result, stopping=bool(asked))
+                reached = job.after_step(result, stopping=bool(asked))
                 if asked:
                     self.stopped_by = asked[0]
+                if asked or reached:
                     return step + 1
         return stop
 

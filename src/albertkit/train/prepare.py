@@ -11,7 +11,8 @@ import torch
 from albertkit import recipe as recipes
 from albertkit.config import AlbertConfig
 from albertkit.data.loader import PretrainingLoader
-from albertkit.data.shards import INDEX, TOKENIZER, TRAIN, VALIDATION, Shards
+from albertkit.data.shard_files import INDEX, TOKENIZER, TRAIN, VALIDATION
+from albertkit.data.shards import Shards
 from albertkit.errors import RecipeError, ShardError, TrainingError, VocabularyError
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.sizes import size
@@ -26,7 +27,7 @@ from albertkit.train.validation import HeldOut
 _BASELINE_PAIRS = 20_000
 # Settings that a resumed run may change: they decide no weight, or (device, threads) only rounding.
 _FREE = {"output", "device", "threads", "log_every", "validate_every", "validation_rows"}
-_FREE |= {"save_every", "keep"}
+_FREE |= {"save_every", "keep", "stop_below"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +118,7 @@ def check_fit(recipe: PretrainingRecipe, config: AlbertConfig, data: Data) -> No
 def hash_of(recipe: PretrainingRecipe) -> str:
     """SHA-256 of everything in a settled recipe that decides the weights."""
     run = {k: v for k, v in recipes.to_table(recipe.run).items() if k not in _FREE}
-    deciding = recipes.to_table(recipe) | {"run": run, "data": {}}
+    deciding = recipes.to_table(recipe) | {"run": run, "data": {}, "card": {}}
     return hashlib.sha256(repr(deciding).encode()).hexdigest()
 
 

@@ -26,6 +26,7 @@ from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.loading import tensors_of
 from albertkit.train import prepare
 from albertkit.train.baselines import Baselines
+from albertkit.train.card import run_card
 from albertkit.train.console import Ticker
 from albertkit.train.health import Verdict
 from albertkit.train.loop import Trainer
@@ -88,13 +89,7 @@ def pretrain(
     step = saved.get("step", 0)
     with Ticker(console, stages.steps, step) as ticker:
         run = PretrainingRun(
-            trainer=Trainer(
-                model,
-                optimizer,
-                recipe.optim.max_gradient_norm,
-                recipe.run.precision,
-                recipe.run.seed,
-            ),
+            trainer=_trainer(model, optimizer, recipe),
             stages=stages,
             cadence=recipe.run,
             folder=folder,
@@ -104,7 +99,9 @@ def pretrain(
             identity=identity,
             metrics=Metrics(folder / "metrics.jsonl", saved.get("metrics_bytes", 0)),
             ticker=ticker,
-            export=lambda: export(model, config, data, folder / "model"),
+            export=lambda: export(
+                model, config, data, folder / "model", run_card(recipe, config, data, baselines)
+            ),
         )
         if saved:
             run.take_over(saved)
@@ -117,11 +114,15 @@ def pretrain(
 
 
 def export(
-    model: AlbertForPretraining, config: AlbertConfig, data: prepare.Data, folder: Path
+    model: AlbertForPretraining,
+    config: AlbertConfig,
+    data: prepare.Data,
+    folder: Path,
+    model_card: str | None = None,
 ) -> None:
     """Write the model as a checkpoint folder that transformers opens too."""
     Checkpoint(config=config, tensors=tensors_of(model), tokenizer=data.tokenizer).save(
-        folder, replace=True
+        folder, model_card, replace=True
     )
 
 
@@ -153,6 +154,13 @@ def _take_up(
     return state
 
 
+def _trainer(
+    model: AlbertForPretraining, optimizer: torch.optim.Optimizer, recipe: PretrainingRecipe
+) -> Trainer:
+    norm, run = recipe.optim.max_gradient_norm, recipe.run
+    return Trainer(model, optimizer, norm, run.precision, run.seed)
+
+
 def _begin(folder: Path, recipe: PretrainingRecipe) -> None:
     """Make the run folder, so that whoever finds one finds its recipe in it."""
     with atomic_folder(folder) as temporary:
@@ -164,8 +172,10 @@ def _train(run: PretrainingRun, start: int) -> int:
     """Train to the end or to a signal; an error says which state is the last good one."""
     if start == 0:
         run.save(0)  # so that a kill at any later moment can be resumed
-    elif start == run.stages.steps:
+    elif start == run.stages.steps or run.reached_goal(start):
         run.ticker.say("the run is complete already: nothing to do")
+        run.metrics.close()
+        return start
     try:
         return run.trainer.train(run, start, run.stages.steps)
     except TrainingError as error:
@@ -178,7 +188,7 @@ def _train(run: PretrainingRun, start: int) -> int:
 
 def _result(run: PretrainingRun, step: int) -> RunResult:
     """Sum up a run and say its last words."""
-    finished = step == run.stages.steps
+    finished = step == run.stages.steps or run.reached_goal(step)
     exit_code = 0
     if not finished:
         exit_code = 128 + run.trainer.stopped_by
@@ -186,6 +196,8 @@ def _result(run: PretrainingRun, step: int) -> RunResult:
             f"stopped by a signal after step {step:,}; the state is saved: --resume goes on"
         )
     elif run.verdict is not None:
+        if step < run.stages.steps:
+            run.ticker.say(f"the goal of the recipe is reached after step {step:,}: the run ends")
         run.ticker.say(str(run.verdict))
         exit_code = 0 if run.verdict.learns else DOES_NOT_LEARN
     return RunResult(

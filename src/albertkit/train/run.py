@@ -31,6 +31,12 @@ class CadenceSettings:
     validation_rows: int = setting(512, "most held-out rows used for it", low=1)
     save_every: int = setting(500, "steps between training states", low=0)
     keep: int = setting(2, "training states to keep", low=1)
+    stop_below: float = setting(
+        0.0,
+        "end the run once the held-out masked-LM loss is this many nats below the unigram "
+        "entropy; 0 trains to the last step",
+        low=0,
+    )
 
 
 @dataclass
@@ -85,16 +91,25 @@ class PretrainingRun:
         """Rate of a step by the schedule of its stage."""
         return self.stages.learning_rate(step)
 
-    def after_step(self, result: StepResult, *, stopping: bool) -> None:
-        """Log, validate and save where it is due; always at the end."""
+    def after_step(self, result: StepResult, *, stopping: bool) -> bool:
+        """Log, validate and save where it is due, always at the end; True ends the run."""
         step, last = result.step, result.step == self.stages.steps
         self.window.add(result.totals.sums, result.totals.counts)
         if last or step % self.cadence.log_every == 0:
             self._log(result)
         if last or _due(step, self.cadence.validate_every):
             self._validate(step)
-        if last or stopping or _due(step, self.cadence.save_every):
+        reached = self.reached_goal(step)
+        if last or stopping or reached or _due(step, self.cadence.save_every):
             self.save(step)
+        return reached
+
+    def reached_goal(self, step: int) -> bool:
+        """Whether the validation after this step is as good as the recipe asked for."""
+        goal = self.cadence.stop_below
+        if not goal or self.validated.get("step") != step:
+            return False
+        return bool(self.baselines.unigram_entropy - self.validated["mlm_loss"] >= goal)
 
     def save(self, step: int) -> None:
         """Write a training state, and the model as a checkpoint folder."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from albertkit.recipe import setting
+from albertkit.train.card import CardSettings
 from albertkit.train.optim import OptimSettings
 from albertkit.train.run import CadenceSettings
 from albertkit.train.stages import StageSettings
@@ -42,3 +43,4 @@ class PretrainingRecipe:
     optim: OptimSettings = setting(OptimSettings)
     stages: list[StageSettings] = setting()
     run: RunSettings = setting()
+    card: CardSettings = setting(CardSettings)
