@@ -1,0 +1,360 @@
+"""What every tokenizer can do: encode text and pairs, cut, pad, decode, load and save.
+
+`Tokenizer.load` tells the kind from the files, never from a guess: a SentencePiece model is
+`spiece.model` or `*.model`, a WordPiece vocabulary is `vocab.txt` or `*.txt`. The two kinds are in
+unigram.py (English) and wordpiece.py (Chinese).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from albertkit.errors import TokenizationError, VocabularyError
+
+Ints = npt.NDArray[np.int64]
+Truncation = Literal["longest_first", "only_first", "only_second"]
+Offsets = list[tuple[int, int]]
+
+SENTENCEPIECE_FILE = "spiece.model"
+WORDPIECE_FILE = "vocab.txt"
+SETTINGS_FILE = "tokenizer_config.json"
+MASK = "[MASK]"
+TRUNCATIONS = ("longest_first", "only_first", "only_second")
+
+
+@dataclass
+class Encoding:
+    """One text or pair, ready for the model: lists of equal length.
+
+    `offsets` are (start, end) in characters of the original text (of the pair's second text for
+    type 1); (0, 0) for special tokens. `word_starts` marks tokens that do not continue a word.
+    """
+
+    ids: list[int]
+    types: list[int]
+    offsets: Offsets
+    word_starts: list[bool]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class PaddedEncodings:
+    """Encodings as arrays: `ids` and `types` (B, T) filled up with padding, `lengths` (B,)."""
+
+    ids: Ints
+    types: Ints
+    lengths: Ints
+
+
+class Tokenizer(ABC):
+    """Text to ids and back, exactly as the original programs do it."""
+
+    kind: str
+    lower_case: bool
+    pieces: list[str]  # by id
+    pad_id: int
+    unk_id: int
+    cls_id: int
+    sep_id: int
+    mask_id: int
+
+    @staticmethod
+    def load(
+        path: Path | str, *, lower_case: bool | None = None, quotes: str | None = None
+    ) -> Tokenizer:
+        """Open a checkpoint folder or a vocabulary file.
+
+        Args:
+            path: folder with spiece.model or vocab.txt, or such a file.
+            lower_case: as the vocabulary was made; from tokenizer_config.json if left out, else
+                True (all released ALBERT vocabularies are lower-case).
+            quotes: English only; "keep" as google does, or "rewrite" two back-ticks and two
+                apostrophes to a double quote as transformers does. From tokenizer_config.json if
+                left out, else "keep".
+
+        Raises:
+            VocabularyError: nothing there, both kinds there, or the file is damaged.
+        """
+        from albertkit.text.unigram import UnigramTokenizer
+        from albertkit.text.wordpiece import WordPieceTokenizer
+
+        file = find_vocabulary(Path(path))
+        settings = read_settings(file.parent) if Path(path).is_dir() else {}
+        if lower_case is None:
+            lower_case = settings.get("do_lower_case", True)
+        if file.suffix == ".txt":
+            if quotes == "rewrite":
+                raise VocabularyError(
+                    "Quotes are rewritten for SentencePiece vocabularies only.",
+                    found="a WordPiece vocabulary",
+                    where=file,
+                    fix="leave the option out",
+                )
+            return WordPieceTokenizer(file, lower_case=bool(lower_case))
+        if quotes is None:
+            quotes = settings.get("albertkit_quotes", "keep")
+        return UnigramTokenizer(file, lower_case=bool(lower_case), quotes=str(quotes))
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of pieces, special ones included."""
+        return len(self.pieces)
+
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """Ids that ordinary text never gets, and the unknown piece."""
+        return frozenset((self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 in hex over the vocabulary file and every setting that changes ids."""
+        settings = json.dumps(self.settings(), sort_keys=True).encode()
+        return hashlib.sha256(settings + b"\n" + self.vocabulary_bytes()).hexdigest()
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """Everything besides the vocabulary that changes ids."""
+
+    @abstractmethod
+    def vocabulary_bytes(self) -> bytes:
+        """Content of the vocabulary file."""
+
+    @abstractmethod
+    def ids_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text, no special tokens: the fast path."""
+
+    @abstractmethod
+    def align(self, text: str) -> tuple[list[int], Offsets]:
+        """The ids of `ids` with (start, end) of each in characters of the text."""
+
+    @abstractmethod
+    def starts_word(self, piece_id: int) -> bool:
+        """Whether a piece begins a word of its own (google's rule for masking whole words)."""
+
+    @abstractmethod
+    def join(self, pieces: list[str]) -> str:
+        """Readable text of pieces."""
+
+    @abstractmethod
+    def save(self, folder: Path | str) -> None:
+        """Write vocabulary, tokenizer.json and tokenizer_config.json into an existing folder."""
+
+    def ids(self, text: str) -> list[int]:
+        """Ids of a text, no special tokens."""
+        return self.ids_batch([text])[0]
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
+        """Readable text of ids; special tokens left out, or shown as they are written."""
+        unused = self.special_ids - {self.unk_id} if skip_special else frozenset()
+        for each in ids:
+            if not 0 <= each < self.vocab_size:
+                raise TokenizationError(
+                    "An id is outside the vocabulary.",
+                    expected=f"0 to {self.vocab_size - 1}",
+                    found=each,
+                    fix="decode with the tokenizer that made the ids",
+                )
+        return self.join([self.pieces[each] for each in ids if each not in unused])
+
+    def encode(
+        self,
+        text: str,
+        pair: str | None = None,
+        *,
+        max_tokens: int | None = None,
+        truncate: Truncation = "longest_first",
+        allow_mask: bool = False,
+    ) -> Encoding:
+        """[CLS] text [SEP], or [CLS] text [SEP] pair [SEP] with types 0 and 1.
+
+        Args:
+            text: any text; what looks like a special token in it stays ordinary text.
+            pair: second segment.
+            max_tokens: cut to this many tokens, special ones included.
+            truncate: which segment to cut, from its end.
+            allow_mask: let a literal [MASK] become the mask token.
+
+        Raises:
+            TokenizationError: the limit leaves no room, or the text cannot be encoded.
+        """
+        first = self._tokens(text, allow_mask)
+        second = None if pair is None else self._tokens(pair, allow_mask)
+        if max_tokens is not None:
+            cut(first, second, max_tokens, truncate)
+        result = Encoding([self.cls_id], [0], [(0, 0)], [True])
+        for number, part in enumerate((first, second)):
+            if part is not None:
+                part.ids.append(self.sep_id)
+                part.offsets.append((0, 0))
+                part.word_starts.append(True)
+                result.ids += part.ids
+                result.types += [number] * len(part.ids)
+                result.offsets += part.offsets
+                result.word_starts += part.word_starts
+        return result
+
+    def encode_batch(
+        self, texts: Sequence[str] | Sequence[tuple[str, str]], **options: Any
+    ) -> list[Encoding]:
+        """`encode` for each text or (text, pair); the options are those of `encode`."""
+        return [
+            self.encode(text, **options) if isinstance(text, str) else self.encode(*text, **options)
+            for text in texts
+        ]
+
+    def pad(self, encodings: Sequence[Encoding]) -> PaddedEncodings:
+        """Lay encodings into arrays as wide as the longest one."""
+        lengths = np.array([len(each) for each in encodings], dtype=np.int64)
+        shape = (len(encodings), int(lengths.max(initial=0)))
+        ids = np.full(shape, self.pad_id, dtype=np.int64)
+        types = np.zeros(shape, dtype=np.int64)
+        for row, each in enumerate(encodings):
+            ids[row, : len(each)] = each.ids
+            types[row, : len(each)] = each.types
+        return PaddedEncodings(ids, types, lengths)
+
+    def _tokens(self, text: str, allow_mask: bool) -> Encoding:
+        """Tokens of one segment without special ones, except masks that were asked for."""
+        result = Encoding([], [], [], [])
+        begin = 0
+        for number, part in enumerate(text.split(MASK) if allow_mask else [text]):
+            if number:
+                result.ids.append(self.mask_id)
+                result.offsets.append((begin, begin + len(MASK)))
+                result.word_starts.append(True)
+                begin += len(MASK)
+            # A space after [MASK] begins the next word by itself; without one the next piece
+            # does so too, as in the original, which sees each part as a text of its own.
+            ids, offsets = self.align(part)
+            result.ids += ids
+            result.offsets += [(begin + start, begin + end) for start, end in offsets]
+            result.word_starts += [self.starts_word(each) for each in ids]
+            begin += len(part)
+        result.types = [0] * len(result.ids)
+        return result
+
+
+def cut(first: Encoding, second: Encoding | None, max_tokens: int, truncate: Truncation) -> None:
+    """Shorten one or both segments, in place, so that they fit with their special tokens.
+
+    Raises:
+        TokenizationError: the segment to cut is too short for that, or the choice is unknown.
+    """
+    if truncate not in TRUNCATIONS:
+        raise TokenizationError(
+            "Unknown way to truncate.", expected=", ".join(TRUNCATIONS), found=truncate
+        )
+    a, b = len(first.ids), 0 if second is None else len(second.ids)
+    room = max_tokens - (2 if second is None else 3)
+    excess = a + b - room
+    if excess <= 0:
+        return
+    if second is None or truncate == "only_first":
+        keep_a, keep_b = a - excess, b
+    elif truncate == "only_second":
+        keep_a, keep_b = a, b - excess
+    else:
+        keep_a = min(a, max(room - b, (room + 1) // 2))
+        keep_b = room - keep_a
+    if keep_a < 0 or keep_b < 0:
+        raise TokenizationError(
+            "The limit leaves no room for the text.",
+            expected=f"room for {a + b} tokens besides the special ones, or a segment to cut",
+            found=f"max_tokens={max_tokens}, truncate={truncate!r}",
+            fix="raise max_tokens or truncate the longer segment",
+        )
+    for part, kept in ((first, keep_a), (second, keep_b)):
+        if part is not None:
+            del part.ids[kept:], part.offsets[kept:], part.word_starts[kept:]
+
+
+def refuse_surrogates(text: str) -> None:
+    """Raise for half of a surrogate pair: it is no character, and no file can hold it.
+
+    Raises:
+        TokenizationError: with the place of the first one.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise TokenizationError(
+            "The text holds half of a surrogate pair, which is no character.",
+            expected="valid Unicode text",
+            found=f"{text[error.start]!a} at character {error.start}",
+            fix="decode the source with errors='replace', or remove the character",
+        ) from error
+
+
+def find_vocabulary(path: Path) -> Path:
+    """The vocabulary file that a path means.
+
+    Raises:
+        VocabularyError: no file, or two of different kinds.
+    """
+    if path.is_dir():
+        there = [path / n for n in (SENTENCEPIECE_FILE, WORDPIECE_FILE) if (path / n).is_file()]
+        if len(there) != 1:
+            raise VocabularyError(
+                "The folder does not tell its tokenizer.",
+                expected=f"either {SENTENCEPIECE_FILE} or {WORDPIECE_FILE}",
+                found="both" if there else "neither",
+                where=path,
+                fix="name the vocabulary file itself",
+            )
+        return there[0]
+    if not path.is_file():
+        raise VocabularyError(
+            "There is no such vocabulary.",
+            expected=f"a folder with {SENTENCEPIECE_FILE} or {WORDPIECE_FILE}, or such a file",
+            found="no such file",
+            where=path,
+            fix="check the path, or make one with: albertkit build-vocab",
+        )
+    if path.suffix not in (".model", ".txt"):
+        raise VocabularyError(
+            "The file name does not tell the kind of vocabulary.",
+            expected="*.model (SentencePiece) or *.txt (WordPiece)",
+            found=path.name,
+            where=path,
+            fix="rename a copy of the file",
+        )
+    return path
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """tokenizer_config.json of a folder, or nothing.
+
+    Raises:
+        VocabularyError: it is not a JSON object.
+    """
+    path = folder / SETTINGS_FILE
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise VocabularyError(
+            "The tokenizer settings are no JSON.",
+            found=error,
+            where=path,
+            fix="mend the file, or delete it to get the defaults",
+        ) from error
+    if not isinstance(values, dict):
+        raise VocabularyError(
+            "The tokenizer settings are no JSON object.",
+            expected="{...}",
+            found=type(values).__name__,
+            where=path,
+        )
+    return values

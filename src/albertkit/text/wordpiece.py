@@ -1,0 +1,273 @@
+"""Chinese: WordPiece as in the original programs.
+
+Characters are cleaned, Chinese characters and punctuation stand alone, letters become lower-case
+without accents; then the longest known piece is taken from the left, again and again.
+Source: google-research/albert and brightmart/albert_zh, tokenization.py (BasicTokenizer,
+WordpieceTokenizer), whose ids agree.
+
+Every rule but one looks at a single character, so a table from character to replacement does the
+work at the speed of `str.translate`. The exception is the Greek sigma at the end of a word.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from albertkit.errors import VocabularyError
+from albertkit.files import translate_os_errors
+from albertkit.text.tokenizer import (
+    WORDPIECE_FILE,
+    Offsets,
+    Tokenizer,
+    refuse_surrogates,
+)
+
+SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+MAX_WORD_CHARACTERS = 200  # longer words are unknown, as in google's code (transformers: 100)
+MAX_CACHED_WORDS = 1_000_000
+CAPITAL_SIGMA = "\u03a3"
+
+# CJK Unified Ideographs, extensions A to E, and both compatibility blocks.
+HAN_RANGES = (
+    (0x4E00, 0x9FFF),
+    (0x3400, 0x4DBF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F),
+    (0x2B820, 0x2CEAF),
+    (0xF900, 0xFAFF),
+    (0x2F800, 0x2FA1F),
+)
+
+
+def is_han(code: int) -> bool:
+    """Whether a code point is one of the Chinese characters that stand alone."""
+    return any(low <= code <= high for low, high in HAN_RANGES)
+
+
+def is_control(character: str) -> bool:
+    """Whether a character is dropped: NUL, U+FFFD, and categories Cc and Cf but for white space."""
+    if character in "\t\n\r":
+        return False
+    return character in "\0\ufffd" or unicodedata.category(character) in ("Cc", "Cf")
+
+
+def is_punctuation(character: str) -> bool:
+    """Whether a character stands alone: all of ASCII's symbols, and categories P*."""
+    code = ord(character)
+    if 33 <= code <= 47 or 58 <= code <= 64 or 91 <= code <= 96 or 123 <= code <= 126:
+        return True
+    return unicodedata.category(character).startswith("P")
+
+
+def isolate(character: str) -> str:
+    """The rules that come before lower-casing: drop, make a space, or put spaces around."""
+    if is_control(character):
+        return ""
+    if character in "\t\n\r" or unicodedata.category(character) == "Zs":
+        return " "
+    return f" {character} " if is_han(ord(character)) else character
+
+
+class CharacterTable(dict[int, str]):
+    """What becomes of each character; filled in as characters are met."""
+
+    def __init__(self, lower_case: bool) -> None:
+        super().__init__()
+        self.lower_case = lower_case
+
+    def __missing__(self, code: int) -> str:
+        self[code] = result = self.replacement(chr(code))
+        return result
+
+    def replacement(self, character: str) -> str:
+        """The character after all rules, with spaces where a word ends."""
+        isolated = isolate(character)
+        if isolated != character and not isolated.strip():
+            return isolated
+        if self.lower_case:
+            decomposed = unicodedata.normalize("NFD", character.lower())
+            character = "".join(c for c in decomposed if unicodedata.category(c) != "Mn")
+        spaced = "".join(f" {c} " if is_punctuation(c) else c for c in character)
+        return f" {spaced} " if isolated != isolated.strip() else spaced
+
+
+class WordPieceTokenizer(Tokenizer):
+    """A vocabulary of words and ##continuations, one a line.
+
+    Raises:
+        VocabularyError: the file is no text, is empty, or lacks a special piece.
+    """
+
+    kind = "wordpiece"
+
+    def __init__(self, path: Path, *, lower_case: bool = True) -> None:
+        self.lower_case = lower_case
+        self._bytes = read_vocabulary(path)
+        # Entries may hold U+2028, so lines end with "\n" alone. The original keeps what stands
+        # before the first white space; of a line of white space it keeps one space.
+        lines = self._bytes.decode("utf-8").removesuffix("\n").split("\n")
+        self.pieces = [(line.split() or [" "])[0] for line in lines]
+        self._numbers = {piece: number for number, piece in enumerate(self.pieces)}
+        missing = [piece for piece in SPECIAL_PIECES if piece not in self._numbers]
+        if missing:
+            raise VocabularyError(
+                "The vocabulary lacks special pieces of ALBERT.",
+                expected=" ".join(SPECIAL_PIECES),
+                found=f"no {' '.join(missing)} among {len(lines)} lines",
+                where=path,
+                fix="give the vocab.txt that came with the model, one piece a line",
+            )
+        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (
+            self._numbers[piece] for piece in SPECIAL_PIECES
+        )
+        self._table = CharacterTable(lower_case)
+        self._words = WordCache(self)
+
+    def settings(self) -> dict[str, Any]:
+        return {"kind": self.kind, "lower_case": self.lower_case}
+
+    def vocabulary_bytes(self) -> bytes:
+        return self._bytes
+
+    def words(self, text: str) -> list[str]:
+        """What the longest-match step sees: lower-cased words, single characters, punctuation."""
+        refuse_surrogates(text)
+        if self.lower_case and CAPITAL_SIGMA in text:
+            text = " ".join(word.lower() for word in "".join(map(isolate, text)).split())
+        return text.translate(self._table).split()
+
+    def ids_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        if len(self._words) > MAX_CACHED_WORDS:
+            self._words.clear()
+        look_up = self._words.__getitem__
+        return [list(chain.from_iterable(map(look_up, self.words(text)))) for text in texts]
+
+    def align(self, text: str) -> tuple[list[int], Offsets]:
+        ids: list[int] = []
+        offsets: Offsets = []
+        for word, starts, ends in self._aligned_words(text):
+            pieces = self._words[word]
+            if pieces == (self.unk_id,):
+                spans = [(0, len(word))]
+            else:
+                lengths = [len(self.pieces[each]) - 2 for each in pieces]
+                lengths[0] += 2  # the first piece has no ##
+                edges = [sum(lengths[:k]) for k in range(len(lengths) + 1)]
+                spans = list(zip(edges, edges[1:], strict=False))
+            ids += pieces
+            offsets += [(starts[begin], ends[end - 1]) for begin, end in spans]
+        return ids, offsets
+
+    def _aligned_words(self, text: str) -> Iterator[tuple[str, list[int], list[int]]]:
+        """The words of `words`, with start and end of each of their characters in the text.
+
+        A mark that is taken off belongs to the letter in front of it.
+        """
+        words = iter(self.words(text))
+        starts: list[int] = []
+        ends: list[int] = []
+        for place, character in enumerate(text):
+            replacement = self._table[ord(character)]
+            if not replacement and starts:
+                ends[-1] = place + 1
+            for each in replacement:
+                if not each.isspace():
+                    starts.append(place)
+                    ends.append(place + 1)
+                elif starts:
+                    yield next(words), starts, ends
+                    starts, ends = [], []
+        if starts:
+            yield next(words), starts, ends
+
+    def match(self, word: str) -> tuple[int, ...]:
+        """The longest known pieces of a word from the left, or [UNK] for all of it."""
+        if len(word) > MAX_WORD_CHARACTERS:
+            return (self.unk_id,)
+        found: list[int] = []
+        start = 0
+        while start < len(word):
+            prefix = "##" if start else ""
+            for end in range(len(word), start, -1):
+                number = self._numbers.get(prefix + word[start:end])
+                if number is not None:
+                    found.append(number)
+                    start = end
+                    break
+            else:
+                return (self.unk_id,)
+        return tuple(found)
+
+    def starts_word(self, piece_id: int) -> bool:
+        piece = self.pieces[piece_id]
+        return not piece.startswith("##") or piece == "##"
+
+    def join(self, pieces: list[str]) -> str:
+        """Pieces as text; a space only between two words of letters or digits."""
+        text = ""
+        for piece in pieces:
+            if piece.startswith("##") and len(piece) > 2:
+                text += piece[2:]
+            elif text and needs_space(text[-1]) and needs_space(piece[0]):
+                text += " " + piece
+            else:
+                text += piece
+        return text
+
+    def save(self, folder: Path | str) -> None:
+        from albertkit.text.huggingface import write_wordpiece_files
+
+        folder = Path(folder)
+        with translate_os_errors(folder):
+            (folder / WORDPIECE_FILE).write_bytes(self._bytes)
+            write_wordpiece_files(self, folder)
+
+
+class WordCache(dict[str, tuple[int, ...]]):
+    """Ids of every word met so far."""
+
+    def __init__(self, tokenizer: WordPieceTokenizer) -> None:
+        super().__init__()
+        self._tokenizer = tokenizer
+
+    def __missing__(self, word: str) -> tuple[int, ...]:
+        self[word] = ids = self._tokenizer.match(word)
+        return ids
+
+
+def needs_space(character: str) -> bool:
+    """Whether two such characters in a row would read as one word."""
+    return character.isalnum() and not is_han(ord(character))
+
+
+def read_vocabulary(path: Path) -> bytes:
+    """The bytes of a vocabulary file, which are UTF-8 text.
+
+    Raises:
+        VocabularyError: unreadable, empty, or binary.
+    """
+    try:
+        content = path.read_bytes()
+        content.decode("utf-8")
+    except OSError as error:
+        raise VocabularyError(
+            "The vocabulary cannot be read.", found=error.strerror, where=path
+        ) from error
+    except UnicodeDecodeError as error:
+        raise VocabularyError(
+            "This is no WordPiece vocabulary.",
+            expected="UTF-8 text, one piece a line",
+            found=f"byte {content[error.start]:#04x} at offset {error.start}",
+            where=path,
+            fix="a SentencePiece model must be named *.model",
+        ) from error
+    if not content.strip():
+        raise VocabularyError(
+            "The vocabulary is empty.", expected="one piece a line", found="nothing", where=path
+        )
+    return content
