@@ -238,7 +238,7 @@ def _check_range(
 ) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return
-    limits = {k: metadata.get(k) for k in ("low", "high", "above", "below")}
+    limits = {k: metadata.get(k) for k in ("low", "above", "high", "below")}
     fits = {
         "low": lambda limit: value >= limit,
         "high": lambda limit: value <= limit,

@@ -14,6 +14,9 @@ from torch.nn import functional as F
 
 from albertkit.data.loader import Batch
 
+_GROUP = 256
+_LEAST_UPDATES = 400  # enough to converge at this rate
+
 Ints = npt.NDArray[np.int64]
 
 
@@ -71,7 +74,7 @@ def _examples(batches: Iterable[Batch]) -> Iterable[_Example]:
             yield ids[row, :length], signs * scale, int(batch.swapped[row])
 
 
-def _groups(examples: Sequence[_Example], size: int = 256) -> Iterable[_Group]:
+def _groups(examples: Sequence[_Example], size: int = _GROUP) -> Iterable[_Group]:
     """Batches in the form of embedding_bag."""
     for begin in range(0, len(examples), size):
         ids, values, swapped = zip(*examples[begin : begin + size], strict=True)
@@ -84,12 +87,12 @@ def _groups(examples: Sequence[_Example], size: int = 256) -> Iterable[_Group]:
         )
 
 
-def _fit(examples: Sequence[_Example], vocab_size: int, seed: int, epochs: int = 4) -> Tensor:
+def _fit(examples: Sequence[_Example], vocab_size: int, seed: int) -> Tensor:
     """One weight for each token (V, 1), by Adam with a little decay; A and B need no constant."""
     weights = nn.Parameter(torch.zeros(vocab_size, 1))
     optimizer = torch.optim.AdamW([weights], lr=0.02, weight_decay=0.1)
     order = np.random.default_rng(seed)
-    for _ in range(epochs):
+    for _ in range(max(4, _LEAST_UPDATES * _GROUP // len(examples))):
         shuffled = [examples[i] for i in order.permutation(len(examples))]
         for indices, values, offsets, swapped in _groups(shuffled):
             score = F.embedding_bag(

@@ -1,0 +1,104 @@
+"""A corpus of counting: after each word comes the next one, so that masks can be filled."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from albertkit import recipe as recipes
+from albertkit.data.corpus import Document
+from albertkit.data.writing import write_shards
+from albertkit.text.tokenizer import Tokenizer
+from albertkit.train.settings import PretrainingRecipe
+
+NUM_WORDS = 40
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+class EveryTokenIsAWord:
+    """A segmenter for texts whose words are single tokens."""
+
+    name = "every token"
+    fingerprint = "0" * 64
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+
+    def encode(
+        self, texts: list[str]
+    ) -> list[tuple[npt.NDArray[np.uint32], npt.NDArray[np.bool_]]]:
+        return [
+            (np.array(ids, np.uint32), np.ones(len(ids), bool))
+            for ids in self.tokenizer.ids_batch(texts)
+        ]
+
+
+def counting(seed: int, documents: int) -> list[Document]:
+    """Documents of sentences such as "w7 w8 w9 w10 w11 w12"."""
+    chance = random.Random(seed)
+    made = []
+    for number in range(documents):
+        sentences = []
+        for _ in range(chance.randint(4, 9)):
+            first, length = chance.randrange(NUM_WORDS), chance.randint(5, 12)
+            words = [f"w{(first + i) % NUM_WORDS}" for i in range(length)]
+            sentences.append(" ".join(words))
+        made.append(Document(sentences, f"document {number}"))
+    return made
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder of 45 pieces with held-out documents."""
+    folder = tmp_path_factory.mktemp("corpus")
+    pieces = SPECIAL + [f"w{i}" for i in range(NUM_WORDS)]
+    (folder / "vocab.txt").write_text("\n".join(pieces) + "\n")
+    tokenizer = Tokenizer.load(folder / "vocab.txt")
+    write_shards(
+        counting(0, 300),
+        tokenizer,
+        folder / "data",
+        validation_fraction=0.2,
+        segmenter=EveryTokenIsAWord(tokenizer),
+    )
+    return folder / "data"
+
+
+@pytest.fixture
+def make_recipe(data: Path, tmp_path: Path) -> Callable[..., PretrainingRecipe]:
+    """Recipe of a run of two stages that takes a second or two; takes overrides."""
+
+    def make(*overrides: str) -> PretrainingRecipe:
+        table: dict[str, Any] = {
+            "data": {"path": str(data)},
+            "model": {
+                "vocab_size": "from_data",
+                "embedding_size": 32,
+                "hidden_size": 32,
+                "num_hidden_layers": 1,
+                "num_attention_heads": 2,
+                "intermediate_size": 64,
+                "max_position_embeddings": 64,
+                "hidden_dropout_prob": 0.1,
+            },
+            "optim": {"name": "adamw"},
+            "stages": [
+                {"tokens": 32, "steps": 12, "batch_size": 8, "micro_batch_size": 4,
+                 "warmup_steps": 2, "peak_learning_rate": 1e-3},
+                {"tokens": 64, "steps": 6, "batch_size": 4, "warmup_steps": 2,
+                 "peak_learning_rate": 1e-3},
+            ],
+            "run": {"output": str(tmp_path / "run"), "log_every": 5, "validate_every": 6,
+                    "save_every": 4, "validation_rows": 32, "device": "cpu", "threads": 1},
+        }  # fmt: skip
+        for override in overrides:
+            recipes.apply_override(table, override)
+        return recipes.from_table(table, PretrainingRecipe)
+
+    return make
