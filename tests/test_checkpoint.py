@@ -201,6 +201,37 @@ def test_copies_of_tied_tensors_and_position_ids_are_left_out_with_a_reason(
         Checkpoint.load(tmp_path / "ours")
 
 
+def test_a_file_may_keep_the_other_name_of_two_tied_tensors(tmp_path: Path) -> None:
+    model = model_of({})
+    saved_by_transformers(model, tmp_path)
+
+    def turn(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["predictions.decoder.bias"] = tensors.pop("predictions.bias")
+
+    edit(tmp_path / "ours", turn)
+    assert torch.equal(run(build(Checkpoint.load(tmp_path / "ours"))), run(model))
+
+
+class ChineseTokenizer:
+    """As much of a tokenizer as saving a folder needs."""
+
+    pad_id, cls_id, sep_id = 0, 101, 102
+
+    def save(self, folder: Path) -> None:
+        (folder / "vocab.txt").write_text("[PAD]\n")
+
+
+def test_transformers_is_told_the_real_ids_of_the_tokenizer(tmp_path: Path) -> None:
+    model = model_of({})
+    tokenizer = ChineseTokenizer()
+    Checkpoint(model.config, tensors_of(model), tokenizer).save(tmp_path / "x")
+    config = AutoConfig.from_pretrained(tmp_path / "x")
+    ids = (config.pad_token_id, config.bos_token_id, config.eos_token_id)
+    assert ids == (0, 101, 102)
+    assert config.architectures == ["AlbertForPreTraining"]
+    assert (tmp_path / "x" / "vocab.txt").exists()
+
+
 WORDS = "albert.embeddings.word_embeddings.weight"
 
 

@@ -145,6 +145,9 @@ def rename(
             renamed[back[prefix + name]] = tensor
         else:
             left[name] = tensor
+    for theirs, ours in TIED.items():
+        if theirs in left and ours not in renamed:  # of two tied names the file keeps this one
+            renamed[ours] = left.pop(theirs)
     ignored: dict[str, str] = {}
     unknown = []
     for name, tensor in left.items():
