@@ -212,6 +212,25 @@ def test_a_file_may_keep_the_other_name_of_two_tied_tensors(tmp_path: Path) -> N
     assert torch.equal(run(build(Checkpoint.load(tmp_path / "ours"))), run(model))
 
 
+@pytest.mark.parametrize(
+    ("layers", "groups", "unused"), [(4, 12, 8), (22, 22, 0), (6, 4, 0), (4, 3, 0)]
+)
+def test_groups_of_transformers_files_are_dealt_by_its_formula(
+    layers: int, groups: int, unused: int, tmp_path: Path
+) -> None:
+    small = {**SMALL, "num_hidden_layers": layers, "num_hidden_groups": groups}
+    torch.manual_seed(2)
+    theirs = AlbertForPreTraining(transformers.AlbertConfig(**small)).eval()
+    theirs.save_pretrained(tmp_path / "theirs")
+    loaded = Checkpoint.load(tmp_path / "theirs")
+    assert_close(run(build(loaded)), run_theirs(theirs))
+    left = [name for name, reason in loaded.ignored.items() if reason.startswith("no layer")]
+    assert len(left) == 16 * unused
+    loaded.save(tmp_path / "again")
+    again = AlbertForPreTraining.from_pretrained(tmp_path / "again").eval()
+    assert_close(run_theirs(again), run_theirs(theirs))
+
+
 class ChineseTokenizer:
     """As much of a tokenizer as saving a folder needs."""
 
