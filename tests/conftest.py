@@ -23,6 +23,43 @@ def golden() -> Path:
     return GOLDEN
 
 
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a random model of two kinds, to be read only.
+
+    model: both heads and a WordPiece vocabulary of 23 words and characters; body: without heads.
+    """
+    import torch
+
+    from albertkit.checkpoint import Checkpoint
+    from albertkit.config import AlbertConfig
+    from albertkit.model.heads import AlbertForPretraining
+    from albertkit.model.loading import tensors_of
+    from albertkit.text.tokenizer import Tokenizer
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = ["the", "cat", "dog", "sat", "ran", "on", "mat", ".", ",", "and", "a", "##s", "##ing"]
+    pieces = [*special, *words, *"\u732b\u72d7\u5728\u8dd1\u3002"]
+    place = tmp_path_factory.mktemp("tiny")
+    (place / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    config = AlbertConfig(
+        vocab_size=len(pieces),
+        embedding_size=8,
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+        initializer_range=0.4,
+    )
+    torch.manual_seed(3)
+    model = AlbertForPretraining(config)
+    tokenizer = Tokenizer.load(place / "vocab.txt")
+    Checkpoint(config, tensors_of(model), tokenizer).save(place / "model")
+    Checkpoint(config, tensors_of(model.albert), tokenizer).save(place / "body")
+    return place
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if SHARED.is_dir():
         return

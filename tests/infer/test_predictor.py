@@ -9,46 +9,20 @@ import pytest
 import torch
 from transformers import AlbertForPreTraining, BertTokenizer
 
-from albertkit.checkpoint import Checkpoint
-from albertkit.config import AlbertConfig
 from albertkit.errors import PredictionError
 from albertkit.infer.predictor import Predictor
-from albertkit.model.heads import AlbertForPretraining
-from albertkit.model.loading import tensors_of
-from albertkit.text.tokenizer import Tokenizer
 
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-WORDS = ["the", "cat", "dog", "sat", "ran", "on", "mat", ".", ",", "and", "a", "##s", "##ing"]
-PIECES = [*SPECIAL, *WORDS, *"猫狗在跑。"]
 TEXTS = [
     "the cat sat on the mat .",
     "a dog ran",
     "the dogs and the cats ran on and on , the dog sat .",
 ]
-CONFIG = AlbertConfig(
-    vocab_size=len(PIECES),
-    embedding_size=8,
-    hidden_size=16,
-    num_hidden_layers=3,
-    num_attention_heads=2,
-    intermediate_size=32,
-    max_position_embeddings=24,
-    initializer_range=0.4,
-)
+NUM_PIECES, NUM_LAYERS, WIDTH = 23, 3, 16
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint folder of random weights, with a vocabulary of words and characters."""
-    place = tmp_path_factory.mktemp("predictor")
-    (place / "vocab.txt").write_text("\n".join(PIECES) + "\n", encoding="utf-8")
-    torch.manual_seed(3)
-    model = AlbertForPretraining(CONFIG)
-    tokenizer = Tokenizer.load(place / "vocab.txt")
-    Checkpoint(CONFIG, tensors_of(model), tokenizer).save(place / "model")
-    checkpoint = Checkpoint(CONFIG, tensors_of(model.albert), tokenizer)
-    checkpoint.save(place / "body")
-    return place
+def folder(tiny_model: Path) -> Path:
+    return tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +51,7 @@ def test_fill_mask_gives_the_probabilities_of_transformers(
     text = "the [MASK] sat on the mat ."
     theirs = transformers_outputs(folder, text)["prediction_logits"][0, 2].softmax(-1)
     found = predictor.fill_mask(text, top_k=50)
-    assert len(found) == len(PIECES) - 5  # special pieces are never offered
+    assert len(found) == NUM_PIECES - 5  # special pieces are never offered
     for filling in found:
         assert filling.probability == pytest.approx(float(theirs[filling.ids[0]]), abs=2e-6)
     assert [f.probability for f in found] == sorted((f.probability for f in found), reverse=True)
@@ -91,7 +65,7 @@ def test_joint_filling_is_the_best_of_all_fillings(folder: Path, predictor: Pred
     places = [2, 5]
     order = sorted(places, key=lambda place: -float(first[place, 5:].max()))
     rows = []
-    for number in range(5, len(PIECES)):
+    for number in range(5, NUM_PIECES):
         ids = transformers_outputs(folder, text)["input_ids"][0].clone()
         ids[order[0]] = number
         rows.append(ids)
@@ -135,7 +109,7 @@ def test_embed_equals_transformers_on_padded_rows(
 def test_hidden_states_are_those_of_transformers(folder: Path, predictor: Predictor) -> None:
     theirs = torch.cat(transformers_outputs(folder, TEXTS[2])["hidden_states"]).numpy()
     found = predictor.hidden_states(TEXTS[2])
-    assert found.layers.shape == (CONFIG.num_hidden_layers + 1, theirs.shape[1], 16)
+    assert found.layers.shape == (NUM_LAYERS + 1, theirs.shape[1], WIDTH)
     np.testing.assert_allclose(found.layers, theirs, atol=2e-5)
     assert found.pieces[:4] == ("[CLS]", "the", "dog", "##s")
     assert found.offsets[2] == (4, 7)
@@ -162,7 +136,7 @@ def test_chinese_masks_leave_no_spaces(predictor: Predictor) -> None:
 
 def test_a_head_that_is_missing_is_an_error(folder: Path) -> None:
     body = Predictor(folder / "body")
-    assert body.embed("the cat").shape == (16,)
+    assert body.embed("the cat").shape == (WIDTH,)
     with pytest.raises(PredictionError, match="sentence-order head"):
         body.order("a", "the")
     with pytest.raises(PredictionError, match="masked-LM head"):
@@ -171,10 +145,10 @@ def test_a_head_that_is_missing_is_an_error(folder: Path) -> None:
 
 def test_texts_that_do_not_fit_are_errors_unless_cutting_is_allowed(predictor: Predictor) -> None:
     long = "the cat " * 20
-    with pytest.raises(PredictionError, match="at most 24 tokens.*\n.*42 tokens"):
+    with pytest.raises(PredictionError, match="at most 32 tokens.*\n.*42 tokens"):
         predictor.embed(["the cat", long])
     np.testing.assert_allclose(
-        predictor.embed(long, truncate=True), predictor.embed("the cat " * 11), atol=1e-6
+        predictor.embed(long, truncate=True), predictor.embed("the cat " * 15), atol=1e-6
     )
     kept = predictor.fill_mask("a [MASK] ran " + long, truncate=True)
     assert len(kept) == 5
