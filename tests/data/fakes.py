@@ -27,7 +27,6 @@ class WordTokenizer:
         return self.ids.setdefault(piece, 5 + len(self.ids))
 
     def save(self, folder: Path) -> None:
-        folder.mkdir()
         (folder / "vocab.txt").write_text("\n".join(self.ids))
 
 

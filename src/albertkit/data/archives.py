@@ -148,7 +148,9 @@ def _open_stream(
     """Decompress; a tar gives each of its files, anything else gives itself."""
     counted = _buffered(_Counting(stream, count))
     with _opened(counted, name) as content:
-        if content.peek(512)[257:262] != b"ustar":
+        with damage_named(name):
+            head = content.peek(512)
+        if head[257:262] != b"ustar":
             yield TextFile(name, _Guarded(content, name), one_of_many)
             return
         with damage_named(name), tarfile.open(fileobj=content, mode="r|") as tar:
@@ -234,7 +236,7 @@ def _zstd_reader(stream: io.BufferedReader[Any], name: str) -> Iterator[io.Buffe
         raise CorpusError(
             "zstd input is not read on Windows.", where=name, fix="unpack it, or pack it as .xz"
         )
-    failure: list[Exception] = []
+    failure: list[str] = []
     with tempfile.TemporaryFile() as packed:
         while piece := stream.read(_PIECE):
             packed.write(piece)
@@ -248,7 +250,8 @@ def _zstd_reader(stream: io.BufferedReader[Any], name: str) -> Iterator[io.Buffe
                 os.close(entrance)
                 cramjam.zstd.decompress_into(source, target)
             except (OSError, cramjam.DecompressionError) as error:
-                failure.append(error)
+                # Its text only: the error would keep the pipe's entrance open.
+                failure.append(str(error))
 
         worker = threading.Thread(target=work, daemon=True, name="albertkit-zstd")
         worker.start()
@@ -258,11 +261,11 @@ def _zstd_reader(stream: io.BufferedReader[Any], name: str) -> Iterator[io.Buffe
         finally:
             worker.join()
             source.close()
-    if failure and not isinstance(failure[0], BrokenPipeError):
+    if failure:
         raise CorpusError(
             "A compressed file is damaged or cut off.",
             expected="whole zstd frames",
-            found=str(failure[0]),
+            found=failure[0],
             where=name,
             fix="fetch or pack the file again",
         )

@@ -19,6 +19,7 @@ from albertkit.errors import CorpusError
 
 MAX_DOCUMENT_CHARACTERS = 1 << 23
 _HEAD_CHARACTERS = 1 << 16
+_LANGUAGE_CHARACTERS = 1 << 12
 LANGUAGES = ("auto", "en", "zh")
 
 
@@ -79,7 +80,7 @@ class Corpus(Iterator[Document]):
         if format == "auto":
             format = format_of(sample, file.name, file.one_of_many)
         if language == "auto":
-            language = language_of(sample)
+            language = language_of(sample[:_LANGUAGE_CHARACTERS])
         _count(self.report.formats, format)
         _count(self.report.languages, language)
 

@@ -42,9 +42,11 @@ def text_pieces(file: TextFile, report: CorpusReport, errors: str) -> Iterator[s
     done = 0
     held = ""  # a "\r" at the end of a piece may be half of "\r\n"
     while True:
-        data = file.stream.read(PIECE_BYTES)
+        data = original = file.stream.read(PIECE_BYTES)
+        report.text_bytes += len(data)
         if done == 0:
             data = _without_mark(data, file.name)
+            done = len(original) - len(data)
         pending = len(decoder.getstate()[0])
         try:
             text = decoder.decode(data, final=not data)
@@ -61,7 +63,6 @@ def text_pieces(file: TextFile, report: CorpusReport, errors: str) -> Iterator[s
         if errors == "replace":
             report.replaced_characters += text.count("\ufffd")
         done += len(data)
-        report.text_bytes += len(data)
         if held or "\r" in text:
             text = held + text
             held = "\r" if text.endswith("\r") and data else ""

@@ -41,7 +41,7 @@ _OPENING = "\"'\u201c\u2018\u00ab([-\u2014"
 _CLOSING_BEFORE = "\"'\u201c\u2018\u00ab(["
 
 _ZH_END = re.compile(
-    "(?:[\u3002\uff01\uff1f!?\uff1b]|\u2026+(?![\uff0c\u3001,]))"
+    "(?:[\u3002\uff01\uff1f!?\uff1b]|\u2026++(?![\uff0c\u3001,]))"
     "[\u3002\uff01\uff1f!?\uff1b\u2026]*"
     "[\u201d\u2019\u300d\u300f\uff09)\u300b\u3011\u3009]*"
 )
@@ -102,7 +102,7 @@ def _ends_sentence(text: str, begin: int, mark: int, after: int) -> bool:
         return False
     if text[mark] != ".":
         return True
-    word = text[text.rfind(" ", begin, mark) + 1 : mark].lstrip(_CLOSING_BEFORE)
+    word = text[max(begin, text.rfind(" ", begin, mark) + 1) : mark].lstrip(_CLOSING_BEFORE)
     if word.isdigit():  # "1. The first point": the number is no sentence
         return mark - len(word) > begin
     lower = word.lower()

@@ -126,6 +126,7 @@ def write_shards(
     with atomic_folder(output, replace=replace) as folder:
         work = _Writing(documents, tokenizer, segmenter, validation_fraction, progress)
         summary = work.write(folder, output)
+        (folder / TOKENIZER).mkdir()
         tokenizer.save(folder / TOKENIZER)
     return summary
 
