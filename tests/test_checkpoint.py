@@ -15,12 +15,13 @@ from transformers import AlbertForPreTraining, AlbertModel, AutoConfig, AutoMode
 
 from albertkit.checkpoint import Checkpoint
 from albertkit.config import AlbertConfig
-from albertkit.errors import CheckpointError, ConfigError, OutputError
+from albertkit.errors import CheckpointError, ConfigError, OutputError, VocabularyError
 from albertkit.model.albert import Albert
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.loading import build, build_body, tensors_of
 from albertkit.sizes import SIZES
 from albertkit.tensor_names import huggingface_names, parameter_shapes
+from albertkit.text.tokenizer import Tokenizer
 
 SMALL = {
     "vocab_size": 50,
@@ -234,6 +235,7 @@ def test_groups_of_transformers_files_are_dealt_by_its_formula(
 class ChineseTokenizer:
     """As much of a tokenizer as saving a folder needs."""
 
+    kind, vocab_size = "wordpiece", 50
     pad_id, cls_id, sep_id = 0, 101, 102
 
     def save(self, folder: Path) -> None:
@@ -249,6 +251,26 @@ def test_transformers_is_told_the_real_ids_of_the_tokenizer(tmp_path: Path) -> N
     assert ids == (0, 101, 102)
     assert config.architectures == ["AlbertForPreTraining"]
     assert (tmp_path / "x" / "vocab.txt").exists()
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("vocabulary", ["en/30k-clean.model", "zh/vocab.txt"])
+def test_a_tokenizer_travels_with_its_model_and_no_other(
+    vocabulary: str, shared: Path, tmp_path: Path
+) -> None:
+    tokenizer = Tokenizer.load(shared / "vocab" / vocabulary)
+    model = model_of({"vocab_size": tokenizer.vocab_size})
+    Checkpoint(model.config, tensors_of(model), tokenizer).save(tmp_path / "x")
+    loaded = Checkpoint.load(tmp_path / "x")
+    assert loaded.tokenizer.fingerprint == tokenizer.fingerprint
+    assert Checkpoint.load(tmp_path / "x", tokenizer=False).tokenizer is None
+    ids = tokenizer.encode("A [MASK] 1,000 国", allow_mask=True).ids
+    opened = transformers.AutoTokenizer.from_pretrained(tmp_path / "x")
+    assert opened("A [MASK] 1,000 国")["input_ids"] == ids
+    small = model_of({})
+    with pytest.raises(VocabularyError):
+        Checkpoint(small.config, tensors_of(small), tokenizer).save(tmp_path / "y")
+    assert not (tmp_path / "y").exists()
 
 
 WORDS = "albert.embeddings.word_embeddings.weight"

@@ -131,7 +131,12 @@ class Checkpoint:
 
         Raises:
             OutputError: the place is taken or cannot be written.
+            VocabularyError: the tokenizer does not fit the config.
         """
+        if self.tokenizer is not None:
+            from albertkit.text.vocabulary import check_fits
+
+            check_fits(self.tokenizer, self.config)
         own = bool(self.config.fits_huggingface)
         names = own_names(self.config) if own else huggingface_names(self.config, renumber=True)
         tensors = {names[name]: tensor for name, tensor in self.tensors.items()}
