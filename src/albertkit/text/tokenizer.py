@@ -356,5 +356,14 @@ def read_settings(folder: Path) -> dict[str, Any]:
             expected="{...}",
             found=type(values).__name__,
             where=path,
+            fix="mend the file, or delete it to get the defaults",
+        )
+    if not isinstance(values.get("do_lower_case", True), bool):
+        raise VocabularyError(
+            "The tokenizer settings hold a wrong value.",
+            expected="do_lower_case is true or false",
+            found=values["do_lower_case"],
+            where=path,
+            fix="mend the file, or delete it to get the defaults",
         )
     return values

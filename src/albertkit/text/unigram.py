@@ -54,7 +54,10 @@ class UnigramTokenizer(Tokenizer):
     def __init__(self, path: Path, *, lower_case: bool = True, quotes: str = "keep") -> None:
         if quotes not in QUOTES:
             raise VocabularyError(
-                "Unknown choice for quotes.", expected=" or ".join(QUOTES), found=repr(quotes)
+                "Unknown choice for quotes.",
+                expected=" or ".join(QUOTES),
+                found=repr(quotes),
+                fix="keep is google's way, rewrite is transformers'",
             )
         self.lower_case = lower_case
         self.quotes = quotes
@@ -168,10 +171,14 @@ class UnigramTokenizer(Tokenizer):
             else:
                 ids.append(each)
                 spans.append((start, end))
-        return ids, [
-            (starts[start], ends[end - 1]) if end > start else (starts[start], starts[start])
-            for start, end in spans
-        ]
+        offsets: Offsets = []
+        behind = 0
+        for start, end in spans:
+            # A space mark alone is empty, in front of what follows; if what stands before it and
+            # what follows come from the same character, so does the mark.
+            behind = ends[end - 1] if end > start else max(behind, starts[start])
+            offsets.append((starts[start], behind))
+        return ids, offsets
 
     def _spans(self, prepared: str) -> list[tuple[int, int, int]]:
         """(id, start, end) of the pieces, in characters of the prepared text."""
@@ -293,7 +300,11 @@ def open_model(
         content = path.read_bytes()
     except OSError as error:
         raise VocabularyError(
-            "The vocabulary cannot be read.", found=error.strerror, where=path
+            "The vocabulary cannot be read.",
+            expected="a file that may be read",
+            found=error.strerror,
+            where=path,
+            fix="change its permissions, or copy it again",
         ) from error
     try:
         proto = sentencepiece_model_pb2.ModelProto.FromString(content)

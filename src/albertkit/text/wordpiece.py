@@ -256,7 +256,11 @@ def read_vocabulary(path: Path) -> bytes:
         content.decode("utf-8")
     except OSError as error:
         raise VocabularyError(
-            "The vocabulary cannot be read.", found=error.strerror, where=path
+            "The vocabulary cannot be read.",
+            expected="a file that may be read",
+            found=error.strerror,
+            where=path,
+            fix="change its permissions, or copy it again",
         ) from error
     except UnicodeDecodeError as error:
         raise VocabularyError(
@@ -268,6 +272,10 @@ def read_vocabulary(path: Path) -> bytes:
         ) from error
     if not content.strip():
         raise VocabularyError(
-            "The vocabulary is empty.", expected="one piece a line", found="nothing", where=path
+            "The vocabulary is empty.",
+            expected="one piece a line",
+            found="nothing" if not content else "blank lines",
+            where=path,
+            fix="copy or download it again, or make one with: albertkit build-vocab",
         )
     return content

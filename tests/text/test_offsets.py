@@ -1,0 +1,165 @@
+"""Character offsets into the original text, whatever normalisation did to it."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from albertkit.text.tokenizer import Tokenizer
+from albertkit.text.unigram import UnigramTokenizer
+
+SPACE = "\u2581"
+ANY_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
+# Characters that normalisation makes longer, shorter, or removes, among ordinary ones.
+HARD = st.text(
+    st.sampled_from(
+        "abAB 19,.'`\"-\t\n\u00e9e\u0301\u0327\u00bd\u2126\ufb01\u3300\u1e9e\u0130\u00ad\u200b"
+        "\u4e2d\u56fd\uac00\u1100\u1161\U0001f600\u3000\u00a0\x00\x01\u03a3\u2026\ufdfa\u20ac"
+    ),
+    max_size=40,
+)
+
+
+def check(tokenizer: Tokenizer, text: str) -> list[tuple[int, int]]:
+    """What holds for any text: in range, in order, one for each id, the ids of the fast path."""
+    ids, offsets = tokenizer.align(text)
+    assert ids == tokenizer.ids(text)
+    assert len(ids) == len(offsets)
+    last_start, last_end = 0, 0
+    for start, end in offsets:
+        assert 0 <= start <= end <= len(text)
+        assert start >= last_start
+        assert end >= last_end
+        last_start, last_end = start, end
+    return offsets
+
+
+@cache
+def opened(english: Path, chinese: Path) -> list[Tokenizer]:
+    """The small vocabularies under every choice."""
+    return [
+        Tokenizer.load(english),
+        Tokenizer.load(english, quotes="rewrite"),
+        Tokenizer.load(english, lower_case=False),
+        Tokenizer.load(chinese),
+        Tokenizer.load(chinese, lower_case=False),
+    ]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(ANY_TEXT, HARD))
+def test_offsets_of_any_text_are_in_range_and_in_order(
+    small_english: Path, small_chinese: Path, text: str
+) -> None:
+    for tokenizer in opened(small_english, small_chinese):
+        check(tokenizer, text)
+
+
+@pytest.mark.shared
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(ANY_TEXT, HARD))
+def test_offsets_with_the_released_vocabularies_are_in_range_and_in_order(
+    english: Tokenizer, chinese: Tokenizer, text: str
+) -> None:
+    check(english, text)
+    check(chinese, text)
+
+
+@pytest.mark.shared
+def test_each_slice_of_a_golden_text_normalises_to_its_piece(
+    shared: Path, english: Tokenizer, chinese: Tokenizer
+) -> None:
+    assert isinstance(english, UnigramTokenizer)
+    checked = 0
+    golden = shared / "golden/tokenization_en/google_fulltokenizer.jsonl"
+    for line in golden.read_text(encoding="utf-8").splitlines():
+        text = json.loads(line)["text"]
+        ids, offsets = english.align(text)
+        check(english, text)
+        if not text.isascii() or not text.isprintable():
+            continue
+        for number, (start, end) in zip(ids, offsets, strict=True):
+            piece = english.pieces[number].removeprefix(SPACE)
+            if number != english.unk_id:
+                assert english.prepare(text[start:end]) == piece
+                checked += 1
+    assert checked > 5000
+    golden = shared / "golden/tokenization_zh/fulltokenizer.jsonl"
+    for line in golden.read_text(encoding="utf-8").splitlines():
+        text = json.loads(line)["text"]
+        ids, offsets = chinese.align(text)
+        for number, (start, end) in zip(ids, offsets, strict=True):
+            # A Korean syllable falls into letters that all have the place of the syllable.
+            if number != chinese.unk_id and offsets.count((start, end)) == 1:
+                slice_ids = chinese.ids(text[start:end])
+                piece = chinese.pieces[number].removeprefix("##")
+                assert chinese.decode(slice_ids).replace(" ", "") == piece
+                checked += 1
+    assert checked > 15000
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        # A number with its comma: one piece of the vocabulary, cut in two by ALBERT's rule.
+        ("in 2009, x", [("in", 0, 2), ("2009", 3, 7), (",", 7, 8), ("x", 9, 10)]),
+        ("1,234", [("1", 0, 1), (",", 1, 2), ("234", 2, 5)]),
+        # White space in front and behind, more than one space between.
+        ("  the \t cat\n", [("the", 2, 5), ("cat", 8, 11)]),
+        # An accent as a character of its own belongs to its letter.
+        ("cafe\u0301 x", [("cafe", 0, 5), ("x", 6, 7)]),
+        ("caf\u00e9 x", [("cafe", 0, 4), ("x", 5, 6)]),
+        # A fraction falls into three characters that all come from one.
+        ("\u00bd", [("1", 0, 1), ("<unk>", 0, 1), ("2", 0, 1)]),
+        # A ligature that SentencePiece or NFKD takes apart.
+        ("\ufb01ne", [("fine", 0, 3)]),
+        ("NA\u00cfVE", [("naive", 0, 5)]),
+    ],
+)
+def test_english_offsets_by_hand(
+    english: Tokenizer, text: str, tokens: list[tuple[str, int, int]]
+) -> None:
+    ids, offsets = english.align(text)
+    pieces = [english.pieces[i].removeprefix(SPACE) for i in ids]
+    found = [(p, *o) for p, o in zip(pieces, offsets, strict=True) if p]
+    assert found == tokens
+
+
+@pytest.mark.shared
+def test_a_rewritten_quote_covers_both_of_its_characters(shared: Path) -> None:
+    tokenizer = Tokenizer.load(shared / "vocab/en/30k-clean.model", quotes="rewrite")
+    ids, offsets = tokenizer.align("a ``b'' c")
+    found = [
+        (tokenizer.pieces[i].removeprefix(SPACE), *o)
+        for i, o in zip(ids, offsets, strict=True)
+        if tokenizer.pieces[i] != SPACE
+    ]
+    assert found == [("a", 0, 1), ('"', 2, 4), ("b", 4, 5), ('"', 5, 7), ("c", 8, 9)]
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        (
+            "\u6211 love\u4e2d\u56fd",
+            [("\u6211", 0, 1), ("love", 2, 6), ("\u4e2d", 6, 7), ("\u56fd", 7, 8)],
+        ),
+        ("unaffable", [("u", 0, 1), ("##na", 1, 3), ("##ff", 3, 5), ("##able", 5, 9)]),
+        ("Cafe\u0301!", [("cafe", 0, 5), ("!", 5, 6)]),
+        ("\u4e2d\u200b\x00\u56fd", [("\u4e2d", 0, 1), ("\u56fd", 3, 4)]),
+        ("\U0002a700 a", [("[UNK]", 0, 1), ("a", 2, 3)]),
+        ("a" * 201, [("[UNK]", 0, 201)]),
+    ],
+)
+def test_chinese_offsets_by_hand(
+    chinese: Tokenizer, text: str, tokens: list[tuple[str, int, int]]
+) -> None:
+    ids, offsets = chinese.align(text)
+    assert [(chinese.pieces[i], *o) for i, o in zip(ids, offsets, strict=True)] == tokens
