@@ -7,12 +7,12 @@ text, vocabulary, data, pretraining, masks.
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -43,37 +43,6 @@ VOCABULARY: dict[str, tuple[Kind, int]] = {
     "en": ("sentencepiece", 2000),
     "zh": ("wordpiece", 4000),
 }
-# No decay and dropout off: the run is too short to overfit. The wide initial weights and the
-# learning rate far above the paper's are what leaves the plateau of word frequencies in time.
-RECIPE: dict[str, Any] = {
-    "model": {
-        "vocab_size": "from_data",
-        "embedding_size": 128,
-        "hidden_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "intermediate_size": 512,
-        "max_position_embeddings": 128,
-        "initializer_range": 0.06,
-    },
-    "optim": {"name": "adamw", "beta_2": 0.98, "weight_decay": 0.01},
-    "stages": [
-        {
-            "tokens": 64,
-            "batch_size": 32,
-            "steps": 1500,
-            "warmup_steps": 100,
-            "peak_learning_rate": 0.003,
-        }
-    ],
-    "run": {
-        "stop_below": GOAL_NATS,
-        "log_every": 20,
-        "validate_every": 100,
-        "save_every": 500,
-        "keep": 1,
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -101,7 +70,7 @@ def demo(
     """
     console = console or Console(highlight=False)
     require_free(output)
-    corpus = source or write_topics(output / "text.txt")
+    corpus = require_file(source) if source else write_topics(output / "text.txt")
     say(console, "1. text", f"{corpus.name}: {corpus.stat().st_size / 1000:,.0f} kB")
     tokenizer = make_vocabulary(corpus, output / "vocabulary", language)
     example = " ".join(tokenizer.pieces[i] for i in tokenizer.ids(first_words(corpus)))
@@ -139,6 +108,19 @@ def free_folder(wanted: Path) -> Path:
 def say(console: Console, step: str, fact: str) -> None:
     """One line of the demo: which step, and what it made."""
     console.print(Text.assemble((f"{step}  ", "bold"), fact))
+
+
+def require_file(source: Path) -> Path:
+    """The path of a text that is there."""
+    if not source.is_file():
+        raise CorpusError(
+            "There is no such text.",
+            expected="a file",
+            found="a folder" if source.is_dir() else "no such file",
+            where=source,
+            fix="correct the path",
+        )
+    return source
 
 
 def write_topics(path: Path) -> Path:
@@ -194,13 +176,16 @@ def first_words(corpus: Path, characters: int = 40) -> str:
 
 
 def settings(data: Path, output: Path) -> PretrainingRecipe:
-    """The demo's recipe for these data."""
-    table = {
-        **RECIPE,
-        "data": {"path": str(data)},
-        "run": {**RECIPE["run"], "output": str(output)},
-    }
-    return recipes.from_table(table, PretrainingRecipe, name="demo")
+    """The shipped recipe `demo` for these data, ending at the goal."""
+    places = [("data.path", data), ("run.output", output)]
+    return recipes.load(
+        "demo",
+        PretrainingRecipe,
+        [
+            *(f"{key}={json.dumps(str(path))}" for key, path in places),
+            f"run.stop_below={GOAL_NATS}",
+        ],
+    )
 
 
 def show_masks(console: Console, model: Path, data: Path, language: str) -> tuple[int, int, int]:

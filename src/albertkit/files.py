@@ -181,6 +181,9 @@ def _refusal(number: int | None, found: str, target: Path) -> OutputError:
 def _make_parents(folder: Path) -> list[Path]:
     """Make a folder and its parents; returns those that were made, the deepest first."""
     made = [path for path in _line(folder) if not path.exists()]
+    nearest = _line(folder)[len(made)]
+    if not nearest.is_dir():  # mkdir would call this "File exists"
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
     folder.mkdir(parents=True, exist_ok=True)
     return made
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from albertkit.cli.lines import read_lines
+from albertkit.cli.lines import read_lines, require_lines
 from albertkit.cli.show import print_json, print_table, print_vectors, spell_bytes, write_array
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def fill_mask(
         One JSON object a line: text, fillings, and the candidates of each mask alone.
     """
     predictor = _open(model, device)
-    for text in texts or read_lines(input):
+    for text in texts or require_lines(read_lines(input)):
         found = predictor.fill_mask(text, top_k, truncate=truncate)
         if json:
             print_json(

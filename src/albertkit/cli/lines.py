@@ -9,14 +9,14 @@ from typing import BinaryIO
 
 from albertkit.errors import CorpusError
 
-MAX_LINE_BYTES = 32 * 2**20  # beyond it somebody gave the wrong file; memory stays bounded
+MAX_LINE_BYTES = 8 * 2**20  # beyond it somebody gave the wrong file; memory stays bounded
 
 
 def read_lines(path: Path | None, *, nul: bool = False) -> Iterator[str]:
     """Lines without their ends; `None` or "-" is standard input. Reads no further than asked.
 
     A byte order mark at the beginning is no part of the text. Raises CorpusError for a file that
-    cannot be read, bytes that are no UTF-8, a line of more than 32 MiB, and, unless `nul` lets it
+    cannot be read, bytes that are no UTF-8, a line of more than 8 MiB, and, unless `nul` lets it
     pass, a NUL, which tells a binary file.
     """
     if path is None or str(path) == "-":
@@ -70,3 +70,24 @@ def _decode(line: bytes, where: str) -> str:
             where=where,
             fix="convert it, for example: iconv -f GB18030 -t UTF-8",
         ) from error
+
+
+def require_lines(lines: Iterator[str]) -> Iterator[str]:
+    """The same lines; a CorpusError if there is none."""
+    number = 0
+    for number, line in enumerate(lines, start=1):
+        yield line
+    if not number:
+        raise CorpusError(
+            "There is no text.",
+            expected="a text as an argument, or lines",
+            found="an empty input",
+            fix="give texts after the model, or --input FILE",
+        )
+
+
+def refuse_unknown_options(kind: object, value: object) -> None:
+    """Let "-" pass as a name for standard input, and nothing else that begins with a hyphen."""
+    for name in value if isinstance(value, tuple) else (value,):
+        if str(name).startswith("-") and name != "-":
+            raise ValueError(f"Unknown option: {name}.")

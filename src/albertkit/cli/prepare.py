@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from albertkit.cli.lines import read_lines
+from albertkit.cli.lines import read_lines, refuse_unknown_options
 from albertkit.cli.show import print_json, print_table, spell_bytes
 
 if TYPE_CHECKING:
@@ -18,11 +18,12 @@ Flag = Annotated[bool, Parameter(negative=())]
 Case = Annotated[bool | None, Parameter(name="--lower-case", negative="--cased")]
 Format = Literal["auto", "text", "lines", "jsonl", "wiki", "markdown", "files"]
 Language = Literal["auto", "en", "zh"]
+Sources = Annotated[str, Parameter(allow_leading_hyphen=True, validator=refuse_unknown_options)]
 Errors = Literal["strict", "replace"]
 
 
 def build_vocab(
-    *sources: str,
+    *sources: Sources,
     output: Path,
     kind: Literal["sentencepiece", "wordpiece"] = "sentencepiece",
     size: int = 30000,
@@ -112,7 +113,7 @@ def tokenize(
 
 
 def make_data(
-    *sources: str,
+    *sources: Sources,
     vocab: Path,
     output: Path,
     held_out: Annotated[float, Parameter(name=["--validation-fraction", "--held-out"])] = 0.02,
