@@ -17,9 +17,9 @@ import pytest
 
 from albertkit.data import archives
 from albertkit.data import corpus as corpus_module
+from albertkit.data import lines as lines_module
 from albertkit.data.corpus import read_documents
 from albertkit.data.layouts import format_of, language_of
-from albertkit.data.lines import MAX_LINE_CHARACTERS
 from albertkit.errors import CorpusError
 
 TEXT = "One is here. Two is there.\nThree.\n\nFour.\nFive.\n"
@@ -251,20 +251,20 @@ def test_wrong_requests_say_what_is_possible(tmp_path: Path) -> None:
         sentences_in(path)
 
 
-def test_a_huge_line_is_read_in_bounded_memory_and_counted(tmp_path: Path) -> None:
-    line = ("Words of a sentence. " * 50_000).encode()
-    path = tmp_path / "a.txt"
-    with path.open("wb") as file:
-        for _ in range(8):  # 8 MB without a line end
-            file.write(line)
+def test_a_huge_line_is_read_in_bounded_memory_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines_module, "MAX_LINE_CHARACTERS", 20_000)
+    monkeypatch.setattr(lines_module, "PIECE_BYTES", 8_000)
+    path = write(tmp_path, "a.txt", "Words of a sentence. " * 100_000)  # 2 MB, no line end
     tracemalloc.start()
     corpus = read_documents(path, format="lines")
     count = sum(len(document.sentences) for document in corpus)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert count == 8 * 50_000
-    assert corpus.report.cut_lines == 8 * len(line) // MAX_LINE_CHARACTERS
-    assert peak < 24e6
+    assert count == 100_000
+    assert 100 <= corpus.report.cut_lines <= 110
+    assert peak < 1.5e6
 
 
 def test_a_huge_document_is_cut_and_counted(

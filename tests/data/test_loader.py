@@ -21,11 +21,13 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Shards:
     """60 documents whose token ids grow by one: every id occurs once."""
     rng = np.random.default_rng(0)
     numbers = iter(range(10_000))
+
+    def word() -> str:
+        number = next(numbers)
+        return f"w{number}+x{number}" if rng.random() < 0.3 else f"w{number}"
+
     texts = [
-        [
-            " ".join(f"w{next(numbers)}" + "+" * int(rng.random() < 0.3) for _ in range(n))
-            for n in rng.integers(2, 9, rng.integers(1, 30))
-        ]
+        [" ".join(word() for _ in range(n)) for n in rng.integers(2, 9, rng.integers(1, 30))]
         for _ in range(60)
     ]
     tokenizer = WordTokenizer(10_000)

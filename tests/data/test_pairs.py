@@ -43,7 +43,12 @@ def test_a_short_rest_of_two_sentences_is_kept() -> None:
 
 def test_short_documents_have_lengths_from_two_to_the_room() -> None:
     plan = plan_epoch(
-        np.arange(20_001), offsets([10] * 2000), max_tokens=11, short_probability=1.0, seed=3, epoch=5
+        np.arange(20_001),
+        offsets([10] * 2000),
+        max_tokens=11,
+        short_probability=1.0,
+        seed=3,
+        epoch=5,
     )
     # Sentences of one token: a document's first chunk is as long as its target.
     first_of_document = plan.first % 10 == 0
@@ -66,7 +71,11 @@ def test_splits_swaps_and_cuts_are_uniform() -> None:
     rows = 40_000
     sentences = offsets([10, 10, 10, 10])
     pairs = choose_pairs(
-        np.zeros(rows, int), np.full(rows, 4), sentences, keys_of(7, 0, np.arange(rows)), max_tokens=23
+        np.zeros(rows, int),
+        np.full(rows, 4),
+        sentences,
+        keys_of(7, 0, np.arange(rows)),
+        max_tokens=23,
     )
     assert abs(pairs.swapped.mean() - 0.5) < 4 * 0.5 / np.sqrt(rows)
     straight, swapped = pairs.swapped == 0, pairs.swapped == 1
