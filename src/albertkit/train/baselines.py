@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from albertkit.data.loader import Batch
 
-_GROUP = 256
-_LEAST_UPDATES = 400  # enough to converge at this rate
+# The regression of sentence order: updates at this rate, and pull of the weights towards 0.
+_UPDATES = 100
+_RATE = 0.1
+_PRIOR = 2.0
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -39,66 +38,61 @@ def unigram_entropy(counts: Ints, targets: Ints) -> float:
 
 
 def order_accuracy(
-    training: Iterable[Batch], held_out: Sequence[Batch], *, vocab_size: int, pairs: int, seed: int
+    training: Iterable[Batch], held_out: Iterable[Batch], *, vocab_size: int
 ) -> float:
     """Accuracy of logistic regression on (bag of words of A) - (bag of words of B).
 
-    Trained on `pairs` training pairs, measured on the held-out pairs, all with their masked tokens
-    put back. Takes seconds.
+    Trained on the training pairs, measured on the held-out pairs, all with their masked tokens put
+    back. Takes seconds for 20,000 pairs.
     """
-    examples = list(islice(_examples(training), pairs))
-    weights = _fit(examples, vocab_size, seed)
-    right = total = 0
-    for indices, values, offsets, swapped in _groups(list(_examples(held_out))):
-        score = F.embedding_bag(indices, weights, offsets, mode="sum", per_sample_weights=values)
-        right += int(((score[:, 0] > 0).long() == swapped).sum())
-        total += len(swapped)
-    return right / max(1, total)
+    weights = _fit(_Bags.of(training), vocab_size)
+    bags = _Bags.of(held_out)
+    return float(((bags.scores(weights) > 0) == bags.swapped).mean())
 
 
-_Example = tuple[Ints, npt.NDArray[np.float32], int]
-_Group = tuple[Tensor, Tensor, Tensor, Tensor]
+@dataclass(frozen=True)
+class _Bags:
+    """Tokens of all pairs in one line: their ids, the pair of each, +1 in A and -1 in B.
 
-
-def _examples(batches: Iterable[Batch]) -> Iterable[_Example]:
-    """Of each row: token ids, +1 for segment A and -1 for B, and whether it is swapped.
-
-    Values are divided by the root of the row's length, which keeps long rows comparable.
+    The signs are divided by the root of the pair's length, which keeps long pairs comparable.
     """
-    for batch in batches:
-        ids = batch.ids.copy()
-        ids.flat[batch.target_positions] = batch.targets
-        for row, length in enumerate(batch.lengths):
-            signs = 1 - 2 * batch.types[row, :length].astype(np.float32)
-            scale = np.float32(length) ** -0.5
-            yield ids[row, :length], signs * scale, int(batch.swapped[row])
+
+    ids: Ints
+    pairs: Ints
+    values: Floats
+    swapped: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, batches: Iterable[Batch]) -> _Bags:
+        ids, pairs, values, swapped = [], [], [], []
+        before = 0
+        for batch in batches:
+            true = batch.ids.copy()
+            true.flat[batch.target_positions] = batch.targets
+            row, column = np.nonzero(np.arange(true.shape[1]) < batch.lengths[:, None])
+            ids.append(true[row, column])
+            pairs.append(before + row)
+            values.append((1 - 2 * batch.types[row, column]) * batch.lengths[row] ** -0.5)
+            swapped.append(batch.swapped == 1)
+            before += len(true)
+        return cls(*(np.concatenate(part) for part in (ids, pairs, values, swapped)))
+
+    def scores(self, weights: Floats) -> Floats:
+        """Sum of weight * value over the tokens of each pair."""
+        weighted = self.values * weights[self.ids]
+        return np.bincount(self.pairs, weighted, len(self.swapped)).astype(np.float64)
 
 
-def _groups(examples: Sequence[_Example], size: int = _GROUP) -> Iterable[_Group]:
-    """Batches in the form of embedding_bag."""
-    for begin in range(0, len(examples), size):
-        ids, values, swapped = zip(*examples[begin : begin + size], strict=True)
-        lengths = np.array([len(row) for row in ids])
-        yield (
-            torch.from_numpy(np.concatenate(ids)),
-            torch.from_numpy(np.concatenate(values)),
-            torch.from_numpy(np.cumsum(lengths) - lengths),
-            torch.tensor(swapped),
-        )
-
-
-def _fit(examples: Sequence[_Example], vocab_size: int, seed: int) -> Tensor:
-    """One weight for each token (V, 1), by Adam with a little decay; A and B need no constant."""
-    weights = nn.Parameter(torch.zeros(vocab_size, 1))
-    optimizer = torch.optim.AdamW([weights], lr=0.02, weight_decay=0.1)
-    order = np.random.default_rng(seed)
-    for _ in range(max(4, _LEAST_UPDATES * _GROUP // len(examples))):
-        shuffled = [examples[i] for i in order.permutation(len(examples))]
-        for indices, values, offsets, swapped in _groups(shuffled):
-            score = F.embedding_bag(
-                indices, weights, offsets, mode="sum", per_sample_weights=values
-            )
-            optimizer.zero_grad()
-            F.binary_cross_entropy_with_logits(score[:, 0], swapped.float()).backward()
-            optimizer.step()
-    return weights.detach()
+def _fit(bags: _Bags, vocab_size: int) -> Floats:
+    """One weight for each token, by Adam on all pairs at once; A and B need no constant."""
+    weights, mean, square = np.zeros((3, vocab_size))
+    decay = _PRIOR / len(bags.swapped)
+    for step in range(1, _UPDATES + 1):
+        error = 1 / (1 + np.exp(-bags.scores(weights))) - bags.swapped
+        total = np.bincount(bags.ids, bags.values * error[bags.pairs], vocab_size)
+        slope = total / len(bags.swapped) + decay * weights
+        mean = 0.9 * mean + 0.1 * slope
+        square = 0.99 * square + 0.01 * slope**2
+        size = np.sqrt(square / (1 - 0.99**step)) + 1e-12
+        weights = weights - _RATE * (mean / (1 - 0.9**step)) / size
+    return weights

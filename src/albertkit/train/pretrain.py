@@ -180,8 +180,14 @@ def _train(run: PretrainingRun, start: int) -> int:
         return run.trainer.train(run, start, run.stages.steps)
     except TrainingError as error:
         states = saved_states(run.folder / "checkpoints")
-        error.add_note(f"  last good state: {states[-1] if states else 'none'}")
-        raise
+        facts = error.facts
+        raise TrainingError(
+            error.what,
+            expected=facts.get("expected"),
+            found=facts.get("found"),
+            where=f"the last good state is {states[-1]}",
+            fix=facts.get("to do"),
+        ) from error
     finally:
         run.metrics.close()
 
