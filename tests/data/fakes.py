@@ -1,4 +1,4 @@
-"""Stand-ins for a tokenizer and its word segmenter: one id per word, so shards can be read by eye."""
+"""Stand-ins for a tokenizer and its word segmenter: one id per word, to be read by eye."""
 
 from __future__ import annotations
 

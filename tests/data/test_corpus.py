@@ -90,7 +90,7 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
         (
             "a.md",
             "markdown",
-            "---\ntitle: x\n---\nHead *line*\n====\n\nSee [the page](http://a.b/c) or [that][1]\n"
+            "---\ntitle: x\n---\n# Head *line* #\n\n[\n![pic](a.png)\n][3]\n\nSee [the page](http://a.b/c) or [that][1]\n"
             "and `code`.\n\n![pic](x.png)\n\n```\ncode. Here.\n```\n\n    indented code\n\n"
             "- One **point**.\n- Two <b>points</b>.\n\n> Quoted.\n\n| a | b |\n|---|---|\n\n"
             "中文\n续行。\n\n[1]: http://x.y\n",

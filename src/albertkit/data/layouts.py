@@ -195,25 +195,33 @@ def read_markdown(lines: Iterable[str], name: str) -> Paragraphs:
         elif not held and line.startswith(("    ", "\t")):
             continue  # indented code
         elif not stripped or _RULE.match(line) or stripped.startswith("|"):
-            yield join_lines(held)
+            yield _joined(held)
             held = []
         elif not _REFERENCE.match(line):
             starts_block = stripped[0] in "#>-*+" or stripped[0].isdigit()
             if held and (starts_block or sum(map(len, held)) > MAX_LINE_CHARACTERS):
-                yield join_lines(held)
+                yield _joined(held)
                 held = []
             prose = _prose(line)
             if prose:
                 held.append(prose)
             if stripped[0] == "#":
-                yield join_lines(held)
+                yield _joined(held)
                 held = []
-    yield join_lines(held)
+    yield _joined(held)
+
+
+def _joined(lines: list[str]) -> str:
+    """A paragraph; a link may have been broken over its lines."""
+    text = join_lines(lines)
+    return _LINK.sub(r"\1", text) if "[" in text else text
 
 
 def _prose(line: str) -> str:
     """A line of Markdown without its marks."""
     line = _PREFIX.sub("", line, count=1)
+    if line.endswith("#"):
+        line = line.rstrip("#")
     if "[" in line:
         line = _LINK.sub(r"\1", _LINK.sub(r"\1", _IMAGE.sub("", line)))
     if "`" in line:
