@@ -21,6 +21,7 @@ from albertkit import recipe as recipes
 from albertkit.checkpoint import Checkpoint
 from albertkit.errors import OutputError, RecipeError, ShardError, TrainingError, VocabularyError
 from albertkit.files import sha256_of
+from albertkit.train import report
 from albertkit.train.losses import Loss
 from albertkit.train.metrics import Metrics, read_metrics
 from albertkit.train.pretrain import DOES_NOT_LEARN, RunResult, pretrain
@@ -29,6 +30,13 @@ from albertkit.train.settings import PretrainingRecipe
 from albertkit.train.stages import Micro
 
 Make = Callable[..., PretrainingRecipe]
+
+
+@pytest.fixture(autouse=True)
+def _no_drawing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curves take longer to draw than these runs take to train; one test draws them."""
+    if "report" not in request.node.name:
+        monkeypatch.setattr(report, "_curves", lambda *lines: "")
 
 
 def run(recipe: PretrainingRecipe, *, resume: bool = False) -> tuple[RunResult, str]:
@@ -50,7 +58,8 @@ def losses_of(folder: Path) -> list[dict[str, Any]]:
 def test_a_run_learns_the_topics_and_leaves_a_folder_that_opens(make_recipe: Make) -> None:
     recipe = make_recipe(
         "stages.0.steps=250", "stages.0.batch_size=16", "stages.0.micro_batch_size=0",
-        "stages.0.peak_learning_rate=0.003", "run.validate_every=0", "run.save_every=0",
+        "stages.0.peak_learning_rate=0.003", "stages.1.tokens=32", "stages.0.warmup_steps=20",
+        "run.validate_every=0", "run.save_every=0",
         "model.hidden_dropout_prob=0", "model.initializer_range=0.1",
     )  # fmt: skip
     result, said = run(recipe)

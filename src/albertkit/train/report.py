@@ -109,7 +109,8 @@ def _curves(
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 7), layout="constrained")
+    figure = Figure(figsize=(11, 7))
+    figure.subplots_adjust(0.06, 0.08, 0.98, 0.94, wspace=0.15, hspace=0.35)
     panels = figure.subplots(2, 2).flat
     drawings = [
         ("masked-LM loss (nats)", "mlm_loss", baselines.unigram_entropy, "unigram entropy"),
