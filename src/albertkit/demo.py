@@ -8,9 +8,10 @@ text, vocabulary, data, pretraining, masks.
 from __future__ import annotations
 
 import json
+import platform
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +25,8 @@ from albertkit.data.corpus import Corpus
 from albertkit.data.shard_files import TOKENIZER, VALIDATION
 from albertkit.data.shards import Shards
 from albertkit.data.writing import write_shards
-from albertkit.errors import AlbertkitError, CorpusError
-from albertkit.files import require_free, write_atomic
+from albertkit.errors import CorpusError, TrainingError
+from albertkit.files import atomic_folder, require_free, write_atomic
 from albertkit.infer.predictor import MASK, Predictor
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.vocabulary import Kind, train_vocabulary
@@ -33,8 +34,10 @@ from albertkit.train.pretrain import RunResult, pretrain
 from albertkit.train.settings import PretrainingRecipe
 
 GOAL_NATS = 0.7  # below the unigram entropy: the model reads the context
+STOP_NATS = 0.8  # the run ends here: a little more than the goal makes better guesses
 HELD_OUT = 0.1  # share of documents never trained on
 MASKS_SHOWN = 10
+TOPICS = f"pydoc_data.topics of Python {platform.python_version()}"
 PARAGRAPHS_PER_DOCUMENT = 4  # sentence order needs several sentences, held-out parts many documents
 SHORTEST_PARAGRAPH = 40  # characters; below it stand headings and scraps of grammar
 MOST_SIGNS = 0.12  # share of brackets, quotes and operators from where on a paragraph is code
@@ -62,37 +65,55 @@ def demo(
     *,
     language: str = "en",
     source: Path | None = None,
+    overrides: Sequence[str] = (),
     console: Console | None = None,
 ) -> DemoResult:
     """Make text, vocabulary, data and a model under `output`, which must be free.
 
     language: en or zh. source: text to learn from; English has a default, Chinese needs one.
+    overrides: changes of the recipe `demo`, as in "stages.0.steps=100".
     """
     console = console or Console(highlight=False)
     require_free(output)
-    corpus = require_file(source) if source else write_topics(output / "text.txt")
-    say(console, "1. text", f"{corpus.name}: {corpus.stat().st_size / 1000:,.0f} kB")
-    tokenizer = make_vocabulary(corpus, output / "vocabulary", language)
-    example = " ".join(tokenizer.pieces[i] for i in tokenizer.ids(first_words(corpus)))
-    say(console, "2. vocabulary", f"{tokenizer.vocab_size:,} pieces: {example} ...")
+    if source is None and language != "en":
+        raise CorpusError(
+            "The demo brings text for English only.",
+            expected="a text in Chinese",
+            found="none",
+            fix="name one: --language zh --input FILE",
+        )
+    origin = require_file(source).name if source else TOPICS
+    with atomic_folder(output) as folder:
+        corpus = source or write_topics(folder / "text.txt")
+        say(console, "1. text", f"{origin}: {corpus.stat().st_size / 1000:,.0f} kB")
+        tokenizer = make_vocabulary(corpus, folder / "vocabulary", language)
+        say(console, "2. vocabulary", describe(tokenizer, corpus, language))
+        summary = write_shards(
+            Corpus([corpus], language=language),
+            tokenizer,
+            folder / "data",
+            validation_fraction=HELD_OUT,
+        )
+        say(
+            console,
+            "3. data",
+            f"{summary.tokens:,} tokens in {summary.documents:,} documents; "
+            f"{summary.splits[VALIDATION]['num_documents']:,} of them are never trained on",
+        )
+    say(console, "4. pretraining", f"wanted: {GOAL_NATS} nats below the unigram entropy")
     data = output / "data"
-    summary = write_shards(
-        Corpus([corpus], language=language), tokenizer, data, validation_fraction=HELD_OUT
-    )
-    say(
-        console,
-        "3. data",
-        f"{summary.tokens:,} tokens in {summary.documents:,} documents; "
-        f"{summary.splits[VALIDATION]['num_documents']:,} of them are never trained on",
-    )
-    say(console, "4. pretraining", f"until {GOAL_NATS} nats below the unigram entropy")
-    recipe = settings(data, output / "run")
-    run = pretrain(recipe, console=console)
+    run = pretrain(settings(data, output / "run", language, origin, overrides), console=console)
+    if not run.finished:
+        raise TrainingError(
+            "The demo was stopped.",
+            where=run.folder,
+            fix=f"to go on: albertkit pretrain {run.folder / 'recipe.toml'} --resume",
+        )
     gain = run.baselines.unigram_entropy - run.validation["mlm_loss"]
     say(console, "5. masks", "in documents never trained on, the right answer beside the guesses")
     shown, first, five = show_masks(console, run.model, data, language)
     result = DemoResult(run, gain, gain >= GOAL_NATS, shown, first, five)
-    last_words(console, result)
+    last_words(console, result, language)
     return result
 
 
@@ -128,7 +149,6 @@ def write_topics(path: Path) -> Path:
     from pydoc_data.topics import topics
 
     documents = ["\n".join(paragraphs) for paragraphs in documents_of(topics)]
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, "\n\n".join(documents) + "\n")
     return path
 
@@ -169,23 +189,29 @@ def make_vocabulary(corpus: Path, folder: Path, language: str) -> Tokenizer:
     return Tokenizer.load(train_vocabulary(texts, kind, size, folder))
 
 
-def first_words(corpus: Path, characters: int = 40) -> str:
-    """The beginning of the text."""
-    with corpus.open(encoding="utf-8") as file:
-        return file.read(characters).split("\n")[0]
+def describe(tokenizer: Tokenizer, corpus: Path, language: str) -> str:
+    """Size of the vocabulary, and how it cuts the first sentence of the text."""
+    sentence = next(Corpus([corpus], language=language)).sentences[0]
+    pieces = [tokenizer.pieces[i] for i in tokenizer.ids(sentence)]
+    return f"{tokenizer.vocab_size:,} pieces: {' '.join(pieces[:10])} ..."
 
 
-def settings(data: Path, output: Path) -> PretrainingRecipe:
-    """The shipped recipe `demo` for these data, ending at the goal."""
-    places = [("data.path", data), ("run.output", output)]
-    return recipes.load(
-        "demo",
-        PretrainingRecipe,
-        [
-            *(f"{key}={json.dumps(str(path))}" for key, path in places),
-            f"run.stop_below={GOAL_NATS}",
-        ],
-    )
+def settings(
+    data: Path, output: Path, language: str, source: str, overrides: Sequence[str]
+) -> PretrainingRecipe:
+    """The shipped recipe `demo` for these data; it stops early when it is past the goal."""
+    own = {
+        "data.path": str(data),
+        "run.output": str(output),
+        "run.stop_below": STOP_NATS,
+        "card.name": f"albertkit demo, {language}",
+        "card.language": language,
+        "card.data": source,
+    }
+    if source == TOPICS:
+        own["card.data_license"] = "PSF-2.0"
+    given = [f"{key}={json.dumps(value)}" for key, value in own.items()]
+    return recipes.load("demo", PretrainingRecipe, [*given, *overrides])
 
 
 def show_masks(console: Console, model: Path, data: Path, language: str) -> tuple[int, int, int]:
@@ -253,8 +279,8 @@ def held_out_masks(
         )
 
 
-def last_words(console: Console, result: DemoResult) -> None:
-    """The two numbers, where everything is, and what to try next."""
+def last_words(console: Console, result: DemoResult, language: str) -> None:
+    """The two numbers, where everything is, what to try next; loudly if the goal was missed."""
     run = result.run
     console.print(
         f"right at the first guess: {result.right_first} of {result.shown}; "
@@ -263,31 +289,25 @@ def last_words(console: Console, result: DemoResult) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
     table.add_column("")
     table.add_column("", justify="right")
-    table.add_row(
-        "unigram entropy of the held-out text", f"{run.baselines.unigram_entropy:.3f} nats"
-    )
-    table.add_row("masked-LM loss on it", f"{run.validation['mlm_loss']:.3f} nats")
-    table.add_row("below", f"{result.gain:.3f} nats")
-    table.add_row("wanted", f"{GOAL_NATS:.3f} nats")
+    entropy, loss = run.baselines.unigram_entropy, run.validation["mlm_loss"]
+    table.add_row("unigram entropy of the held-out text", f"{entropy:.3f} nats")
+    table.add_row("masked-LM loss on it", f"{loss:.3f} nats")
+    table.add_row(f"below, of {GOAL_NATS} wanted", f"{result.gain:.3f} nats")
     console.print(table)
-    where = run.folder
-    console.print(f"model: {run.model}\nreport: {where / 'report.html'}\n", highlight=False)
-    console.print("Try next:", style="bold")
+    if not result.reached:
+        console.print(
+            "The demo did not reach its goal: look at the curves in report.html; "
+            "give more text, or more steps: --set stages.0.steps=4000\n",
+            style="bold red",
+        )
+    question = "今天[MASK]气很好。" if language == "zh" else "The [MASK] statement ends a loop."
     for line in (
-        f'albertkit fill-mask {run.model} "The [MASK] statement is used in a loop."',
-        f"albertkit info {run.model}",
-        f"albertkit pretrain {where / 'recipe.toml'} --out {where}-longer "
-        "--set stages.0.steps=3000",
+        f"model: {run.model}",
+        f"report: {run.folder / 'report.html'}",
+        "try next:",
+        f'  albertkit fill-mask {run.model} "{question}"',
+        f"  albertkit info {run.model}",
+        f"  albertkit pretrain {run.folder / 'recipe.toml'} --out {run.folder}-longer "
+        "--set stages.0.steps=4000 --set run.stop_below=0",
     ):
-        console.print(f"  {line}", soft_wrap=True)
-
-
-def goal_error(result: DemoResult) -> AlbertkitError:
-    """What to say when the goal was missed."""
-    return AlbertkitError(
-        "The demo did not reach its goal.",
-        expected=f"a held-out loss {GOAL_NATS} nats below the unigram entropy",
-        found=f"{result.gain:.3f} nats below",
-        where=result.run.folder,
-        fix="look at report.html; give more text, or raise stages.0.steps in recipe.toml",
-    )
+        console.print(line, soft_wrap=True, highlight=False, markup=False)

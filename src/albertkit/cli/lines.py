@@ -74,10 +74,11 @@ def _decode(line: bytes, where: str) -> str:
 
 def require_lines(lines: Iterator[str]) -> Iterator[str]:
     """The same lines; a CorpusError if there is none."""
-    number = 0
-    for number, line in enumerate(lines, start=1):
+    empty = True
+    for line in lines:
+        empty = False
         yield line
-    if not number:
+    if empty:
         raise CorpusError(
             "There is no text.",
             expected="a text as an argument, or lines",

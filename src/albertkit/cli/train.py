@@ -72,6 +72,7 @@ def demo(
     language: Literal["en", "zh"] = "en",
     input: Path | None = None,
     out: Path | None = None,
+    set: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
     json: Json = False,
 ) -> int:
     """From text to a model that fills masks, in about three minutes and without network.
@@ -84,6 +85,8 @@ def demo(
         Text to learn from: a file, best of 500 kB or more.
     out
         Folder for everything the demo makes; by default demo-run-en, demo-run-en-2, ...
+    set
+        Change one setting of the recipe `demo`, as in stages.0.steps=100.
     json
         At the end one JSON object. What people read goes to standard error.
     """
@@ -94,7 +97,7 @@ def demo(
 
     folder = out or free_folder(Path(f"demo-run-{language}"))
     console = Console(stderr=json, highlight=False)
-    result = run(folder, language=language, source=input, console=console)
+    result = run(folder, language=language, source=input, overrides=set, console=console)
     if json:
         print_json(
             {
