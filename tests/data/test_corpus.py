@@ -90,7 +90,8 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
         (
             "a.md",
             "markdown",
-            "---\ntitle: x\n---\n# Head *line* #\n\n[\n![pic](a.png)\n][3]\n\nSee [the page](http://a.b/c) or [that][1]\n"
+            "---\ntitle: x\n---\n# Head *line* #\n\n[\n![pic](a.png)\n][3]\n\n"
+            "See [the page](http://a.b/c) or [that][1]\n"
             "and `code`.\n\n![pic](x.png)\n\n```\ncode. Here.\n```\n\n    indented code\n\n"
             "- One **point**.\n- Two <b>points</b>.\n\n> Quoted.\n\n| a | b |\n|---|---|\n\n"
             "中文\n续行。\n\n[1]: http://x.y\n",
@@ -285,3 +286,13 @@ def test_language_and_format_are_told_from_little() -> None:
     assert format_of("x" * 400 + "\n" + "y" * 400, "a.txt", False) == "lines"
     assert format_of("a\n\nb", "x.tar:a.txt", True) == "files"
     assert format_of('{"text": "cut off by the head', "-", False) == "jsonl"
+
+
+@pytest.mark.parametrize("size", range(4, 12))
+def test_pieces_may_be_cut_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(lines_module, "PIECE_BYTES", size)
+    path = write(tmp_path, "a.txt", "\ufeffOne.\r\nTwo \u4e2d.\r\n\r\nThree.\rFour.\r")
+    corpus = read_documents(path, format="text", language="en")
+    assert [d.sentences for d in corpus] == [["One.", "Two \u4e2d."], ["Three.", "Four."]]

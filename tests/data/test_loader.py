@@ -110,6 +110,8 @@ def test_every_epoch_shows_every_sample_once_without_a_gap(shards: Shards) -> No
     assert size % 7
     assert size == loader.num_samples(1)
     rows = np.concatenate([true_ids(loader.batch(step)) for step in range(2 * size // 7 + 1)])
+    order = rows[:size].max(axis=1)
+    assert 0.3 < (np.diff(order) > 0).mean() < 0.7  # shuffled, not in the order of the text
     documents = [
         sorted(int(min(r[1], r[np.argmax(r == 3) + 1]) - 5) for r in part)
         for part in (rows[:size], rows[size : 2 * size])
