@@ -17,6 +17,7 @@ CHINESE = """\
 """
 
 
+@pytest.fixture(scope="session")
 def english_lines() -> list[str]:
     """Prose that every Python carries, and numbers."""
     prose = topics["assignment"] + topics["exceptions"] + topics["types"]
@@ -25,17 +26,23 @@ def english_lines() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def small_english(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_english(tmp_path_factory: pytest.TempPathFactory, english_lines: list[str]) -> Path:
     """Folder with a SentencePiece vocabulary of 700 pieces."""
     folder = tmp_path_factory.mktemp("vocabulary") / "english"
-    return train_vocabulary(english_lines(), "sentencepiece", 700, folder)
+    return train_vocabulary(english_lines, "sentencepiece", 700, folder)
 
 
 @pytest.fixture(scope="session")
-def small_chinese(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def chinese_lines() -> list[str]:
+    """Three sentences, many times."""
+    return CHINESE.splitlines() * 20
+
+
+@pytest.fixture(scope="session")
+def small_chinese(tmp_path_factory: pytest.TempPathFactory, chinese_lines: list[str]) -> Path:
     """Folder with a WordPiece vocabulary of 45 pieces."""
     folder = tmp_path_factory.mktemp("vocabulary") / "chinese"
-    return train_vocabulary(CHINESE.splitlines() * 20, "wordpiece", 45, folder)
+    return train_vocabulary(chinese_lines, "wordpiece", 45, folder)
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,8 @@ def reference_words(text: str, lower_case: bool) -> list[str]:
         elif c in ("\0", "\ufffd") or category in ("Cc", "Cf"):
             continue
         else:
-            cleaned += f" {c} " if any(ord(c) in block for block in HAN) else c
+            is_han = category == "Lo" and any(ord(c) in block for block in HAN)
+            cleaned += f" {c} " if is_han else c
     words = []
     for word in cleaned.split():
         if lower_case:

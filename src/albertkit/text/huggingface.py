@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from albertkit.text.wordpiece import WordPieceTokenizer
 
 TOKENIZER_FILE = "tokenizer.json"
-# Far below every real score: the model then never chooses such a piece, which is the rule.
-CUT_PIECE_SCORE = -1000.0
+# Far below every real score: the model then never chooses such a piece. That is the rule for pieces
+# of a digit and a comma, and text is no special piece, either.
+NEVER = -1000.0
 MODEL_MAX_LENGTH = 512
 
 
@@ -79,9 +80,9 @@ def write(rust: RustTokenizer, tokenizer: Tokenizer, folder: Path, values: dict[
 
 def write_unigram_files(tokenizer: UnigramTokenizer, folder: Path) -> None:
     """Both files for a SentencePiece vocabulary."""
-    cut = tokenizer.cut_pieces
+    never = tokenizer.special_ids.union(tokenizer.cut_pieces)
     scored = [
-        (piece.piece, CUT_PIECE_SCORE if number in cut else piece.score)
+        (piece.piece, NEVER if number in never else piece.score)
         for number, piece in enumerate(tokenizer.proto.pieces)
     ]
     rust = RustTokenizer(models.Unigram(scored, unk_id=tokenizer.unk_id, byte_fallback=False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -23,7 +24,7 @@ from albertkit.text.tokenizer import (
     Tokenizer,
     refuse_surrogates,
 )
-from albertkit.text.wordpiece import CharacterTable
+from albertkit.text.wordpiece import MAX_WORD_CHARACTERS, CharacterTable
 
 Kind = Literal["sentencepiece", "wordpiece"]
 
@@ -32,6 +33,10 @@ MAX_CHARACTERS = 60_000_000  # of text kept for training; SentencePiece needs so
 MAX_SENTENCE_BYTES = 4192
 NUM_THREADS = 4  # fixed: sums, and so pieces, depend on it
 ALPHABET_SHARE = 0.8  # most of a Chinese vocabulary is single characters
+MIN_SIZES = {
+    "sentencepiece": len(unigram.SPECIAL_PIECES) + len(USER_DEFINED) + 1,
+    "wordpiece": len(wordpiece.SPECIAL_PIECES) + 2,
+}
 
 
 def train_vocabulary(
@@ -59,10 +64,7 @@ def train_vocabulary(
         VocabularyError: there is no text, or not enough for so many pieces.
         OutputError: the folder exists or cannot be written.
     """
-    if kind not in ("sentencepiece", "wordpiece"):
-        raise VocabularyError(
-            "Unknown kind of vocabulary.", expected="sentencepiece or wordpiece", found=kind
-        )
+    check_request(kind, size)
     output = Path(output)
     sample = spread(texts, max_characters)
     if not any(text.strip() for text in sample):
@@ -79,6 +81,25 @@ def train_vocabulary(
             file.write_text("\n".join(pieces) + "\n", encoding="utf-8", newline="\n")
         Tokenizer.load(file, lower_case=lower_case).save(folder)
     return output
+
+
+def check_request(kind: str, size: int) -> None:
+    """Refuse what no text can give.
+
+    Raises:
+        VocabularyError: unknown kind, or too few pieces to hold the special ones.
+    """
+    if kind not in ("sentencepiece", "wordpiece"):
+        raise VocabularyError(
+            "Unknown kind of vocabulary.", expected="sentencepiece or wordpiece", found=kind
+        )
+    if size < MIN_SIZES[kind]:
+        raise VocabularyError(
+            "The vocabulary cannot have this size.",
+            expected=f"at least {MIN_SIZES[kind]} pieces: special ones and some characters",
+            found=size,
+            fix=f"ask for at least {MIN_SIZES[kind]} pieces; thousands are usual",
+        )
 
 
 def spread(texts: Iterable[str], max_characters: int) -> list[str]:
@@ -151,33 +172,67 @@ def _refused(size: int, message: str) -> VocabularyError:
 
 
 def train_wordpiece(texts: list[str], size: int, lower_case: bool) -> list[str]:
-    """Pieces of a WordPiece vocabulary: special ones, characters by frequency, merged pieces.
+    """Pieces of a WordPiece vocabulary: special ones, characters, then merged pieces.
 
     Raises:
         VocabularyError: the text does not hold so many pieces.
     """
     table = CharacterTable(lower_case)
+    words: Counter[str] = Counter()
     for text in texts:
         refuse_surrogates(text)
+        words.update(w for w in text.translate(table).split() if len(w) <= MAX_WORD_CHARACTERS)
+    pieces = merge_pieces(words, size, int(size * ALPHABET_SHARE))
+    if len(pieces) < size:  # characters were left out for merged pieces, of which there are few
+        pieces = merge_pieces(words, size, size)
+    if len(pieces) < size:
+        raise VocabularyError(
+            "The vocabulary cannot have this size.",
+            expected=f"{size} pieces",
+            found=f"{len(pieces)} pieces in the text, merged ones twice or more",
+            fix=f"ask for at most {len(pieces)} pieces, or give more text",
+        )
+    return pieces
+
+
+def merge_pieces(words: Counter[str], size: int, limit: int) -> list[str]:
+    """Special pieces, at most `limit` minus these of single characters, and merged pieces.
+
+    The library numbers characters inside words as it meets them in a hash table, and breaks ties
+    between merges by these numbers: another vocabulary every time. Naming all characters in advance
+    makes the result depend on the text alone.
+    """
+    alphabet = frequent_characters(words, limit - len(wordpiece.SPECIAL_PIECES))
+    known = {piece.removeprefix("##") for piece in alphabet}
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,
         min_frequency=2,
-        limit_alphabet=max(1, int(size * ALPHABET_SHARE)),
-        special_tokens=list(wordpiece.SPECIAL_PIECES),
+        special_tokens=[*wordpiece.SPECIAL_PIECES, *alphabet],
         show_progress=False,
     )
     rust = RustTokenizer(models.WordPiece(unk_token="[UNK]"))
     rust.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    rust.train_from_iterator((text.translate(table) for text in texts), trainer)
+    kept = (f"{word} " * count for word, count in words.items() if known.issuperset(word))
+    rust.train_from_iterator(kept, trainer)
     numbers: dict[str, int] = rust.get_vocab(with_added_tokens=True)
-    if len(numbers) != size:
-        raise VocabularyError(
-            "The vocabulary cannot have this size.",
-            expected=f"{size} pieces",
-            found=f"{len(numbers)} pieces that occur twice or more",
-            fix=f"ask for at most {len(numbers)} pieces, or give more text",
-        )
     return sorted(numbers, key=numbers.__getitem__)
+
+
+def frequent_characters(words: Counter[str], limit: int) -> list[str]:
+    """The most frequent characters, with their ## form if they stand inside words; sorted."""
+    counts: Counter[str] = Counter()
+    inside: set[str] = set()
+    for word, count in words.items():
+        for character in word:
+            counts[character] += count
+        inside.update(word[1:])
+    chosen: list[str] = []
+    for character in sorted(counts, key=lambda c: (-counts[c], c)):
+        forms = [character, f"##{character}"] if character in inside else [character]
+        if len(chosen) + len(forms) > limit:
+            break
+        chosen += forms
+    return sorted(chosen, key=lambda piece: (piece.startswith("##"), piece))
 
 
 def check_fits(tokenizer: Tokenizer, config: AlbertConfig) -> None:
