@@ -62,10 +62,12 @@ def atomic_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
             _open_to_readers(temporary)
             flush_folder(temporary)
             _move_into_place(temporary, target)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(temporary, ignore_errors=True)
             for folder in made:
                 _remove_if_empty(folder)
+            if isinstance(error, OutputError) and temporary.name in error.facts.get("where", ""):
+                raise _at(error, target) from error
             raise
         _flush(target.parent)
 
@@ -171,6 +173,12 @@ def _concerns(error: OSError, target: Path) -> bool:
 
 def _line(path: Path) -> list[Path]:
     return [path, *path.parents]
+
+
+def _at(error: OutputError, target: Path) -> OutputError:
+    """The same error about another place."""
+    expected, found, fix = (error.facts.get(name) for name in ("expected", "found", "to do"))
+    return OutputError(error.what, expected=expected, found=found, where=target, fix=fix)
 
 
 def _refusal(number: int | None, found: str, target: Path) -> OutputError:

@@ -207,6 +207,7 @@ def test_a_full_disk_leaves_nothing_half_written(place: Path, told: Told) -> Non
             message = told(*each)
         assert "Cannot write" in message
         assert "expected:" in message
+        assert f"where: {each[-1] if each[-2] == '--output' else place / 'out' / 'data'}" in message
         assert "to do:" in message
 
 

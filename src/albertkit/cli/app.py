@@ -69,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except OSError as error:  # a file that a command opens by itself
         _tell(errors, _spell(error))
+        if error.filename is None:  # what could not be written is still waiting to be
+            _close_output()
         return MISTAKE
 
 
@@ -78,9 +80,16 @@ def _tell(errors: Console, message: str) -> None:
 
 
 def _spell(error: OSError) -> str:
-    lines = ["The operating system refuses.", f"  found: {error.strerror or error}"]
-    lines += [f"  where: {error.filename}"] if error.filename else []
-    return "\n".join([*lines, "  to do: check the path, its permissions and the space on the disk"])
+    where = error.filename or "standard input or output"
+    return str(
+        AlbertkitError(
+            "The operating system refuses.",
+            expected="files that can be read and written",
+            found=error.strerror or error,
+            where=where,
+            fix="check the path, its permissions and the space on the disk",
+        )
+    )
 
 
 def _command(arguments: Sequence[str] | None) -> str:
