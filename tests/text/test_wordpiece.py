@@ -32,7 +32,7 @@ def reference_words(text: str, lower_case: bool) -> list[str]:
         elif c in ("\0", "\ufffd") or category in ("Cc", "Cf"):
             continue
         else:
-            is_han = category == "Lo" and any(ord(c) in block for block in HAN)
+            is_han = category in ("Lo", "Cn") and any(ord(c) in block for block in HAN)
             cleaned += f" {c} " if is_han else c
     words = []
     for word in cleaned.split():
