@@ -8,7 +8,7 @@ update (before LAMB's trust ratio).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,8 +17,6 @@ from torch import Tensor, nn
 
 from albertkit.recipe import setting
 
-# Elements of a tensor that are updated at a time on a CPU: 128 KB, times four tensors.
-_PIECE = 1 << 15
 SLOTS = ("mean", "mean_square")
 
 
@@ -107,37 +105,21 @@ class Adam(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Apply one update from the gradients."""
+        beta_1, beta_2 = self.settings.beta_1, self.settings.beta_2
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is None:
+                gradient = parameter.grad
+                if gradient is None:
                     continue
-                slots = (self.state[parameter][slot] for slot in SLOTS)
-                tensors = (parameter, parameter.grad, *slots)
+                first, second = (self.state[parameter][slot] for slot in SLOTS)
+                first.lerp_(gradient, 1 - beta_1)
+                second.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
+                update = first / second.sqrt().add_(self.settings.epsilon)
+                if group["weight_decay"]:
+                    update.add_(parameter, alpha=group["weight_decay"])
                 if self.layerwise and group["trust_ratio"]:
-                    update = self._update(*tensors, group["weight_decay"])
                     update.mul_(_trust_ratio(parameter, update))
-                    parameter.sub_(update, alpha=group["lr"])
-                    continue
-                for weight, *others in zip(*(_in_pieces(x) for x in tensors), strict=True):
-                    update = self._update(weight, *others, group["weight_decay"])
-                    weight.sub_(update, alpha=group["lr"])
-
-    def _update(
-        self, weight: Tensor, gradient: Tensor, first: Tensor, second: Tensor, decay: float
-    ) -> Tensor:
-        """Move the moments; returns what is to be subtracted, before the learning rate."""
-        beta_1, beta_2 = self.settings.beta_1, self.settings.beta_2
-        first.lerp_(gradient, 1 - beta_1)
-        second.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
-        update = first / second.sqrt().add_(self.settings.epsilon)
-        return update.add_(weight, alpha=decay) if decay else update
-
-
-def _in_pieces(x: Tensor) -> Sequence[Tensor]:
-    """Views of a tensor small enough for the processor's cache; whole on an accelerator."""
-    if x.device.type != "cpu" or not x.is_contiguous():
-        return [x]
-    return x.view(-1).split(_PIECE)
+                parameter.sub_(update, alpha=group["lr"])
 
 
 def slots_of(
