@@ -24,7 +24,7 @@ class Ticker:
         if console.is_terminal:
             self._progress = Progress(
                 TextColumn("step {task.completed:,.0f}/{task.total:,.0f}"),
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=10),
                 TextColumn("{task.description}"),
                 TimeRemainingColumn(elapsed_when_finished=True),
                 console=console,

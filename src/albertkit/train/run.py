@@ -161,9 +161,7 @@ class PretrainingRun:
         self.metrics.write("train", facts)
         self.ticker.tick(
             result.step,
-            f"loss {facts['loss']:.3f}  mlm {means['mlm_loss']:.3f}  "
-            f"order {means['sop_accuracy']:.1%}  rate {result.learning_rate:.2e}  "
-            f"{speed:,.0f} tokens/s",
+            f"loss {facts['loss']:.3f} (mlm {means['mlm_loss']:.3f})  {speed:,.0f} tokens/s",
         )
         self.window, self._since = Totals(), (now, self.tokens)
 
