@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 UNKNOWN_PENALTY = 10.0
 USER_DEFINED_MALUS = 0.1
+SMALLEST_FLOAT = 2.0**-126  # FLT_MIN: where the original begins to look for the highest score
 
 Ids = npt.NDArray[np.int32]
 
@@ -68,7 +69,7 @@ class Segmenter:
             for number, score in enumerate(scores)
             if number not in unmatched and number not in user_defined
         ]
-        highest = max(normal, default=0.0)
+        highest = max([SMALLEST_FLOAT, *normal])
         self._unknown_score = float(np.float32(min(normal, default=0.0) - UNKNOWN_PENALTY))
         self._scores = {
             piece: (
