@@ -15,6 +15,7 @@ import pytest
 
 from albertkit.cli import main
 from albertkit.cli.app import EXAMPLES, app
+from albertkit.cli.lines import read_lines
 from albertkit.cli.show import spell_bytes
 from albertkit.infer.predictor import Predictor
 from albertkit.sizes import SIZES
@@ -97,6 +98,12 @@ def test_tokenize_prints_one_object_a_line(
     assert lines[2]["ids"] == [18, 20, 21]  # places in the vocabulary file
 
 
+def test_lines_have_no_ends_and_no_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "lines.txt"
+    file.write_bytes("\ufeffone\r\n\n two \r\r\n\ufeffthree".encode())
+    assert list(read_lines(file)) == ["one", "", " two \r", "\ufeffthree"]
+
+
 def test_tokenize_options_change_special_tokens_and_case(
     capsys: pytest.CaptureFixture[str], tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -111,7 +118,11 @@ def test_tokenize_options_change_special_tokens_and_case(
 def test_tokenize_answers_a_line_before_the_next_one_comes(tiny_model: Path) -> None:
     command = [sys.executable, "-m", "albertkit", "tokenize", "--vocab", tiny_model / "vocab.txt"]
     with subprocess.Popen(
-        [*command, "--json"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*command, "--json"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": ""},
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None

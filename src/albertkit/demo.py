@@ -34,7 +34,7 @@ from albertkit.train.pretrain import RunResult, pretrain
 from albertkit.train.settings import PretrainingRecipe
 
 GOAL_NATS = 0.7  # below the unigram entropy: the model reads the context
-STOP_NATS = 0.8  # the run ends here: a little more than the goal makes better guesses
+STOP_NATS = 0.75  # the run ends here: a little more than the goal makes better guesses
 HELD_OUT = 0.1  # share of documents never trained on
 MASKS_SHOWN = 10
 TOPICS = f"pydoc_data.topics of Python {platform.python_version()}"
@@ -225,7 +225,7 @@ def show_masks(console: Console, model: Path, data: Path, language: str) -> tupl
     table.add_column("guesses", max_width=26)
     first = five = 0
     for (question, right), fillings in zip(questions, answers, strict=True):
-        guesses = [f.tokens[0].lstrip("▁") for f in fillings]
+        guesses = [f.tokens[0].removeprefix("▁") or "▁" for f in fillings]
         first += guesses[0] == right
         five += right in guesses
         before, after = question.split(MASK)
@@ -242,11 +242,11 @@ def held_out_masks(
 ) -> Iterator[tuple[str, str]]:
     """Held-out sentences with one word masked, and that word; always the same ones.
 
-    Sentences of 8 to 40 tokens; of each, one word that is a single piece and has at least three
+    Sentences of 8 to 40 tokens; of each, one word that is a single piece and has at least two
     letters (English) or is a Chinese character, drawn by a fixed seed.
     """
     rng = random.Random(0)
-    wanted = re.compile(r"[一-鿿]" if language == "zh" else r"▁[a-z]{3,}")
+    wanted = re.compile(r"[一-鿿]" if language == "zh" else r"▁[a-z]{2,}")
     numbers = list(range(shards.num_sentences))
     rng.shuffle(numbers)
     given = 0
