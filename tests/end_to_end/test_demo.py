@@ -15,7 +15,7 @@ from albertkit.demo import GOAL_NATS, documents_of, free_folder, held_out_masks,
 from albertkit.infer.predictor import Predictor
 from albertkit.text.tokenizer import Tokenizer
 
-FEW_STEPS = ["--set", "stages.0.steps=20", "--set", "run.validate_every=10"]
+FEW_STEPS = ["--set", "stages.0.steps=20", "--set", "stages.0.batch_size=8"]
 # Sentences of a made-up Chinese, so that no text of others is needed: characters in short cycles.
 CHINESE = "天地玄黄宇宙洪荒日月盈昃辰宿列张寒来暑往秋收冬藏闰余成岁律吕调阳云腾致雨露结为霜"
 
