@@ -86,6 +86,15 @@ def test_what_is_no_sentencepiece_model_is_refused(tmp_path: Path, content: byte
     assert str(path) in refusal(path)
 
 
+def test_a_sentencepiece_model_with_a_damaged_piece_is_refused(
+    tmp_path: Path, small_english: Path
+) -> None:
+    content = (small_english / "spiece.model").read_bytes()
+    path = tmp_path / "spiece.model"
+    path.write_bytes(content.replace(b"the", b"t\xffe", 1))
+    assert str(path) in refusal(path)
+
+
 def test_one_kind_under_the_name_of_the_other_is_refused(
     tmp_path: Path, small_english: Path, small_chinese: Path
 ) -> None:

@@ -2,14 +2,15 @@
 
 "666" as 6 + 66 and as 66 + 6 has the same probability. Which one wins depends on how sums are
 rounded: releases up to 0.2.0, with which the original ids were made, keep them in float32; later
-ones do not. Only neighbouring pieces that are powers of one root (6 and 66, ha and haha) can be
-exchanged so, which makes the rows in question easy to find and rare; those are decoded here anew.
+ones do not. Ties need text that repeats itself, which is easy to find and rare; such rows are
+decoded here anew.
 Source: google/sentencepiece v0.2.0, unigram_model.cc (Model::EncodeOptimized).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,7 +20,76 @@ UNKNOWN_PENALTY = 10.0
 USER_DEFINED_MALUS = 0.1
 SMALLEST_FLOAT = 2.0**-126  # FLT_MIN: where the original begins to look for the highest score
 
+MAX_CACHED_RUNS = 1_000_000
+MAX_SEARCHED_PIECES = 12
+SPACE = "\u2581"
+# What stands twice, and its first character once more.
+REPETITION = re.compile(r"((.).{0,31}?)\1\2", re.DOTALL)
+
 Ids = npt.NDArray[np.int32]
+
+
+class TieFinder:
+    """Finds where a segmentation may be one of several equally probable ones.
+
+    Equally probable means: the same pieces in another order. Two neighbours can be exchanged if
+    both are powers of one root. Three or more pieces inside a word can be put in another order only
+    where the text repeats itself, twice and one character more ("lo lol olo", "lol olo lo"); a
+    search of all words of two to four letters up to eleven characters bears this out.
+    """
+
+    def __init__(self, pieces: Sequence[str], special_ids: frozenset[int]) -> None:
+        self._pieces = pieces
+        self._roots = root_numbers(pieces, special_ids)
+        self._inside = np.array([not piece.startswith(SPACE) for piece in pieces])
+        self._repeating: dict[bytes, bool] = {}
+
+    def places(self, ids: Ids) -> npt.NDArray[np.intp]:
+        """Places in `ids` (n,), one or more for each tie that is possible."""
+        left, right = self._roots[ids[:-1]], self._roots[ids[1:]]
+        powers = np.flatnonzero((left == right) & (left > 0) & (ids[:-1] != ids[1:]))
+        # Runs of three or more pieces inside a word: [begin, end).
+        edges = np.flatnonzero(np.diff(self._inside[ids], prepend=False, append=False))
+        begins, ends = edges[::2], edges[1::2]
+        long = ends - begins > 2
+        repeating = [
+            begin
+            for begin, end in zip(begins[long].tolist(), ends[long].tolist(), strict=True)
+            if self._repeats(ids[begin:end].tobytes())
+        ]
+        return np.union1d(powers, np.array(repeating, dtype=np.intp))
+
+    def _repeats(self, run: bytes) -> bool:
+        known = self._repeating.get(run)
+        if known is None:
+            if len(self._repeating) > MAX_CACHED_RUNS:
+                self._repeating.clear()
+            pieces = [self._pieces[i] for i in np.frombuffer(run, dtype=np.int32)]
+            known = REPETITION.search("".join(pieces)) is not None and reorders(pieces)
+            self._repeating[run] = known
+        return known
+
+
+def reorders(pieces: list[str]) -> bool:
+    """Whether the same pieces make the text in another order, too; long lists count as such."""
+    if len(pieces) > MAX_SEARCHED_PIECES:
+        return True
+    text = "".join(pieces)
+    left = Counter(pieces)
+
+    def count(place: int) -> int:
+        """Orders of what is left that make the rest of the text, counted up to two."""
+        if place == len(text):
+            return 1
+        found = 0
+        for piece in [piece for piece, number in left.items() if number]:
+            if found < 2 and text.startswith(piece, place):
+                left[piece] -= 1
+                found += count(place + len(piece))
+                left[piece] += 1
+        return found
+
+    return count(0) > 1
 
 
 def root_of(piece: str) -> str:
@@ -38,13 +108,6 @@ def root_numbers(pieces: Sequence[str], special_ids: frozenset[int]) -> npt.NDAr
         if len(members) > 1:
             numbers[members] = place
     return numbers
-
-
-def tied_places(ids: Ids, roots: npt.NDArray[np.int32]) -> npt.NDArray[np.intp]:
-    """Places k where ids[k] and ids[k + 1] differ and could stand in the other order."""
-    left, right = ids[:-1], ids[1:]
-    same = (roots[left] == roots[right]) & (roots[left] > 0) & (left != right)
-    return np.flatnonzero(same)
 
 
 class Segmenter:

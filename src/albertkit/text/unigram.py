@@ -23,7 +23,7 @@ from sentencepiece import sentencepiece_model_pb2
 
 from albertkit.errors import VocabularyError
 from albertkit.files import translate_os_errors
-from albertkit.text.ties import Segmenter, root_numbers, tied_places
+from albertkit.text.ties import Segmenter, TieFinder
 from albertkit.text.tokenizer import (
     SENTENCEPIECE_FILE,
     Offsets,
@@ -108,8 +108,8 @@ class UnigramTokenizer(Tokenizer):
         return prepare(text, lower_case=self.lower_case, quotes=self.quotes)
 
     @cached_property
-    def _roots(self) -> npt.NDArray[np.int32]:
-        return root_numbers(self.pieces, self.special_ids)
+    def _ties(self) -> TieFinder:
+        return TieFinder(self.pieces, self.special_ids)
 
     @cached_property
     def _segmenter(self) -> Segmenter:
@@ -136,7 +136,7 @@ class UnigramTokenizer(Tokenizer):
         result = [row.tolist() for row in rows]
 
         # Places in `joined` that concern a rule, and so the rows to look at again.
-        places = tied_places(joined, self._roots)
+        places = self._ties.places(joined)
         tied = np.unique(np.searchsorted(ends, places, "right"))
         for row in tied:
             normalized = self._model.normalize(prepared[row])
@@ -184,7 +184,7 @@ class UnigramTokenizer(Tokenizer):
         """(id, start, end) of the pieces, in characters of the prepared text."""
         found = self._model.encode(prepared, return_type="offset_mapping")
         ids = np.array(found["ids"], dtype=np.int32)
-        if not len(tied_places(ids, self._roots)):
+        if not len(self._ties.places(ids)):
             return [(i, *span) for i, span in zip(found["ids"], found["offsets"], strict=True)]
         # Where each character of the normalized text is in the prepared one: of a piece as long
         # as its span one by one, else the whole span.
@@ -314,6 +314,8 @@ def open_model(
             raise ValueError("a model of another type than unigram")
         model = sentencepiece.SentencePieceProcessor()
         model.LoadFromSerializedProto(content)
+        for number in range(model.get_piece_size()):
+            model.id_to_piece(number)  # raises if it is no UTF-8
     except (DecodeError, RuntimeError, ValueError) as error:
         raise VocabularyError(
             "This is no SentencePiece model that ALBERT could use.",
