@@ -220,6 +220,7 @@ def test_standard_output_on_a_full_disk_is_told(place: Path) -> None:
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": ""},
         )
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
