@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -58,6 +61,24 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Checkpoint(config, tensors_of(model), tokenizer).save(place / "model")
     Checkpoint(config, tensors_of(model.albert), tokenizer).save(place / "body")
     return place
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without the powers of root, who may read and write everything; others stay who they are."""
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)
+        yield
+    finally:
+        os.seteuid(user)
+
+
+@pytest.fixture
+def unprivileged() -> Callable[[], AbstractContextManager[None]]:
+    """What to enter to be refused where a mode forbids something, also under root."""
+    return as_nobody
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -87,19 +89,16 @@ def test_a_parent_that_is_a_file_is_told(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "text"
 
 
-def test_a_missing_permission_is_told(tmp_path: Path) -> None:
+def test_a_missing_permission_is_told(
+    tmp_path: Path, unprivileged: Callable[[], AbstractContextManager[None]]
+) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)
-    user = os.geteuid()
-    if user == 0:  # root may write everywhere; nobody may not
-        os.seteuid(65534)
-    try:
-        with (
-            pytest.raises(OutputError, match="permission"),
-            atomic_folder(tmp_path / "closed" / "out"),
-        ):
-            pass
-    finally:
-        os.seteuid(user)
+    with (
+        unprivileged(),
+        pytest.raises(OutputError, match="permission"),
+        atomic_folder(tmp_path / "closed" / "out"),
+    ):
+        pass
 
 
 def test_a_missing_input_is_not_called_an_output(tmp_path: Path) -> None:
