@@ -48,6 +48,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="interleaved measurements")
     parser.add_argument("--seconds", type=float, default=8.0, help="time of one measurement")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument(
+        "--dtypes",
+        nargs="+",
+        default=["fp32", "bf16"],
+        choices=["fp32", "bf16"],
+        help="what the peer may choose from; a CPU without bfloat16 takes minutes a step in it",
+    )
     parser.add_argument("--full-rows", action="store_true", help="no row shorter than the others")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     options = parser.parse_args()
@@ -76,8 +83,8 @@ def measure(shape: str, options: argparse.Namespace) -> None:
 
         print(f"\n{shape}: {name}, {rows} x {tokens}, {share:.0%} of the places are tokens")
         trial: dict[tuple[str, str, str], float] = {}
-        best = ("fp32", "fused", "sdpa")
-        for place, choices in enumerate((("fp32", "bf16"), ("foreach",), ("eager",))):
+        best = (options.dtypes[0], "fused", "sdpa")
+        for place, choices in enumerate((options.dtypes, ("foreach",), ("eager",))):
             for choice in choices:
                 way = (*best[:place], choice, *best[place + 1 :])
                 trial[way] = speed(peer(way), batches, options.seconds / 4)

@@ -19,14 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from albertkit.errors import TokenizationError, VocabularyError
+from albertkit.text.locate import find_vocabulary, read_settings
 
 Ints = npt.NDArray[np.int64]
 Truncation = Literal["longest_first", "only_first", "only_second"]
 Offsets = list[tuple[int, int]]
 
-SENTENCEPIECE_FILE = "spiece.model"
-WORDPIECE_FILE = "vocab.txt"
-SETTINGS_FILE = "tokenizer_config.json"
 MASK = "[MASK]"
 TRUNCATIONS = ("longest_first", "only_first", "only_second")
 
@@ -294,76 +292,3 @@ def refuse_surrogates(text: str) -> None:
             found=f"{text[error.start]!a} at character {error.start}",
             fix="decode the source with errors='replace', or remove the character",
         ) from error
-
-
-def find_vocabulary(path: Path) -> Path:
-    """The vocabulary file that a path means.
-
-    Raises:
-        VocabularyError: no file, or two of different kinds.
-    """
-    if path.is_dir():
-        there = [path / n for n in (SENTENCEPIECE_FILE, WORDPIECE_FILE) if (path / n).is_file()]
-        if len(there) != 1:
-            raise VocabularyError(
-                "The folder does not tell its tokenizer.",
-                expected=f"either {SENTENCEPIECE_FILE} or {WORDPIECE_FILE}",
-                found="both" if there else "neither",
-                where=path,
-                fix="name the vocabulary file itself",
-            )
-        return there[0]
-    if not path.is_file():
-        raise VocabularyError(
-            "There is no such vocabulary.",
-            expected=f"a folder with {SENTENCEPIECE_FILE} or {WORDPIECE_FILE}, or such a file",
-            found="no such file",
-            where=path,
-            fix="check the path, or make one with: albertkit build-vocab",
-        )
-    if path.suffix not in (".model", ".txt"):
-        raise VocabularyError(
-            "The file name does not tell the kind of vocabulary.",
-            expected="*.model (SentencePiece) or *.txt (WordPiece)",
-            found=path.name,
-            where=path,
-            fix="rename a copy of the file",
-        )
-    return path
-
-
-def read_settings(folder: Path) -> dict[str, Any]:
-    """tokenizer_config.json of a folder, or nothing.
-
-    Raises:
-        VocabularyError: it is not a JSON object.
-    """
-    path = folder / SETTINGS_FILE
-    if not path.is_file():
-        return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise VocabularyError(
-            "The tokenizer settings are no JSON.",
-            found=error,
-            where=path,
-            fix="mend the file, or delete it to get the defaults",
-        ) from error
-    if not isinstance(values, dict):
-        raise VocabularyError(
-            "The tokenizer settings are no JSON object.",
-            expected="{...}",
-            found=type(values).__name__,
-            where=path,
-            fix="mend the file, or delete it to get the defaults",
-        )
-    if not isinstance(values.get("do_lower_case", True), bool):
-        raise VocabularyError(
-            "The tokenizer settings hold a wrong value.",
-            expected="do_lower_case is true or false",
-            found=values["do_lower_case"],
-            where=path,
-            fix="mend the file, or delete it to get the defaults",
-        )
-    return values

@@ -23,9 +23,9 @@ from sentencepiece import sentencepiece_model_pb2
 
 from albertkit.errors import VocabularyError
 from albertkit.files import translate_os_errors
+from albertkit.text.locate import SENTENCEPIECE_FILE, read_bytes
 from albertkit.text.ties import Segmenter, TieFinder
 from albertkit.text.tokenizer import (
-    SENTENCEPIECE_FILE,
     Offsets,
     Tokenizer,
     refuse_surrogates,
@@ -296,16 +296,7 @@ def open_model(
     Raises:
         VocabularyError: the file is empty, is text, is damaged, or is no unigram model.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise VocabularyError(
-            "The vocabulary cannot be read.",
-            expected="a file that may be read",
-            found=error.strerror,
-            where=path,
-            fix="change its permissions, or copy it again",
-        ) from error
+    content = read_bytes(path)
     try:
         proto = sentencepiece_model_pb2.ModelProto.FromString(content)
         if not proto.pieces:

@@ -18,9 +18,8 @@ from albertkit.config import AlbertConfig
 from albertkit.errors import VocabularyError
 from albertkit.files import atomic_folder
 from albertkit.text import unigram, wordpiece
+from albertkit.text.locate import SENTENCEPIECE_FILE, WORDPIECE_FILE
 from albertkit.text.tokenizer import (
-    SENTENCEPIECE_FILE,
-    WORDPIECE_FILE,
     Tokenizer,
     refuse_surrogates,
 )

@@ -19,8 +19,8 @@ from typing import Any
 
 from albertkit.errors import VocabularyError
 from albertkit.files import translate_os_errors
+from albertkit.text.locate import WORDPIECE_FILE, read_bytes
 from albertkit.text.tokenizer import (
-    WORDPIECE_FILE,
     Offsets,
     Tokenizer,
     refuse_surrogates,
@@ -251,17 +251,9 @@ def read_vocabulary(path: Path) -> bytes:
     Raises:
         VocabularyError: unreadable, empty, or binary.
     """
+    content = read_bytes(path)
     try:
-        content = path.read_bytes()
         content.decode("utf-8")
-    except OSError as error:
-        raise VocabularyError(
-            "The vocabulary cannot be read.",
-            expected="a file that may be read",
-            found=error.strerror,
-            where=path,
-            fix="change its permissions, or copy it again",
-        ) from error
     except UnicodeDecodeError as error:
         raise VocabularyError(
             "This is no WordPiece vocabulary.",
