@@ -244,7 +244,7 @@ def show_masks(console: Console, model: Path, data: Path, language: str) -> tupl
 
 
 def held_out_masks(
-    shards: Shards, tokenizer: Tokenizer, language: str
+    shards: Shards, tokenizer: Tokenizer, language: str, count: int = MASKS_SHOWN
 ) -> Iterator[tuple[str, str]]:
     """Held-out sentences with one word masked, and that word; always the same ones.
 
@@ -274,7 +274,7 @@ def held_out_masks(
         begin = end - len(word)
         yield text[:begin] + MASK + text[end:], word
         given += 1
-        if given == MASKS_SHOWN:
+        if given == count:
             return
     if not given:
         raise CorpusError(

@@ -26,7 +26,8 @@ from albertkit.train.validation import HeldOut
 
 _BASELINE_PAIRS = 20_000
 # Settings that a resumed run may change: they decide no weight, or (device, threads) only rounding.
-_FREE = {"output", "device", "threads", "log_every", "validate_every", "validation_rows"}
+# The number of validation rows is not among them: the baselines belong to those rows.
+_FREE = {"output", "device", "threads", "log_every", "validate_every"}
 _FREE |= {"save_every", "keep", "stop_below"}
 
 
