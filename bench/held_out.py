@@ -89,7 +89,8 @@ def print_figures(run: Path, recipe: PretrainingRecipe) -> None:
         f"{baselines.unigram_accuracy:.1%}, most frequent token |"
     )
     print(
-        f"| order accuracy | {share('sop_accuracy')} | {baselines.order_accuracy:.1%}, bag of words |"
+        f"| order accuracy | {share('sop_accuracy')} | "
+        f"{baselines.order_accuracy:.1%}, bag of words |"
     )
 
 

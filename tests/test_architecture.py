@@ -12,10 +12,21 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "albertkit"
 # Each line may import from itself and from the lines below it.
 LAYERS = [
     {"cli", "demo", "__main__"},
-    {"infer", "train"},
-    {"model", "data"},
+    {"infer", "train", "convert", "families", "hub"},
+    {"model", "data", "formats"},
     {"text", "checkpoint", "model_card", "info"},
-    {"config", "spellings", "sizes", "tensors", "tensor_names", "recipe"},
+    {
+        "config",
+        "spellings",
+        "sizes",
+        "tensors",
+        "tensor_names",
+        "recipe",
+        "rules",
+        "task_head",
+        "head_spellings",
+        "plugins",
+    },
     {"errors", "files"},
 ]
 FRAMEWORKS = {"torch": {"model", "train", "infer"}, "transformers": set(), "tensorflow": set()}

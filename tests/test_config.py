@@ -169,7 +169,6 @@ def test_an_unknown_key_names_the_nearest(key: str, near: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("tie_word_embeddings", False),
         ("position_embedding_type", "relative_key"),
         ("pruned_heads", {"0": [1]}),
         ("is_decoder", True),

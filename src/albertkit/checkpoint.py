@@ -19,14 +19,10 @@ import numpy as np
 from albertkit.config import AlbertConfig, strict_json
 from albertkit.errors import CheckpointError, ConfigError
 from albertkit.files import atomic_folder
-from albertkit.spellings import read
-from albertkit.tensor_names import (
-    check_accounts,
-    huggingface_names,
-    own_names,
-    parameter_shapes,
-    rename,
-)
+from albertkit.head_spellings import read_head, write_head
+from albertkit.spellings import read, write
+from albertkit.task_head import TaskHead
+from albertkit.tensor_names import check_accounts, huggingface_names, own_names, rename
 from albertkit.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -44,7 +40,8 @@ class Checkpoint:
     """A model as numbers: config, tensors under our names in float32, tokenizer.
 
     The body is always there; pooler, masked-LM head and sentence-order head are there whole or
-    not at all (English files of the hub have no sentence-order head).
+    not at all (English files of the hub have no sentence-order head). A fine-tuned checkpoint
+    has the head of its task too. Tensors may be views of files; treat them as read-only.
 
     Raises:
         CheckpointError: a tensor is missing, left over, or of another shape.
@@ -55,9 +52,15 @@ class Checkpoint:
     tokenizer: Tokenizer | None = None
     ignored: dict[str, str] = field(default_factory=dict)  # key or tensor of the source: reason
     special_ids: dict[str, int] = field(default_factory=dict)  # for a folder without tokenizer
+    head: TaskHead | None = None
 
     def __post_init__(self) -> None:
-        check_accounts(parameter_shapes(self.config), self.tensors)
+        check_accounts(self.config, self.tensors, self.head)
+
+    @property
+    def fits_huggingface(self) -> list[str]:
+        """Why transformers cannot be this model; an empty list says that it can."""
+        return self.config.fits_huggingface + (self.head.fits_huggingface if self.head else [])
 
     def _has(self, part: str) -> bool:
         return any(name.startswith(part) for name in self.tensors)
@@ -102,16 +105,18 @@ class Checkpoint:
         try:
             values = strict_json(folder / CONFIG_FILE)
             source = read(values)
+            assert isinstance(values, Mapping)
+            own = source.spelling == "albertkit"
+            path = find_weights(folder, own)
+            found = read_tensors(path)
+            head = read_head(values, found)
         except ConfigError as error:
             raise _at(error, folder / CONFIG_FILE) from error
-        own = source.spelling == "albertkit"
-        path = find_weights(folder, own)
         try:
-            tensors, ignored = rename(read_tensors(path), source.config, own=own)
-            loaded = cls(source.config, tensors, ignored={**source.ignored, **ignored})
+            tensors, ignored = rename(found, source.config, head, own=own)
+            loaded = cls(source.config, tensors, ignored={**source.ignored, **ignored}, head=head)
         except CheckpointError as error:
             raise _at(error, path) from error
-        assert isinstance(values, Mapping)
         loaded.special_ids = {
             name: values[name] for name in SPECIAL_IDS if type(values.get(name)) is int
         }
@@ -137,10 +142,16 @@ class Checkpoint:
             from albertkit.text.vocabulary import check_fits
 
             check_fits(self.tokenizer, self.config)
-        own = bool(self.config.fits_huggingface)
-        names = own_names(self.config) if own else huggingface_names(self.config, renumber=True)
+        own = bool(self.fits_huggingface)
+        names = (
+            own_names(self.config, self.head)
+            if own
+            else huggingface_names(self.config, self.head, renumber=True)
+        )
         tensors = {names[name]: tensor for name, tensor in self.tensors.items()}
-        if not own and not (self.has_masked_lm or self.has_sentence_order):
+        if not own and "predictions.decoder.weight" in tensors:  # untied: the bias is there, too
+            tensors["predictions.decoder.bias"] = tensors["predictions.bias"]
+        if not own and not (self.has_masked_lm or self.has_sentence_order or self.head):
             tensors = {name.removeprefix("albert."): x for name, x in tensors.items()}
         with atomic_folder(Path(folder), replace=replace) as temporary:
             text = json.dumps(self._config_json(own), indent=2, sort_keys=True) + "\n"
@@ -153,13 +164,15 @@ class Checkpoint:
 
     def _config_json(self, own: bool) -> dict[str, Any]:
         """Our config with what transformers wants to know beside it."""
-        values = self.config.to_json()
+        values = {**write(self.config, own=own), **write_head(self.head, own=own)}
         if own:
             return values
         ids: dict[str, int | None] = {name: self.special_ids.get(name) for name in SPECIAL_IDS}
         if self.tokenizer is not None:
             known = (self.tokenizer.pad_id, self.tokenizer.cls_id, self.tokenizer.sep_id)
             ids = dict(zip(SPECIAL_IDS, known, strict=True))
+        if self.head is not None:
+            return {**values, **ids, "dtype": "float32"}
         kind = "AlbertForMaskedLM" if self.has_masked_lm else "AlbertModel"
         if self.has_sentence_order:
             kind = "AlbertForPreTraining"

@@ -61,6 +61,8 @@ class AlbertConfig:
     share: str = "all"  # what layers of one group share; the rest each layer has for itself
     group_formula: str = "google"
     layer_norm_kind: str = "standard"  # uer: deviation of n - 1, epsilon added to the deviation
+    final_norm: bool = False  # one more normalisation after the last layer (UER's pre order)
+    tied_decoder: bool = True  # the masked-LM head's last matrix is the word table
     # Training and numerics.
     hidden_dropout_prob: float = 0.0
     attention_probs_dropout_prob: float = 0.0
@@ -163,6 +165,7 @@ class AlbertConfig:
             "a projection without bias": not self.projection_bias,
             "no projection although E = H (transformers always projects)": not self.has_projection,
             "norm_order=pre": self.norm_order != "post",
+            "final_norm": self.final_norm,
             "layer_norm_kind=uer": self.layer_norm_kind != "standard",
             "ffn_groups above 1": self.ffn_groups != 1,
             "head_layer_norm_eps other than layer_norm_eps": (

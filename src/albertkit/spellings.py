@@ -83,7 +83,6 @@ DEAD_HUGGINGFACE = {
 }
 # Keys that change the function unless they have this value, which is what every ALBERT has.
 ONLY_VALUE: dict[str, object] = {
-    "tie_word_embeddings": True,
     "position_embedding_type": "absolute",
     "pruned_heads": {},
     "is_decoder": False,
@@ -268,7 +267,11 @@ def _act(value: object, spelling: str) -> str:
 
 
 def _read_own(values: dict[str, Any], spelling: str) -> ReadConfig:
-    dead = {"model_type": "names the spelling", "architectures": "told by the weights"}
+    dead = {
+        "model_type": "names the spelling",
+        "architectures": "told by the weights",
+        "task_head": "read with the weights",
+    }
     ignored = _sort_keys(values, OWN, dead, {})
     _require(values, REQUIRED, "write the config again with to_json")
     config = AlbertConfig(**{key: value for key, value in values.items() if key in OWN})
@@ -302,9 +305,11 @@ def _read_huggingface(values: dict[str, Any], spelling: str) -> ReadConfig:
     if "init_args" in values:
         values = _flatten_paddle(values)
     known = {*PLAIN, "hidden_act", "layer_norm_eps", "classifier_dropout_prob"}
+    known.add("tie_word_embeddings")
     ignored = _sort_keys(values, known, DEAD_HUGGINGFACE, ONLY_VALUE)
     _require(values, REQUIRED, "use the config file that came with the weights")
     chosen: dict[str, Any] = {key: values[key] for key in known if key in values}
+    chosen["tied_decoder"] = chosen.pop("tie_word_embeddings", True)
     chosen["hidden_act"] = _act(values["hidden_act"], spelling)
     eps = values.get("layer_norm_eps", 1e-12)
     # PaddleNLP builds the norm of its masked-LM head with the framework's default.
@@ -362,9 +367,12 @@ READERS: dict[str, Callable[[dict[str, Any], str], ReadConfig]] = {
 }
 
 
-def write(config: AlbertConfig) -> dict[str, Any]:
-    """JSON object in transformers' spelling, or in ours under model_type `albertkit`."""
-    if config.fits_huggingface:
+def write(config: AlbertConfig, *, own: bool = False) -> dict[str, Any]:
+    """JSON object in transformers' spelling, or in ours under model_type `albertkit`.
+
+    Ours is taken where transformers cannot express the config, or if `own` asks for it.
+    """
+    if own or config.fits_huggingface:
         return {"model_type": "albertkit", **asdict(config)}
     names = {*PLAIN, "layer_norm_eps", "classifier_dropout_prob"}
     return {
@@ -372,5 +380,5 @@ def write(config: AlbertConfig) -> dict[str, Any]:
         **{name: value for name, value in asdict(config).items() if name in names},
         "hidden_act": HUGGINGFACE_ACT[config.hidden_act],
         "num_hidden_groups": len(config.attention_blocks),
-        "tie_word_embeddings": True,
+        "tie_word_embeddings": config.tied_decoder,
     }

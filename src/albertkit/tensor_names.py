@@ -9,6 +9,7 @@ import numpy as np
 
 from albertkit.config import AlbertConfig
 from albertkit.errors import CheckpointError
+from albertkit.task_head import TaskHead
 
 OWN_PREFIX = "albertkit."
 
@@ -28,11 +29,15 @@ HUGGINGFACE_NAMES = [
     ("albert.encoder.feed_forward.{g}.{i}.up", "{layer}.ffn"),
     ("albert.encoder.feed_forward.{g}.{i}.down", "{layer}.ffn_output"),
     ("albert.encoder.feed_forward.{g}.{i}.norm", "{layer}.full_layer_layer_norm"),
+    ("albert.encoder.norm", "albert.encoder.norm"),  # never in a folder that transformers reads
     ("albert.pooler", "albert.pooler"),
     ("masked_lm.transform", "predictions.dense"),
     ("masked_lm.norm", "predictions.LayerNorm"),
+    ("masked_lm.decoder", "predictions.decoder"),
     ("masked_lm", "predictions"),
     ("sentence_order", "sop_classifier.classifier"),
+    ("classifier", "classifier"),
+    ("span", "qa_outputs"),
 ]
 HUGGINGFACE_LAYER = "albert.encoder.albert_layer_groups.{g}.albert_layers.{i}"
 # Copies that some files hold beside the tensor they are tied to (theirs, ours).
@@ -43,8 +48,13 @@ TIED = {
 HEADS = ("albert.pooler.", "masked_lm.", "sentence_order.")
 
 
-def parameter_shapes(config: AlbertConfig) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor that a model of this config with all heads has."""
+def parameter_shapes(
+    config: AlbertConfig, head: TaskHead | None = None
+) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor that a model of this config with all heads has.
+
+    That is the body with its pooler, both pretraining heads, and the head of a task if given.
+    """
     c = config
     narrow, wide, inside = c.embedding_size, c.hidden_size, c.intermediate_size
     width = wide if c.position_width == "hidden" else narrow
@@ -69,8 +79,13 @@ def parameter_shapes(config: AlbertConfig) -> dict[str, tuple[int, ...]]:
             shapes |= _dense(f"{name}.up", wide, inside, c.ffn_groups)
             shapes |= _dense(f"{name}.down", inside, wide, c.ffn_groups)
             shapes |= _norm(f"{name}.norm", wide)
+    if c.final_norm:
+        shapes |= _norm("albert.encoder.norm", wide)
+    if not c.tied_decoder:
+        shapes["masked_lm.decoder.weight"] = (c.vocab_size, narrow)
     return {
         **shapes,
+        **({} if head is None else head.shapes(wide)),
         **_dense("albert.pooler", wide, wide),
         "masked_lm.bias": (c.vocab_size,),
         **_dense("masked_lm.transform", wide, width),
@@ -92,21 +107,25 @@ def _dense(name: str, source: int, target: int, groups: int = 1) -> dict[str, tu
     return {f"{name}.weight": (target, source), f"{name}.bias": (target,)}
 
 
-def own_names(config: AlbertConfig) -> dict[str, str]:
+def own_names(config: AlbertConfig, head: TaskHead | None = None) -> dict[str, str]:
     """Our name of each tensor, to the name in a folder that transformers must refuse."""
-    return {name: OWN_PREFIX + name for name in parameter_shapes(config)}
+    return {name: OWN_PREFIX + name for name in parameter_shapes(config, head)}
 
 
-def huggingface_names(config: AlbertConfig, *, renumber: bool) -> dict[str, str]:
-    """Our name of each tensor, to transformers'.
+def huggingface_names(
+    config: AlbertConfig, head: TaskHead | None = None, *, renumber: bool
+) -> dict[str, str]:
+    """Our name of each tensor, to transformers'; a beam-search head has none.
 
     With `renumber` blocks are counted without gaps, as `AlbertConfig.to_json` writes them; without
     it a block has the number of the config, as in a folder that transformers wrote.
     """
     table = dict(HUGGINGFACE_NAMES)
     names = {}
-    for name in parameter_shapes(config):
+    for name in parameter_shapes(config, head):
         module, kind = name.rsplit(".", 1)
+        if module.startswith("beam_span."):
+            continue
         block = re.fullmatch(
             r"albert\.encoder\.(attention|feed_forward)\.(\d+)\.(\d+)\.\w+", module
         )
@@ -127,14 +146,18 @@ def huggingface_names(config: AlbertConfig, *, renumber: bool) -> dict[str, str]
 
 
 def rename(
-    tensors: Mapping[str, np.ndarray], config: AlbertConfig, *, own: bool
+    tensors: Mapping[str, np.ndarray],
+    config: AlbertConfig,
+    head: TaskHead | None = None,
+    *,
+    own: bool,
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Tensors of a file under our names, and those left out with the reason.
 
     Raises:
         CheckpointError: a name that no rule knows, or a decoder that is not tied.
     """
-    names = own_names(config) if own else huggingface_names(config, renumber=False)
+    names = own_names(config, head) if own else huggingface_names(config, head, renumber=False)
     back = {theirs: ours for ours, theirs in names.items()}
     bare = not own and not any(name.startswith("albert.") for name in tensors)
     renamed: dict[str, np.ndarray] = {}
@@ -146,7 +169,8 @@ def rename(
         else:
             left[name] = tensor
     for theirs, ours in TIED.items():
-        if theirs in left and ours not in renamed:  # of two tied names the file keeps this one
+        # Of two tied names the file keeps this one; untied, transformers adds the decoder's bias.
+        if theirs in left and (ours not in renamed or not config.tied_decoder):
             renamed[ours] = left.pop(theirs)
     ignored: dict[str, str] = {}
     unknown = []
@@ -161,7 +185,7 @@ def rename(
             "The file holds tensors that this model has no place for.",
             expected="only tensors of an ALBERT with its pretraining heads",
             found=listed(unknown),
-            fix="check that config.json belongs to the weights; heads of tasks are not read here",
+            fix="check that config.json, with its `architectures`, belongs to the weights",
         )
     return renamed, ignored
 
@@ -190,12 +214,17 @@ def _why_ignored(
 
 
 def check_accounts(
-    shapes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, np.ndarray]
+    config: AlbertConfig, tensors: Mapping[str, np.ndarray], head: TaskHead | None = None
 ) -> None:
-    """Refuse tensors that are missing, left over, of another shape or not float32."""
+    """Refuse tensors that are missing, left over, of another shape or not float32.
+
+    Pooler and pretraining heads are there whole or not at all; the task's head must be there.
+    """
+    shapes = parameter_shapes(config, head)
     heads = [head for head in HEADS if any(name.startswith(head) for name in tensors)]
-    if "sentence_order." in heads and "albert.pooler." not in heads:
-        heads.append("albert.pooler.")  # it reads the pooled vector
+    pooled = "sentence_order." in heads or (head is not None and head.needs_pooler)
+    if pooled and "albert.pooler." not in heads:
+        heads.append("albert.pooler.")
     needed = [n for n in shapes if not n.startswith(HEADS) or n.startswith(tuple(heads))]
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     problems = {

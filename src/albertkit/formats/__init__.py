@@ -1,0 +1,1 @@
+"""Containers of tensors, read and written without the frameworks that made them."""
