@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "albertkit"
 # Each line may import from itself and from the lines below it.
 LAYERS = [
     {"cli", "demo", "__main__"},
-    {"infer", "train", "convert", "families", "hub"},
+    {"infer", "train", "convert", "inspection", "families", "hub"},
     {"model", "data", "formats"},
     {"text", "checkpoint", "model_card", "info"},
     {

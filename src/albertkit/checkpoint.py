@@ -125,7 +125,12 @@ class Checkpoint:
         return loaded
 
     def save(
-        self, folder: Path | str, model_card: str | None = None, *, replace: bool = False
+        self,
+        folder: Path | str,
+        model_card: str | None = None,
+        *,
+        replace: bool = False,
+        dtype: str = "float32",
     ) -> None:
         """Write a checkpoint folder whole or not at all.
 
@@ -133,6 +138,7 @@ class Checkpoint:
             folder: the place; must be free unless `replace`.
             model_card: text of README.md.
             replace: put it in the place of what is there.
+            dtype: float32, float16 or bfloat16; for fp16 and bf16 the numbers are rounded.
 
         Raises:
             OutputError: the place is taken or cannot be written.
@@ -154,15 +160,16 @@ class Checkpoint:
         if not own and not (self.has_masked_lm or self.has_sentence_order or self.head):
             tensors = {name.removeprefix("albert."): x for name, x in tensors.items()}
         with atomic_folder(Path(folder), replace=replace) as temporary:
-            text = json.dumps(self._config_json(own), indent=2, sort_keys=True) + "\n"
+            text = json.dumps(self._config_json(own, dtype), indent=2, sort_keys=True) + "\n"
             (temporary / CONFIG_FILE).write_text(text, encoding="utf-8")
-            write_tensors(temporary / (OWN_WEIGHTS if own else HUGGINGFACE_WEIGHTS), tensors)
+            weights = OWN_WEIGHTS if own else HUGGINGFACE_WEIGHTS
+            write_tensors(temporary / weights, tensors, dtype)
             if self.tokenizer is not None:
                 self.tokenizer.save(temporary)
             if model_card is not None:
                 (temporary / "README.md").write_text(model_card, encoding="utf-8")
 
-    def _config_json(self, own: bool) -> dict[str, Any]:
+    def _config_json(self, own: bool, dtype: str) -> dict[str, Any]:
         """Our config with what transformers wants to know beside it."""
         values = {**write(self.config, own=own), **write_head(self.head, own=own)}
         if own:
@@ -172,11 +179,11 @@ class Checkpoint:
             known = (self.tokenizer.pad_id, self.tokenizer.cls_id, self.tokenizer.sep_id)
             ids = dict(zip(SPECIAL_IDS, known, strict=True))
         if self.head is not None:
-            return {**values, **ids, "dtype": "float32"}
+            return {**values, **ids, "dtype": dtype}
         kind = "AlbertForMaskedLM" if self.has_masked_lm else "AlbertModel"
         if self.has_sentence_order:
             kind = "AlbertForPreTraining"
-        return {**values, **ids, "architectures": [kind], "dtype": "float32"}
+        return {**values, **ids, "architectures": [kind], "dtype": dtype}
 
 
 def _at(error: CheckpointError | ConfigError, path: Path) -> CheckpointError | ConfigError:

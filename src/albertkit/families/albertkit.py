@@ -1,0 +1,72 @@
+"""Our own checkpoint folder: holds every ALBERT that there is, also what transformers lacks.
+
+Where transformers can run the model the folder is its layout; else `model_type` is `albertkit`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from albertkit.checkpoint import CONFIG_FILE, OWN_WEIGHTS, Checkpoint, find_weights
+from albertkit.errors import AlbertkitError
+from albertkit.formats.family import Choices, Reading
+from albertkit.rules import Account, absent_heads
+from albertkit.tensor_names import own_names
+from albertkit.tensors import list_tensors
+
+TITLE = "albertkit's own folder"
+WRITES = True
+
+
+def detect(path: Path) -> Path | None:
+    """A folder with our weights file or our config, or one of these files."""
+    folder = path if path.is_dir() else path.parent
+    if not path.is_dir() and path.name not in (OWN_WEIGHTS, CONFIG_FILE):
+        return None
+    if (folder / OWN_WEIGHTS).is_file():
+        return folder
+    try:
+        values = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    own = isinstance(values, dict) and values.get("model_type") == "albertkit"
+    return folder if own else None
+
+
+def read(found: Path, choices: Choices) -> Reading:
+    """Read a folder whose config says everything; choices are refused."""
+    if choices.config or choices.values or choices.head:
+        raise AlbertkitError(
+            "This folder says everything itself.",
+            expected="no --config, --set or --head",
+            found="a choice",
+            fix="leave it out, or edit config.json",
+        )
+    checkpoint = Checkpoint.load(found, tokenizer=False)
+    weights = find_weights(found, own=True)
+    names = own_names(checkpoint.config, checkpoint.head)
+    account = Account(used={names[name]: (name, "as it is") for name in checkpoint.tensors})
+    account.absent = absent_heads(checkpoint.tensors)
+    tokenizers = [found / name for name in ("spiece.model", "vocab.txt", "tokenizer.json")]
+    return Reading(
+        config=checkpoint.config,
+        tensors=checkpoint.tensors,
+        account=account,
+        head=checkpoint.head,
+        provenance=dict.fromkeys(checkpoint.config.to_json(), CONFIG_FILE),
+        tokenizer=found if any(place.is_file() for place in tokenizers) else None,
+        special_ids=checkpoint.special_ids,
+        source_tensors=list_tensors(weights),
+        files=[found / CONFIG_FILE, weights],
+    )
+
+
+def losses(checkpoint: Checkpoint) -> list[str]:
+    """Nothing is ever lost."""
+    return []
+
+
+def write(checkpoint: Checkpoint, folder: Path, dtype: str) -> None:
+    """Write the folder, in transformers' layout where that can hold the model."""
+    checkpoint.save(folder, replace=True, dtype=dtype)

@@ -1,0 +1,55 @@
+"""What lies in a checkpoint of any family: tensors, heads, config and who told each value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from albertkit.families import Opened, named
+from albertkit.tensor_names import HEADS
+
+
+def describe(opened: Opened) -> dict[str, Any]:
+    """Everything there is to know about an opened checkpoint, as one JSON object."""
+    checkpoint, reading = opened.checkpoint, opened.reading
+    present = [head.rstrip(".") for head in HEADS if any(map(_starts(head), checkpoint.tensors))]
+    tokenizer = checkpoint.tokenizer
+    return {
+        "path": str(opened.path),
+        "family": opened.family,
+        "written_by": named(opened.family).TITLE,
+        "files": [str(path) for path in reading.files],
+        "config": checkpoint.config.to_json(),
+        "provenance": reading.provenance,
+        "heads": present,
+        "absent": reading.account.absent,
+        "task_head": None if checkpoint.head is None else checkpoint.head.to_json(),
+        "parameters": sum(tensor.size for tensor in checkpoint.tensors.values()),
+        "tensors": [
+            {
+                "name": name,
+                "dtype": dtype,
+                "shape": list(shape),
+                **_use(opened, name),
+            }
+            for name, (dtype, shape) in reading.source_tensors.items()
+        ],
+        "optimizer_slots": reading.slots,
+        "tokenizer": None
+        if tokenizer is None
+        else {"file": str(reading.tokenizer or ""), "pieces": tokenizer.vocab_size},
+        "problems": reading.problems,
+        "not_for_transformers": checkpoint.fits_huggingface,
+    }
+
+
+def _starts(prefix: str) -> Any:
+    return lambda name: name.startswith(prefix)
+
+
+def _use(opened: Opened, name: str) -> dict[str, str]:
+    """What became of a tensor of the source."""
+    account = opened.reading.account
+    if name in account.used:
+        ours, how = account.used[name]
+        return {"becomes": ours, "change": how}
+    return {"ignored": account.ignored.get(name, "not part of the model")}
