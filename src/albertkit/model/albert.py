@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from albertkit.config import AlbertConfig
-from albertkit.model.layout import Layout
+from albertkit.model.layout import Layout, first_segment
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_tanh": partial(F.gelu, approximate="tanh"),
@@ -109,6 +109,7 @@ class Embeddings(nn.Module):
         self.word = nn.Embedding(config.vocab_size, config.embedding_size)
         self.position = nn.Embedding(config.max_position_embeddings, width)
         self.segment = nn.Embedding(config.type_vocab_size, width)
+        self.first_segment = first_segment(config)
         self.norm = make_norm(config, width)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.projection = (
@@ -126,7 +127,7 @@ class Embeddings(nn.Module):
         if self.project_first:
             x = self.project(x)  # (S, H)
         x = x + self.position(positions)
-        x = x + (self.segment.weight[0] if types is None else self.segment(types))
+        x = x + (self.segment.weight[self.first_segment] if types is None else self.segment(types))
         x = self.dropout(self.norm(x))
         return x if self.project_first else self.project(x)  # (S, H)
 
@@ -232,6 +233,7 @@ class Encoder(nn.Module):
                 for n in config.feed_forward_blocks
             }
         )
+        self.norm = make_norm(config, config.hidden_size) if config.final_norm else None
 
     def forward(
         self, x: Tensor, layout: Layout, states: list[Tensor], probabilities: list[Tensor] | None
@@ -240,8 +242,12 @@ class Encoder(nn.Module):
             x = self.get_submodule(attend)(x, layout, probabilities)
             x = self.get_submodule(feed)(x)  # (S, H)
             if probabilities is not None:
-                states.append(x)
-        return x
+                states.append(self.finish(x))
+        return self.finish(x)
+
+    def finish(self, x: Tensor) -> Tensor:
+        """What an encoder that stopped here would give: with `final_norm` one more norm."""
+        return x if self.norm is None else self.norm(x)
 
 
 class Albert(nn.Module):
@@ -268,7 +274,7 @@ class Albert(nn.Module):
 
         Args:
             ids: whole numbers below vocab_size; packed rows follow one another.
-            types: segment of each token, shaped like ids; all 0 if left out.
+            types: segment of each token, shaped like ids; the first segment if left out.
             mask: padded only; (B, T) bool, True for tokens that may be looked at.
             lengths: tokens of each row, on the CPU; padded or packed.
             return_all: also keep every hidden state and attention (slower).

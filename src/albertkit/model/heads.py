@@ -31,6 +31,7 @@ class PretrainingOutput:
 class MaskedLMHead(nn.Module):
     """Which word stands here? The word table of the embeddings is the last matrix (tied).
 
+    Untied (`tied_decoder` False, some files of UER-py) it has a matrix of its own.
     google: H to E, activation, normalisation, word table. albert_zh's own layout
     (`project_then_norm`): H to H, activation, normalisation, then the projection and the word
     table backwards.
@@ -44,6 +45,11 @@ class MaskedLMHead(nn.Module):
         self.transform = nn.Linear(config.hidden_size, width)
         self.norm = make_norm(config, width, config.head_layer_norm_eps)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+        self.decoder = (
+            None
+            if config.tied_decoder
+            else nn.Linear(config.embedding_size, config.vocab_size, bias=False)
+        )
         initialize(self, config.initializer_range)
 
     def forward(self, tokens: Tensor, embeddings: Embeddings) -> Tensor:
@@ -51,7 +57,8 @@ class MaskedLMHead(nn.Module):
         x = self.norm(self.activation(self.transform(tokens)))
         if self.back_through_projection and embeddings.projection is not None:
             x = x @ embeddings.projection.weight  # (M, E)
-        return F.linear(x, embeddings.word.weight, self.bias)
+        table = embeddings.word.weight if self.decoder is None else self.decoder.weight
+        return F.linear(x, table, self.bias)
 
 
 class SentenceOrderHead(nn.Linear):

@@ -131,6 +131,11 @@ class Layout:
         )
 
 
+def first_segment(config: AlbertConfig) -> int:
+    """Type of the first segment: UER-py's models have three rows, and row 0 is padding's."""
+    return 1 if config.layer_norm_kind == "uer" and config.type_vocab_size == 3 else 0
+
+
 def can_look_at(x: Tensor) -> bool:
     """Whether reading values costs nothing: on the CPU, and not while a graph is recorded."""
     return x.device.type == "cpu" and not torch.compiler.is_compiling()

@@ -10,6 +10,7 @@ from albertkit.checkpoint import Checkpoint
 from albertkit.errors import CheckpointError
 from albertkit.model.albert import Albert
 from albertkit.model.heads import AlbertForPretraining
+from albertkit.model.task_heads import AlbertForTask
 
 
 def build(checkpoint: Checkpoint) -> AlbertForPretraining:
@@ -51,13 +52,40 @@ def build_body(checkpoint: Checkpoint) -> Albert:
     return module.eval()
 
 
+def build_task(checkpoint: Checkpoint) -> AlbertForTask:
+    """Body and head of a task with the checkpoint's numbers, in evaluation mode.
+
+    Raises:
+        CheckpointError: the checkpoint has no head of a task.
+    """
+    if checkpoint.head is None:
+        raise CheckpointError(
+            "This checkpoint was not fine-tuned.",
+            expected="the head of a task, such as a classifier",
+            found="no such head",
+            fix="use a fine-tuned checkpoint",
+        )
+    with torch.device("meta"):
+        module = AlbertForTask(checkpoint.config, checkpoint.head, pooler=checkpoint.has_pooler)
+    fill(module, checkpoint.tensors)
+    return module.eval()
+
+
 def fill(module: nn.Module, tensors: dict[str, np.ndarray]) -> None:
-    """Give every parameter of a module (made on the meta device) its numbers."""
-    state = {name: torch.from_numpy(np.require(x, requirements="W")) for name, x in tensors.items()}
+    """Give every parameter of a module (made on the meta device) its numbers.
+
+    Tensors of heads that the module does not have are left out. Read-only and transposed ones
+    (views of files) are copied.
+    """
+    state = {
+        name: torch.from_numpy(np.require(tensors[name], requirements=["C", "W"]))
+        for name in module.state_dict()
+        if name in tensors
+    }
     module.load_state_dict(state, assign=True)
 
 
-def tensors_of(module: AlbertForPretraining | Albert) -> dict[str, np.ndarray]:
+def tensors_of(module: AlbertForPretraining | AlbertForTask | Albert) -> dict[str, np.ndarray]:
     """Copies of a module's parameters under the names of a checkpoint, in float32."""
     prefix = "albert." if isinstance(module, Albert) else ""
     return {
