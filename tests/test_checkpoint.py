@@ -335,7 +335,7 @@ def test_saving_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     checkpoint.save(tmp_path / "x", replace=True)
     assert set(before) - set(os.listdir(tmp_path / "x")) == {"README.md"}
 
-    def fail(path: Path, tensors: object) -> None:
+    def fail(path: Path, tensors: object, dtype: str) -> None:
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from albertkit import __version__
-from albertkit.cli import ask, prepare, train
+from albertkit.cli import ask, checkpoints, prepare, train
 from albertkit.errors import AlbertkitError
 
 MISTAKE = 2
@@ -40,6 +40,8 @@ EXAMPLES: dict[Callable[..., int | None], str] = {
     ask.order: 'albertkit order run/model "It rained." "So the street was wet."',
     ask.embed: "albertkit embed run/model --input lines.txt --output vectors.npy",
     ask.info: "albertkit info albert-base-v2",
+    checkpoints.inspect: "albertkit inspect model.ckpt-best",
+    checkpoints.convert: "albertkit convert model.ckpt-best model --to huggingface",
     train.demo: "albertkit demo",
 }
 for number, (command, example) in enumerate(EXAMPLES.items()):
