@@ -8,6 +8,7 @@ import yaml
 from albertkit.config import AlbertConfig
 from albertkit.model_card import CardFacts, model_card, spark
 from albertkit.sizes import SIZES
+from albertkit.task_head import TaskHead
 
 CURVE = [
     {"step": 100 * n, "mlm_loss": 7.0 - n / 10, "mlm_accuracy": n / 100, "sop_accuracy": 0.5}
@@ -46,6 +47,27 @@ def test_a_model_that_transformers_cannot_run_says_so() -> None:
     assert header_of(card)["library_name"] == "albertkit"
     assert "transformers cannot run this model: embedding_order=project_then_norm" in card
     assert "AlbertForPreTraining" not in card
+
+
+def test_a_fine_tuned_model_tells_its_task() -> None:
+    head = TaskHead("classification", 2, ("bad", "good"))
+    card = model_card(CardFacts(name="x", config=SIZES["albert-base-v2"], head=head))
+    header = header_of(card)
+    assert header["pipeline_tag"] == "text-classification"
+    assert not {"fill-mask", "sentence-order-prediction"} & set(header["tags"])
+    # 11,683,584 in the body, and 2 (768 + 1) more.
+    assert "11,685,122 with the head of its task: one class of 2 for a text (bad, good)" in card
+    assert "predictor.classify(" in card
+    assert "AlbertForSequenceClassification" in card
+    assert "[MASK]" not in card
+
+
+def test_a_head_that_transformers_lacks_is_not_promised() -> None:
+    head = TaskHead("beam_span", 2)
+    card = model_card(CardFacts(name="x", config=SIZES["albert-base-v2"], head=head))
+    assert header_of(card)["library_name"] == "albertkit"
+    assert "transformers cannot run this model: the beam-search head of SQuAD 2" in card
+    assert "from_pretrained" not in card
 
 
 def test_card_tells_exact_parameters_recipe_figures_and_contamination() -> None:

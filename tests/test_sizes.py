@@ -9,7 +9,9 @@ from albertkit.config import AlbertConfig
 from albertkit.errors import ConfigError
 from albertkit.model.albert import Albert
 from albertkit.model.heads import AlbertForPretraining
+from albertkit.model.task_heads import AlbertForTask
 from albertkit.sizes import SIZES, count_parameters, memory_to_run, memory_to_train, size
+from albertkit.task_head import TaskHead
 
 # encoder, with pooler, masked-LM model (no pooler), full pretraining model. Sources: the sizes of
 # the data files of released checkpoints (bytes / 4), and arithmetic from the tensor shapes.
@@ -96,6 +98,7 @@ def test_every_size_is_counted_here() -> None:
         {"embedding_size": 64, "project_equal_width": True},
         {"embedding_size": 64, "embedding_order": "project_then_norm", "position_width": "hidden"},
         {"norm_order": "pre", "projection_bias": False, "layer_norm_kind": "uer"},
+        {"norm_order": "pre", "final_norm": True, "tied_decoder": False},
     ],
     ids=str,
 )
@@ -105,6 +108,29 @@ def test_the_formula_counts_what_every_variant_builds(changes: dict[str, object]
     assert built(Albert(config)) == count_parameters(config)
     both = {"masked_lm": True, "sentence_order": True}
     assert built(AlbertForPretraining(config)) == count_parameters(config, **both)
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        # H = 64: C (H + 1); and for the beam 2 (2 H H + H) + 2 H + 2 (H + 1) + H by hand.
+        (TaskHead("classification", 3), 195),
+        (TaskHead("token_classification", 5), 325),
+        (TaskHead("span", 2), 130),
+        (TaskHead("beam_span", 2), 16_834),
+    ],
+    ids=lambda x: getattr(x, "kind", ""),
+)
+def test_a_head_adds_what_it_builds(head: TaskHead, expected: int) -> None:
+    config = AlbertConfig(
+        hidden_size=64,
+        num_attention_heads=4,
+        intermediate_size=128,
+        embedding_size=16,
+        vocab_size=50,
+    )
+    assert count_parameters(config, head=head) - count_parameters(config) == expected
+    assert built(AlbertForTask(config, head)) == count_parameters(config, head=head)
 
 
 def test_sharing_by_halves_costs_what_the_paper_says() -> None:

@@ -10,11 +10,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from albertkit.config import AlbertConfig
+from albertkit.head_spellings import CLASS_OF
 from albertkit.sizes import count_parameters
+from albertkit.task_head import TaskHead
 
 NOT_STATED = "not stated"
 _CURVE_LINES = 12
 _BARS = "▁▂▃▄▅▆▇█"
+# The hub's name of what a head does.
+_PIPELINES = {
+    "classification": "text-classification",
+    "multi_label": "text-classification",
+    "regression": "text-classification",
+    "multiple_choice": "multiple-choice",
+    "token_classification": "token-classification",
+    "span": "question-answering",
+    "beam_span": "question-answering",
+}
+_PURPOSES = {
+    "classification": "one class of {count} for a text",
+    "multi_label": "any of {count} classes for a text",
+    "regression": "a number for a text",
+    "multiple_choice": "a choice among several texts",
+    "token_classification": "one class of {count} for each token",
+    "span": "start and end of an answer",
+    "beam_span": "start and end of an answer, or that there is none",
+}
+_CLASSIFYING = ("classification", "multi_label", "regression", "token_classification")
 
 _CONTAMINATION = {
     "en": [
@@ -44,6 +66,13 @@ class CardFacts:
     figures: Sequence[tuple[str, str, str]] = ()  # figure, model, line to beat
     curve: Sequence[Mapping[str, float]] = field(default_factory=list)  # validations by step
     heads: str = "masked-LM and sentence-order head"
+    head: TaskHead | None = None  # of the task it was fine-tuned for, instead of `heads`
+
+    @property
+    def not_for_transformers(self) -> list[str]:
+        """Why transformers cannot run the model; empty if it can."""
+        head = [] if self.head is None else self.head.fits_huggingface
+        return self.config.fits_huggingface + head
 
 
 def model_card(facts: CardFacts) -> str:
@@ -64,45 +93,74 @@ def model_card(facts: CardFacts) -> str:
 def _header(facts: CardFacts) -> str:
     """The hub's keys. JSON strings are YAML strings, so nothing in a name can break the header."""
     known = facts.language != NOT_STATED
-    own = bool(facts.config.fits_huggingface)
+    own = bool(facts.not_for_transformers)
+    task = "fill-mask" if facts.head is None else _PIPELINES[facts.head.kind]
     lines = ["---"]
     lines += ["language:", f"- {json.dumps(facts.language)}"] if known else []
     license = "unknown" if facts.license == NOT_STATED else facts.license
     lines += [f"license: {json.dumps(license, ensure_ascii=False)}"]
-    lines += [f"library_name: {'albertkit' if own else 'transformers'}", "pipeline_tag: fill-mask"]
-    tags = ["albert", "albertkit", "fill-mask", "sentence-order-prediction"]
+    lines += [f"library_name: {'albertkit' if own else 'transformers'}", f"pipeline_tag: {task}"]
+    tags = ["albert", "albertkit", task]
+    tags += ["sentence-order-prediction"] if facts.head is None else []
     return "\n".join([*lines, "tags:", *(f"- {tag}" for tag in tags), "---"])
 
 
 def _first_words(facts: CardFacts) -> str:
     config = facts.config
     body = count_parameters(config)
-    whole = count_parameters(config, masked_lm=True, sentence_order=True)
+    if facts.head is None:
+        whole, heads = count_parameters(config, masked_lm=True, sentence_order=True), facts.heads
+    else:
+        whole, heads = count_parameters(config, head=facts.head), _about_head(facts.head)
     language = {"en": "English ", "zh": "Chinese "}.get(facts.language, "")
     return (
         f"An {language}ALBERT (Lan et al. 2019): {config.num_hidden_layers} layers of width "
         f"{config.hidden_size} that share their parameters in {config.num_hidden_groups} group(s), "
         f"word vectors of width {config.embedding_size}, vocabulary of {config.vocab_size:,} "
         f"pieces, texts to {config.max_position_embeddings} tokens. {body:,} parameters in the "
-        f"body, {whole:,} with the {facts.heads}. Written by albertkit."
+        f"body, {whole:,} with the {heads}. Written by albertkit."
     )
+
+
+def _about_head(head: TaskHead) -> str:
+    names = f" ({', '.join(head.labels)})" if head.labels else ""
+    return f"head of its task: {_PURPOSES[head.kind].format(count=head.num_labels)}{names}"
 
 
 def _use(facts: CardFacts) -> str:
-    example = (
+    sentence = (
         "巴黎是[MASK]国的首都。" if facts.language == "zh" else "Paris is the [MASK] of France."
     )
-    ours = (
-        "```python\nfrom albertkit import Predictor\n\n"
-        'predictor = Predictor("path/to/this/folder")\n'
-        f'print(predictor.fill_mask("{example}"))\n```'
-    )
-    reasons = facts.config.fits_huggingface
+    if facts.head is None:
+        lines = [
+            "from albertkit import Predictor",
+            "",
+            'predictor = Predictor("path/to/this/folder")',
+            f'print(predictor.fill_mask("{sentence}"))',
+        ]
+    elif facts.head.kind in _CLASSIFYING:
+        sentence = "这部电影很好看。" if facts.language == "zh" else "I liked this film."
+        lines = [
+            "from albertkit import Predictor",
+            "",
+            'predictor = Predictor("path/to/this/folder")',
+            f'print(predictor.classify("{sentence}"))',
+        ]
+    else:
+        lines = [
+            "from albertkit import Checkpoint",
+            "from albertkit.model.loading import build_task",
+            "",
+            'model = build_task(Checkpoint.load("path/to/this/folder"))',
+        ]
+    ours = "\n".join(["```python", *lines, "```"])
+    reasons = facts.not_for_transformers
     if reasons:
         return f"{ours}\n\ntransformers cannot run this model: {'; '.join(reasons)}."
+    name = "AlbertForPreTraining" if facts.head is None else CLASS_OF[facts.head.kind]
     return (
         f"{ours}\n\nThe folder opens in transformers too: "
-        '`AlbertForPreTraining.from_pretrained("path/to/this/folder")`.'
+        f'`{name}.from_pretrained("path/to/this/folder")`.'
     )
 
 
@@ -142,7 +200,10 @@ def _limits(facts: CardFacts) -> str:
     return "\n".join(
         f"- {line}"
         for line in [
-            "The model completes text as its training text would; it knows no facts and no truth.",
+            "The model completes text as its training text would; it knows no facts and no truth."
+            if facts.head is None
+            else "It answers for texts like those it was fine-tuned on; on others its answers and "
+            "probabilities mean little.",
             "It repeats the associations of its training text, prejudices about people included. "
             "Measure them for your use before you decide anything about people with it.",
             f"Texts longer than {facts.config.max_position_embeddings} tokens do not fit; quality "

@@ -11,6 +11,7 @@ from typing import Any
 
 from albertkit.config import AlbertConfig
 from albertkit.errors import ConfigError
+from albertkit.task_head import TaskHead
 
 _Widths = dict[str, Any]
 _TINY = {"hidden_size": 312, "num_hidden_layers": 4, "intermediate_size": 1248}
@@ -117,7 +118,8 @@ def count_parameters(
     pooler: bool = True,
     masked_lm: bool = False,
     sentence_order: bool = False,
-    tied: bool = True,
+    head: TaskHead | None = None,
+    tied: bool | None = None,
 ) -> int:
     """Exact number of parameters, by formula; shared ones count once.
 
@@ -126,7 +128,9 @@ def count_parameters(
         pooler: count the pooler, H * H + H.
         masked_lm: count the masked-LM head.
         sentence_order: count the sentence-order head.
-        tied: whether the masked-LM head uses the word table; untied adds V * E.
+        head: count this head of a task.
+        tied: whether the masked-LM head uses the word table, as the config says if left out;
+            untied adds V * E.
     """
     c = config
     width = c.hidden_size if c.position_width == "hidden" else c.embedding_size
@@ -137,14 +141,26 @@ def count_parameters(
     inner = c.inner_group_num
     total += len(c.attention_blocks) * inner * _attention_parameters(c)
     total += len(c.feed_forward_blocks) * inner * _feed_forward_parameters(c)
+    if c.final_norm:
+        total += 2 * c.hidden_size
     if pooler:
         total += c.hidden_size * c.hidden_size + c.hidden_size
     if masked_lm:
         total += c.hidden_size * width + 3 * width + c.vocab_size
-        total += 0 if tied else c.vocab_size * c.embedding_size
+        own_decoder = not (c.tied_decoder if tied is None else tied)
+        total += own_decoder * c.vocab_size * c.embedding_size
     if sentence_order:
         total += 2 * c.hidden_size + 2
-    return total
+    return total + _head_parameters(c.hidden_size, head)
+
+
+def _head_parameters(width: int, head: TaskHead | None) -> int:
+    if head is None:
+        return 0
+    if head.kind != "beam_span":
+        return head.num_labels * (width + 1)
+    # Two matrices of 2 H to H with biases, a normalisation, two scores with bias, one without.
+    return 2 * (2 * width * width + width) + 2 * width + 2 * (width + 1) + width
 
 
 def _attention_parameters(c: AlbertConfig) -> int:
