@@ -22,6 +22,8 @@ with atheris.instrument_imports(include=["albertkit"]):
     from albertkit.errors import AlbertkitError
 
     plugins.load("families")
+import contextlib
+
 from targets import FOLDER, TARGETS
 
 FINDINGS = Path(__file__).resolve().parent / "findings"
@@ -42,10 +44,8 @@ def main() -> None:
     found.mkdir(parents=True, exist_ok=True)
 
     def once(data: bytes) -> None:
-        try:
+        with contextlib.suppress(AlbertkitError):
             target.parse(data)
-        except AlbertkitError:
-            pass
 
     options = [
         f"-max_total_time={seconds}",

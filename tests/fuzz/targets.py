@@ -5,6 +5,7 @@ A parser may raise AlbertkitError; anything else is a finding.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -58,10 +59,8 @@ def wire(data: bytes) -> None:
     def walk(message: memoryview, depth: int) -> None:
         for _, value in fields(message):
             if isinstance(value, memoryview) and depth < 4:
-                try:
+                with contextlib.suppress(CheckpointError):
                     walk(value, depth + 1)
-                except CheckpointError:
-                    pass
 
     walk(memoryview(data), 0)
 

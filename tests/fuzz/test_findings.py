@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,5 @@ def test_stored_findings_are_refused_or_read(name: str) -> None:
     target = TARGETS[name]
     stored = [path.read_bytes() for path in sorted((FINDINGS / name).glob("*"))]
     for data in [*stored, b"", b"\0" * 64, *target.seed_bytes()]:
-        try:
+        with contextlib.suppress(AlbertkitError):  # anything else is a finding
             target.parse(data)
-        except AlbertkitError as error:
-            assert str(error)
