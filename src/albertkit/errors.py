@@ -7,6 +7,7 @@
     ├── CorpusError         raw text that is missing, empty or unreadable
     ├── ShardError          tokenized data that are missing, damaged or of another vocabulary
     ├── CheckpointError     a checkpoint folder that is missing, incomplete or damaged
+    ├── DownloadError       a model that cannot be fetched, or is not what was fetched before
     ├── RecipeError         a training recipe with an unknown key or an impossible value
     ├── TrainingError       a run that cannot start, resume, or does not learn
     ├── PredictionError     a question that the loaded model cannot answer
@@ -61,6 +62,10 @@ class ShardError(AlbertkitError):
 
 class CheckpointError(AlbertkitError):
     """A checkpoint folder that is missing, incomplete or damaged."""
+
+
+class DownloadError(AlbertkitError):
+    """A model that cannot be fetched, or is not what was fetched before."""
 
 
 class RecipeError(AlbertkitError):

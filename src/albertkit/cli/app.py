@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from albertkit import __version__
-from albertkit.cli import ask, checkpoints, prepare, train
+from albertkit.cli import ask, checkpoints, models, prepare, train
 from albertkit.errors import AlbertkitError
 
 MISTAKE = 2
@@ -42,6 +42,8 @@ EXAMPLES: dict[Callable[..., int | None], str] = {
     ask.info: "albertkit info albert-base-v2",
     checkpoints.inspect: "albertkit inspect model.ckpt-best",
     checkpoints.convert: "albertkit convert model.ckpt-best model --to huggingface",
+    models.download: "albertkit download albert-base-v2",
+    models.models: "albertkit models albert-base-v2",
     train.demo: "albertkit demo",
 }
 for number, (command, example) in enumerate(EXAMPLES.items()):
