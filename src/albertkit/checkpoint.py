@@ -113,8 +113,9 @@ class Checkpoint:
         except ConfigError as error:
             raise _at(error, folder / CONFIG_FILE) from error
         try:
-            tensors, ignored = rename(found, source.config, head, own=own)
-            loaded = cls(source.config, tensors, ignored={**source.ignored, **ignored}, head=head)
+            renamed = rename(found, source.config, head, own=own)
+            ignored = {**source.ignored, **renamed.ignored}
+            loaded = cls(source.config, renamed.tensors, ignored=ignored, head=head)
         except CheckpointError as error:
             raise _at(error, path) from error
         loaded.special_ids = {

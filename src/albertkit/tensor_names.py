@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -145,13 +146,22 @@ def huggingface_names(
     return names
 
 
+@dataclass
+class Renamed:
+    """Tensors under our names, and what became of every name of the source."""
+
+    tensors: dict[str, np.ndarray] = field(default_factory=dict)
+    used: dict[str, str] = field(default_factory=dict)  # theirs: ours
+    ignored: dict[str, str] = field(default_factory=dict)  # theirs: reason
+
+
 def rename(
     tensors: Mapping[str, np.ndarray],
     config: AlbertConfig,
     head: TaskHead | None = None,
     *,
     own: bool,
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+) -> Renamed:
     """Tensors of a file under our names, and those left out with the reason.
 
     Raises:
@@ -160,26 +170,31 @@ def rename(
     names = own_names(config, head) if own else huggingface_names(config, head, renumber=False)
     back = {theirs: ours for ours, theirs in names.items()}
     bare = not own and not any(name.startswith("albert.") for name in tensors)
-    renamed: dict[str, np.ndarray] = {}
+    renamed = Renamed()
     left: dict[str, np.ndarray] = {}
     for name, tensor in tensors.items():
         prefix = "albert." if bare and f"albert.{name}" in back else ""
         if prefix + name in back:
-            renamed[back[prefix + name]] = tensor
+            renamed.used[name] = back[prefix + name]
         else:
             left[name] = tensor
-    for theirs, ours in TIED.items():
+    for theirs, ours in {} if own else TIED.items():
+        names_of = [name for name, used in renamed.used.items() if used == ours]
         # Of two tied names the file keeps this one; untied, transformers adds the decoder's bias.
-        if theirs in left and (ours not in renamed or not config.tied_decoder):
-            renamed[ours] = left.pop(theirs)
-    ignored: dict[str, str] = {}
+        if theirs in left and (not names_of or not config.tied_decoder):
+            del left[theirs]
+            for name in names_of:
+                del renamed.used[name]
+                renamed.ignored[name] = f"{theirs} is what transformers adds"
+            renamed.used[theirs] = ours
+    renamed.tensors = {ours: tensors[theirs] for theirs, ours in renamed.used.items()}
     unknown = []
     for name, tensor in left.items():
-        reason = None if own else _why_ignored(name, tensor, renamed, config)
+        reason = None if own else _why_ignored(name, tensor, renamed.tensors, config)
         if reason is None:
             unknown.append(f"{name} {tuple(tensor.shape)}")
         else:
-            ignored[name] = reason
+            renamed.ignored[name] = reason
     if unknown:
         raise CheckpointError(
             "The file holds tensors that this model has no place for.",
@@ -187,7 +202,7 @@ def rename(
             found=listed(unknown),
             fix="check that config.json, with its `architectures`, belongs to the weights",
         )
-    return renamed, ignored
+    return renamed
 
 
 def _why_ignored(
@@ -205,10 +220,10 @@ def _why_ignored(
         return None
     if not np.array_equal(twin, tensor):
         raise CheckpointError(
-            "The masked-LM decoder is not the word table.",
+            "The masked-LM decoder is not the word table, though the config ties them.",
             expected=f"{name} equal to the tensor it is tied to",
             found="other numbers",
-            fix="a decoder of its own is not supported",
+            fix="choose: --set tied_decoder=false keeps the decoder, tied_decoder=true the table",
         )
     return f"a copy of {TIED[name]}"
 
