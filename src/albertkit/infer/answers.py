@@ -74,3 +74,56 @@ class HiddenStates:
     def __repr__(self) -> str:
         layers, tokens, width = self.layers.shape
         return f"HiddenStates({layers} layers x {tokens} tokens x {width}: {' '.join(self.pieces)})"
+
+
+@dataclass(frozen=True)
+class Label:
+    """One class and how probable it is."""
+
+    name: str  # as the checkpoint names it; LABEL_0, LABEL_1, ... where it names none
+    probability: float
+
+    def __repr__(self) -> str:
+        return f"Label({self.name!r}, {self.probability:.4f})"
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What a fine-tuned head says about one text.
+
+    labels: every class, the most probable first. Their probabilities add up to 1, unless the
+    head is `multi_label`: there each class is a question of its own. value: the number of a
+    head for regression, which has no labels.
+    """
+
+    labels: tuple[Label, ...] = ()
+    value: float | None = None
+
+    @property
+    def label(self) -> str | None:
+        """Name of the most probable class; None for regression."""
+        return self.labels[0].name if self.labels else None
+
+    @property
+    def probability(self) -> float | None:
+        """Probability of that class; None for regression."""
+        return self.labels[0].probability if self.labels else None
+
+    def __repr__(self) -> str:
+        if self.value is not None:
+            return f"Classification(value={self.value:.4f})"
+        return "\n".join(f"{label.probability:6.1%}  {label.name}" for label in self.labels)
+
+
+@dataclass(frozen=True)
+class TokenLabels:
+    """The most probable class of each word piece of one text; without [CLS] and [SEP]."""
+
+    text: str
+    pieces: tuple[str, ...]
+    offsets: tuple[tuple[int, int], ...]  # characters of the text
+    labels: tuple[Label, ...]
+
+    def __repr__(self) -> str:
+        rows = zip(self.pieces, self.labels, strict=True)
+        return "\n".join(f"{x.probability:6.1%}  {x.name}  {piece}" for piece, x in rows)

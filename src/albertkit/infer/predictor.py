@@ -1,4 +1,4 @@
-"""Ask a checkpoint folder: fill masks, judge the order of two texts, give vectors.
+"""Ask a checkpoint: fill masks, judge the order of two texts, give vectors, classify.
 
     predictor = Predictor("folder")
     predictor.fill_mask("Paris is the [MASK] of France.", top_k=5)
@@ -10,6 +10,7 @@ beside it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import overload
 
@@ -17,12 +18,23 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from albertkit.checkpoint import Checkpoint
+from albertkit import families
 from albertkit.errors import PredictionError
-from albertkit.infer.answers import Candidate, Filling, Fillings, HiddenStates
+from albertkit.formats.family import Choices
+from albertkit.infer.answers import (
+    Candidate,
+    Classification,
+    Filling,
+    Fillings,
+    HiddenStates,
+    TokenLabels,
+)
 from albertkit.infer.masks import Beam, best_ids, put_pieces, search
 from albertkit.infer.rows import by_length, choose_device, pack
-from albertkit.model.loading import build, build_body
+from albertkit.infer.tasks import CLASSIFYING, classify, label_tokens, need_head
+from albertkit.infer.texts import as_list, as_pairs, shown
+from albertkit.model.layout import first_segment
+from albertkit.model.loading import build, build_body, build_task
 from albertkit.text.tokenizer import Encoding
 
 MASK = "[MASK]"
@@ -33,20 +45,36 @@ Floats = npt.NDArray[np.float32]
 
 
 class Predictor:
-    """A checkpoint folder, ready to answer.
+    """A checkpoint of any family, ready to answer.
 
-    folder: a checkpoint folder with its tokenizer. device: cpu, cuda, cuda:1, mps, or auto.
-    batch_size: most rows in one run of the network.
+    folder: a checkpoint folder, a weights file, or the prefix of several (`families.open`).
+    device: cpu, cuda, cuda:1, mps, or auto. batch_size: most rows in one run of the network.
+    tokenizer: spiece.model, vocab.txt or tokenizer.json, if it does not lie beside the weights.
+    choices: what the files do not say, see `formats.family.Choices`.
     """
 
-    def __init__(self, folder: str | Path, device: str = "cpu", *, batch_size: int = 32) -> None:
-        checkpoint = Checkpoint.load(folder)
+    def __init__(
+        self,
+        folder: str | Path,
+        device: str = "cpu",
+        *,
+        batch_size: int = 32,
+        tokenizer: str | Path | None = None,
+        choices: Choices | None = None,
+    ) -> None:
+        if "huggingface" in families.all_families() or tokenizer or choices:
+            checkpoint = families.open(folder, tokenizer=tokenizer, choices=choices).checkpoint
+        else:
+            from albertkit.checkpoint import Checkpoint
+
+            checkpoint = Checkpoint.load(folder)
         if checkpoint.tokenizer is None:
             raise PredictionError(
-                "This folder has no tokenizer.",
+                "This checkpoint has no tokenizer.",
                 expected="spiece.model, vocab.txt or tokenizer.json beside the weights",
                 where=folder,
-                fix="put the vocabulary that the model was trained with into the folder",
+                fix="put the vocabulary that the model was trained with into the folder, or "
+                "name it (tokenizer=)",
             )
         self.folder = Path(folder)
         self.config = checkpoint.config
@@ -56,6 +84,9 @@ class Predictor:
         model = build(checkpoint) if checkpoint.has_masked_lm else None
         self._pretrained = None if model is None else model.to(self.device)
         self._body = build_body(checkpoint).to(self.device) if model is None else model.albert
+        task = build_task(checkpoint, self._body) if checkpoint.head is not None else None
+        self._task = None if task is None else task.to(self.device)
+        self._pack = partial(pack, device=self.device, first_segment=first_segment(self.config))
         special = sorted(self.tokenizer.special_ids)
         self._barred = np.zeros(self.config.vocab_size, dtype=np.bool_)
         self._barred[special] = True
@@ -82,13 +113,13 @@ class Predictor:
                 "There is nothing to give.", expected="top_k of 1 or more", found=top_k
             )
         model = self._need_masked_lm()
-        texts = _as_list(text)
+        texts = as_list(text)
         for number, one in enumerate(texts):
             if MASK not in one:
                 raise PredictionError(
                     "The text has no mask.",
                     expected=f"{MASK} where a word is missing",
-                    found=_shown(one, number, texts),
+                    found=shown(one, number, texts),
                     fix=f"write {MASK}, in capitals and square brackets",
                 )
         encodings = self._encode(texts, None, truncate, allow_mask=True)
@@ -122,18 +153,11 @@ class Predictor:
                 where=self.folder,
                 fix="use a checkpoint that was pretrained with sentence order",
             )
-        firsts, seconds = _as_list(a), _as_list(b)
-        if isinstance(a, str) != isinstance(b, str) or len(firsts) != len(seconds):
-            raise PredictionError(
-                "Each first text needs its second text.",
-                expected="two texts, or two lists of one length",
-                found=f"{len(firsts)} and {len(seconds)}",
-            )
-        encodings = self._encode(firsts, seconds, truncate)
+        encodings = self._encode(*as_pairs(a, b), truncate)
         answers = np.zeros(len(encodings), dtype=np.float32)
         with torch.inference_mode():
             for indices in by_length([len(e.ids) for e in encodings], self.batch_size):
-                rows = pack(encodings, indices, self.device)
+                rows = self._pack(encodings, indices)
                 pooled = self._body(rows.ids, rows.types, lengths=rows.lengths).pooled
                 in_order = model.sentence_order(pooled).float().softmax(-1)[:, 0]
                 answers[indices] = in_order.cpu().numpy()
@@ -165,12 +189,12 @@ class Predictor:
                 where=self.folder,
                 fix="use pooling='mean' or pooling='cls'",
             )
-        encodings = self._encode(_as_list(texts), None, truncate)
+        encodings = self._encode(as_list(texts), None, truncate)
         vectors = np.zeros((len(encodings), self.config.hidden_size), dtype=np.float32)
         with torch.inference_mode():
             size = self.batch_size if batch_size is None else batch_size
             for indices in by_length([len(e.ids) for e in encodings], size):
-                rows = pack(encodings, indices, self.device)
+                rows = self._pack(encodings, indices)
                 output = self._body(rows.ids, rows.types, lengths=rows.lengths)
                 if pooling == "pooled":
                     batch = output.pooled
@@ -188,7 +212,7 @@ class Predictor:
     def hidden_states(self, text: str, *, truncate: bool = False) -> HiddenStates:
         """Every layer's vector of every token of one text, with the tokens and their characters."""
         encoding = self._encode([text], None, truncate)[0]
-        rows = pack([encoding], [0], self.device)
+        rows = self._pack([encoding], [0])
         with torch.inference_mode():
             output = self._body(rows.ids, rows.types, lengths=rows.lengths, return_all=True)
         layers = torch.stack(list(output.hidden_states)).float().cpu().numpy()
@@ -197,6 +221,41 @@ class Predictor:
             offsets=tuple(encoding.offsets),
             layers=layers,
         )
+
+    @overload
+    def classify(
+        self, text: str, pair: str | None = None, *, truncate: bool = False
+    ) -> Classification: ...
+    @overload
+    def classify(
+        self, text: list[str], pair: list[str] | None = None, *, truncate: bool = False
+    ) -> list[Classification]: ...
+    def classify(
+        self, text: str | list[str], pair: str | list[str] | None = None, *, truncate: bool = False
+    ) -> Classification | list[Classification]:
+        """What a fine-tuned head says about a text, or about a text and its pair.
+
+        For heads that classify texts, with one class or several of them, or give a number.
+        """
+        task = need_head(self._task, self.folder, CLASSIFYING)
+        firsts, seconds = as_pairs(text, pair)
+        encodings = self._encode(firsts, seconds, truncate)
+        answers = classify(task, encodings, self._pack, self.batch_size)
+        return answers[0] if isinstance(text, str) else answers
+
+    @overload
+    def label_tokens(self, text: str, *, truncate: bool = False) -> TokenLabels: ...
+    @overload
+    def label_tokens(self, text: list[str], *, truncate: bool = False) -> list[TokenLabels]: ...
+    def label_tokens(
+        self, text: str | list[str], *, truncate: bool = False
+    ) -> TokenLabels | list[TokenLabels]:
+        """The class of each word piece, by a head fine-tuned for token classification."""
+        task = need_head(self._task, self.folder, ("token_classification",))
+        texts = as_list(text)
+        encodings = self._encode(texts, None, truncate)
+        answers = label_tokens(task, texts, encodings, self._pack, self.batch_size, self.tokenizer)
+        return answers[0] if isinstance(text, str) else answers
 
     def _need_masked_lm(self) -> torch.nn.Module:
         if self._pretrained is None:
@@ -238,7 +297,7 @@ class Predictor:
                 raise PredictionError(
                     "A text is longer than the model can read.",
                     expected=f"at most {limit} tokens, special tokens included",
-                    found=f"{len(encoding.ids)} tokens: {_shown(texts[number], number, texts)}",
+                    found=f"{len(encoding.ids)} tokens: {shown(texts[number], number, texts)}",
                     fix="shorten or split it, or allow it to be cut: truncate=True",
                 )
             whole[number] = self.tokenizer.encode(
@@ -269,7 +328,7 @@ class Predictor:
         answers: list[Floats] = [np.zeros((0, 0), dtype=np.float32)] * len(encodings)
         with torch.inference_mode():
             for indices in by_length([len(e.ids) for e in encodings], self.batch_size):
-                rows = pack(encodings, indices, self.device)
+                rows = self._pack(encodings, indices)
                 at = [s + p for s, i in zip(rows.starts, indices, strict=True) for p in places[i]]
                 logits = model(
                     rows.ids,
@@ -317,21 +376,3 @@ class Predictor:
             ids=beam.ids,
             probability=float(np.exp(beam.score)),
         )
-
-
-def _as_list(texts: str | Sequence[str]) -> list[str]:
-    listed = [texts] if isinstance(texts, str) else list(texts)
-    if not listed:
-        raise PredictionError(
-            "There is no text.", expected="a text, or a list of at least one", found="an empty list"
-        )
-    for text in listed:
-        if not isinstance(text, str):
-            raise PredictionError("This is no text.", expected="str", found=type(text).__name__)
-    return listed
-
-
-def _shown(text: str, number: int, texts: Sequence[str]) -> str:
-    """The text, cut, and which one of several it is."""
-    short = repr(text if len(text) <= 60 else text[:57] + "...")
-    return short if len(texts) == 1 else f"text number {number + 1}, {short}"

@@ -23,15 +23,24 @@ class Rows:
     starts: list[int]  # index into S of the first token of each row
 
 
-def pack(encodings: Sequence[Encoding], indices: Sequence[int], device: torch.device) -> Rows:
-    """Lay the chosen encodings end to end."""
+def pack(
+    encodings: Sequence[Encoding],
+    indices: Sequence[int],
+    device: torch.device,
+    *,
+    first_segment: int = 0,
+) -> Rows:
+    """Lay the chosen encodings end to end.
+
+    first_segment: the model's type of a first segment (`layout.first_segment`).
+    """
     chosen = [encodings[i] for i in indices]
     lengths = [len(e.ids) for e in chosen]
     starts = [sum(lengths[:n]) for n in range(len(lengths))]
     return Rows(
         indices=list(indices),
         ids=torch.tensor([x for e in chosen for x in e.ids], device=device),
-        types=torch.tensor([x for e in chosen for x in e.types], device=device),
+        types=torch.tensor([first_segment + x for e in chosen for x in e.types], device=device),
         lengths=torch.tensor(lengths),
         starts=starts,
     )

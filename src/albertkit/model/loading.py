@@ -43,17 +43,16 @@ def build_body(checkpoint: Checkpoint) -> Albert:
     """The body alone with the checkpoint's numbers, in evaluation mode; heads are left out."""
     with torch.device("meta"):
         module = Albert(checkpoint.config, pooler=checkpoint.has_pooler)
-    body = {
-        name.removeprefix("albert."): tensor
-        for name, tensor in checkpoint.tensors.items()
-        if name.startswith("albert.")
-    }
-    fill(module, body)
+    fill(module, checkpoint.tensors, "albert")
     return module.eval()
 
 
-def build_task(checkpoint: Checkpoint) -> AlbertForTask:
+def build_task(checkpoint: Checkpoint, body: Albert | None = None) -> AlbertForTask:
     """Body and head of a task with the checkpoint's numbers, in evaluation mode.
+
+    Args:
+        checkpoint: a fine-tuned one.
+        body: already built from this checkpoint, to be shared instead of built again.
 
     Raises:
         CheckpointError: the checkpoint has no head of a task.
@@ -67,20 +66,25 @@ def build_task(checkpoint: Checkpoint) -> AlbertForTask:
         )
     with torch.device("meta"):
         module = AlbertForTask(checkpoint.config, checkpoint.head, pooler=checkpoint.has_pooler)
-    fill(module, checkpoint.tensors)
+    if body is None:
+        fill(module, checkpoint.tensors)
+    else:
+        module.albert = body
+        fill(module.get_submodule(checkpoint.head.part), checkpoint.tensors, checkpoint.head.part)
     return module.eval()
 
 
-def fill(module: nn.Module, tensors: dict[str, np.ndarray]) -> None:
+def fill(module: nn.Module, tensors: dict[str, np.ndarray], place: str = "") -> None:
     """Give every parameter of a module (made on the meta device) its numbers.
 
     Tensors of heads that the module does not have are left out. Read-only and transposed ones
-    (views of files) are copied.
+    (views of files) are copied. place: name of the module inside the whole.
     """
+    names = {name: f"{place}.{name}" if place else name for name in module.state_dict()}
     state = {
-        name: torch.from_numpy(np.require(tensors[name], requirements=["C", "W"]))
-        for name in module.state_dict()
-        if name in tensors
+        name: torch.from_numpy(np.require(tensors[whole], requirements=["C", "W"]))
+        for name, whole in names.items()
+        if whole in tensors
     }
     module.load_state_dict(state, assign=True)
 
