@@ -18,15 +18,15 @@ from albertkit.errors import CheckpointError, DownloadError
 from albertkit.files import atomic_folder, sha256_of
 from albertkit.hub import archives
 from albertkit.hub.cache import Place
-from albertkit.hub.fetch import Fetched, Progress, fetch
+from albertkit.hub.fetch import Fetched, Progress, fetch_file
 from albertkit.hub.known import Files, Hub, KnownModel, Nowhere, all_models, find, near
-from albertkit.hub.repository import repository
+from albertkit.hub.repository import fetch_repository
 
 __all__ = ["KnownModel", "all_models", "copy_to", "find", "named", "resolve"]
 
 PREFIX = "hf:"  # before a hub id that could be taken for a path
 _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
-_ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
+_ARCHIVES = (".tar.gz", ".zip")
 
 
 def resolve(
@@ -61,13 +61,13 @@ def resolve(
     known = find(text)
     if known is not None:
         if isinstance(known.source, Hub):
-            return repository(known.source.repository, offline=offline, refresh=refresh)
+            return fetch_repository(known.source.repository, offline=offline, refresh=refresh)
         return _original(known, known.source, offline, progress)
     match = _HUB_ID.fullmatch(text)
     path_meant = not str(name_or_path).startswith(PREFIX) and Path(text).parent.is_dir()
     if match is None or path_meant and len(PurePath(text).parts) > 1:
         raise _unknown(text)
-    return repository(match[1], match[2], offline=offline, refresh=refresh)
+    return fetch_repository(match[1], match[2], offline=offline, refresh=refresh)
 
 
 def named(name: str) -> KnownModel:
@@ -148,7 +148,7 @@ def _install(source: Files, place: Place, progress: Progress | None) -> None:
         if path.exists():
             arrived[path] = Fetched(url, sha256_of(path), path.stat().st_size)
         else:
-            arrived[path] = fetch(url, path, progress=progress)
+            arrived[path] = fetch_file(url, path, progress=progress)
             ours.append(path)
         with _removed_if_wrong(ours):
             place.check(arrived[path])

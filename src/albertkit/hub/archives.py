@@ -68,14 +68,14 @@ class Readable(Protocol):
 
 
 def unpack(archive: Path, folder: Path) -> list[Path]:
-    """Unpack the wanted files of a .tar.gz, .tar or .zip below `folder`; returns them.
+    """Unpack the wanted files of a .tar.gz or .zip below `folder`; returns them.
 
     Raises:
         CheckpointError: no archive, a damaged or a hostile one, or one without a wanted file.
         OutputError: the folder cannot be written.
     """
     with archive.open("rb") as file:
-        head = file.read(262 + 8)
+        head = file.read(8)
     made: list[Path] = []
     with _damage_named(archive), translate_os_errors(folder):
         if head.startswith(b"PK"):
@@ -83,14 +83,11 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
         elif head.startswith(b"\x1f\x8b"):
             with gzip.open(archive) as stream:
                 made.extend(_untar(archive, stream, folder))
-        elif head[257:262] == b"ustar":
-            with archive.open("rb") as plain:
-                made.extend(_untar(archive, plain, folder))
         else:
             raise CheckpointError(
                 "This is no archive that can be unpacked.",
-                expected="a .tar.gz, .tar or .zip file",
-                found=f"a file that begins with {head[:8]!r}",
+                expected="a .tar.gz or .zip file",
+                found=f"a file that begins with {head!r}",
                 where=archive,
                 fix="check the address it came from: it may be a web page",
             )

@@ -86,7 +86,7 @@ class _Cut(Exception):
     """The connection ended before the file did."""
 
 
-def fetch(
+def fetch_file(
     url: str,
     target: Path,
     *,

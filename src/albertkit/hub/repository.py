@@ -63,7 +63,7 @@ def choose(names: Sequence[str]) -> list[str]:
     return []
 
 
-def repository(
+def fetch_repository(
     name: str, revision: str | None = None, *, offline: bool = False, refresh: bool = False
 ) -> Path:
     """Folder with the files of a repository, from the cache if they are there, else fetched.
@@ -96,7 +96,7 @@ def repository(
     except AlbertkitError:
         raise
     except Exception as error:  # the library lets errors of its transport through, which it changes
-        raise _told(name, revision, error) from error
+        raise _told(name, revision, error, kept) from error
 
 
 def _fetch(name: str, revision: str | None) -> Path:
@@ -164,11 +164,13 @@ def _literal(name: str) -> str:
     return "".join(f"[{x}]" if x in "*?[" else x for x in name)
 
 
-def _told(name: str, revision: str | None, error: Exception) -> DownloadError:
+def _told(name: str, revision: str | None, error: Exception, kept: Path | None) -> DownloadError:
     """What the library says, in our words."""
     errors = _hub().errors
     page = _page(name)
     by_hand = f"copy the files of {page} into a folder by hand and give its path"
+    if kept is not None:
+        by_hand = "use what the cache has: --offline"
     what, fix = "The Hugging Face hub cannot be reached.", f"check the connection, or {by_hand}"
     if isinstance(error, errors.GatedRepoError):
         what, fix = "The repository asks for consent first.", f"give it at {page}, then log in"
