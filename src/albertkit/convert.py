@@ -25,7 +25,7 @@ from albertkit.formats.family import Choices
 from albertkit.mapped import blocks, release
 from albertkit.rules import Array
 from albertkit.tensor_names import HEADS, listed
-from albertkit.tensors import WIDTHS, as_float32, narrow
+from albertkit.tensors import as_float32, narrow
 
 DTYPES = ("float32", "float16", "bfloat16")
 # Config keys that say how to train on, not what the model computes; some formats lack them.
@@ -257,7 +257,7 @@ def same(old: Array, new: Array, dtype: str) -> bool:
 
 def stored(tensor: Array, dtype: str) -> Array:
     """float32 numbers with the precision of `dtype`, again as float32."""
-    return tensor if dtype == "float32" else as_float32(narrow(tensor, dtype), WIDTHS[dtype])
+    return tensor if dtype == "float32" else as_float32(narrow(tensor, dtype), dtype)
 
 
 def with_choices(choices: Choices, values: Mapping[str, Any]) -> Choices:

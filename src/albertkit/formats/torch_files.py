@@ -34,16 +34,6 @@ _ROOT = "archive"
 _WRITTEN = {"float32": "Float", "float16": "Half", "bfloat16": "BFloat16"}
 
 
-def looks_like_torch(path: Path) -> bool:
-    """Whether a file begins as torch's files do; nothing is decoded."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(16)
-    except OSError:
-        return False
-    return start.startswith((b"PK\x03\x04", b"\x80"))
-
-
 def read_weights(path: Path) -> Weights:
     """The tensors of a file that torch.save wrote, or of a pickled dict of arrays.
 
@@ -56,7 +46,24 @@ def read_weights(path: Path) -> Weights:
     return _read_stream(data)
 
 
-def _read_zip(data: Bytes) -> Weights:
+def list_tensors(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Kind ("float32") and shape of every tensor of such a file; no numbers are read.
+
+    Raises:
+        CheckpointError: damaged, or it holds something other than tensors.
+    """
+    data = map_file(path)
+    if data[:4].tobytes() == b"PK\x03\x04":
+        value = _open_zip(data)[2]
+    else:
+        value, place = load(data, storages=True)
+        for _ in range(3 if type(value) is int else 0):
+            value, place = load(data, place, storages=True)
+    return {name: told(name, entry) for name, entry in expect_dict(value).items()}
+
+
+def _open_zip(data: Bytes) -> tuple[str, dict[str, ZipEntry], object]:
+    """First part of the names, the entries, and the value of the pickle."""
     entries = read_entries(data)
     roots = {name.split("/")[0] for name in entries}
     root = next(iter(roots), "")
@@ -65,10 +72,14 @@ def _read_zip(data: Bytes) -> Weights:
         raise damaged("an archive without data.pkl", 0)
     if any(name.endswith((".zip", ".pt", ".pth")) for name in entries):
         raise damaged("an archive inside an archive", 0)
+    check_crc(data, pickled)
+    return root, entries, load(_bytes(data, pickled), storages=True)[0]
+
+
+def _read_zip(data: Bytes) -> Weights:
+    root, entries, value = _open_zip(data)
     order = entries.get(f"{root}/byteorder")
     big = order is not None and _bytes(data, order).tobytes() == b"big"
-    check_crc(data, pickled)
-    value, _ = load(_bytes(data, pickled), storages=True)
 
     def find(storage: Storage) -> Bytes:
         entry = entries.get(f"{root}/data/{storage.key}")
@@ -135,28 +146,39 @@ def _weights(value: object, find: Callable[[Storage], Bytes], order: str) -> Wei
     read = Weights()
     storages: dict[str, Array] = {}
     for name, entry in expect_dict(value).items():
-        if isinstance(entry, TorchTensor):
-            storage = entry.storage
-            kind, stored = TORCH_KINDS[storage.kind]
-            if storage.key not in storages:
-                raw = find(storage)
-                numbers = view(raw, 0, stored.replace("<", order), (storage.count,))
-                if numbers.nbytes != len(raw):
-                    raise damaged(f"{len(raw)} bytes for {storage.count} numbers", 0)
-                storages[storage.key] = as_float32(native(numbers), kind)
-            read.tensors[name] = part(storages[storage.key], entry)
-        elif isinstance(entry, Stored) and entry.array is not None:
-            kind = entry.array.dtype.name
+        kind, _ = read.kinds[name] = told(name, entry)
+        if isinstance(entry, Stored) and entry.array is not None:
             read.tensors[name] = as_float32(native(entry.array), kind)
-        else:
-            raise CheckpointError(
-                "The file holds more than tensors.",
-                expected="a dict of tensors (a state dict)",
-                found=f"{name[:80]}, a {type(entry).__name__}".replace("Ordered", "dict"),
-                fix="save the state dict of the model alone",
-            )
-        read.kinds[name] = kind, tuple(read.tensors[name].shape)
+            continue
+        assert isinstance(entry, TorchTensor)
+        storage = entry.storage
+        if storage.key not in storages:
+            stored = TORCH_KINDS[storage.kind][1].replace("<", order)
+            raw = find(storage)
+            numbers = view(raw, 0, stored, (storage.count,))
+            if numbers.nbytes != len(raw):
+                raise damaged(f"{len(raw)} bytes for {storage.count} numbers", 0)
+            storages[storage.key] = as_float32(native(numbers), kind)
+        read.tensors[name] = part(storages[storage.key], entry)
     return read
+
+
+def told(name: str, entry: object) -> tuple[str, tuple[int, ...]]:
+    """Kind and shape of one entry of a state dict.
+
+    Raises:
+        CheckpointError: it is no tensor.
+    """
+    if isinstance(entry, TorchTensor):
+        return TORCH_KINDS[entry.storage.kind][0], entry.shape
+    if isinstance(entry, Stored) and entry.array is not None:
+        return entry.array.dtype.name, tuple(entry.array.shape)
+    raise CheckpointError(
+        "The file holds more than tensors.",
+        expected="a dict of tensors (a state dict)",
+        found=f"{name[:80]}, a {type(entry).__name__}".replace("Ordered", "dict"),
+        fix="save the state dict of the model alone",
+    )
 
 
 def native(numbers: Array) -> Array:
