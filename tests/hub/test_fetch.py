@@ -51,6 +51,22 @@ def test_a_later_call_continues_what_a_killed_one_left(site: Site, tmp_path: Pat
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
 
 
+def test_a_part_that_was_whole_when_the_process_died_is_not_fetched_again(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = site.put("/a.bin", CONTENT)
+
+    def killed(path: Path) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(module, "sha256_of", killed)
+        fetch_file(url, tmp_path / "a.bin")
+    assert not (tmp_path / "a.bin").exists()
+    assert fetch_file(url, tmp_path / "a.bin").sha256 == SHA256
+    assert len(site.asked) == 1
+
+
 def test_a_file_that_changed_in_between_is_fetched_anew(site: Site, tmp_path: Path) -> None:
     url = site.put("/a.bin", bytes(len(CONTENT)), cuts=[300_000])
 

@@ -11,7 +11,7 @@ import pytest
 from server import Site
 from test_hub_archives import FILES, OTHERS, contents, tar_of, zip_of
 
-from albertkit import hub
+from albertkit import families, hub
 from albertkit.errors import CheckpointError, DownloadError, OutputError
 from albertkit.hub.known import Files, KnownModel, find
 
@@ -94,6 +94,40 @@ def test_an_archive_is_fetched_and_unpacked_once(
     assert source["sha256"] == hashlib.sha256(archive).hexdigest()
     assert record["files"]["albert_base/30k-clean.vocab"] == hashlib.sha256(b"words").hexdigest()
     assert contents(cache / "downloads" / "google-albert-base-v2") == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "case", "file", "family"),
+    [
+        ("google-albert-base-v2", "google_tf/g1_i1_gelu", "albert_base_v2.tar.gz", "google_tf"),
+        ("brightmart-tiny", "brightmart_tf/own_preln", "albert_tiny.zip", "brightmart_tf"),
+    ],
+)
+def test_what_was_fetched_opens(
+    site: Site,
+    golden: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    case: str,
+    file: str,
+    family: str,
+) -> None:
+    members = {f"x/{path.name}": path.read_bytes() for path in (golden / case).iterdir()}
+    make = zip_of if file.endswith(".zip") else tar_of
+    url = site.put(f"/{file}", make(tmp_path / file, members).read_bytes())
+    relocate(monkeypatch, name, Files({file: url}))
+    opened = families.open(hub.resolve(name))
+    assert opened.family == family
+    assert opened.checkpoint.has_sentence_order
+
+
+def test_a_repository_opens(site: Site, golden: Path) -> None:
+    case = golden / "huggingface" / "gelu_new" / "pretraining"
+    site.repositories["owner/x"] = {path.name: path.read_bytes() for path in case.iterdir()}
+    opened = families.open(hub.resolve("owner/x"))
+    assert opened.family == "huggingface"
+    assert opened.checkpoint.has_masked_lm
 
 
 def test_progress_is_told(archive: bytes) -> None:

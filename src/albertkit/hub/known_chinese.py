@@ -259,7 +259,7 @@ MODELS = (
     _brightmart_google("small", known_scores.brightmart("small"), _SLOTS),
     _unpublished(
         "brightmart-base-google-fast",
-        "brightmart_tf",
+        "google_tf",
         "google_fast",
         replace(
             SIZES["albert-chinese-base"],
@@ -274,7 +274,7 @@ MODELS = (
     ),
     _unpublished(
         "brightmart-tiny-google-fast",
-        "brightmart_tf",
+        "google_tf",
         "google_fast",
         replace(
             SIZES["albert-chinese-tiny"],
