@@ -227,7 +227,7 @@ def _count(number: int) -> str:
 
 
 def _numbers(name: str, dataset: hdf5.Dataset) -> Array:
-    kinds = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
+    kinds = ("float32", "float16", "bfloat16", "float64")
     if dataset.dtype not in kinds:
         raise CheckpointError(
             "A weight is not a fraction; perhaps the model was quantized.",
@@ -235,7 +235,7 @@ def _numbers(name: str, dataset: hdf5.Dataset) -> Array:
             found=f"{name}: {dataset.dtype}",
             fix="save the model before it is quantized",
         )
-    return as_float32(dataset.array, kinds[dataset.dtype])
+    return as_float32(dataset.array, dataset.dtype)
 
 
 def _drop_empty_pooler(tensors: dict[str, Array], account: Account, head: TaskHead | None) -> None:

@@ -81,7 +81,7 @@ def write(path: Path, tensors: Mapping[str, Array], dtype: str) -> None:
     Raises:
         OutputError: the place cannot be written.
     """
-    import h5py  # type: ignore[import-untyped]  # slow to import, and few need it
+    import h5py  # slow to import, and few need it
 
     stored = np.dtype("V2" if dtype == "bfloat16" else dtype)
     try:
