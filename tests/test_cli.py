@@ -21,7 +21,8 @@ from albertkit.infer.predictor import Predictor
 from albertkit.sizes import SIZES
 
 COMMANDS = ["build-vocab", "tokenize", "make-data", "pretrain"]
-COMMANDS += ["fill-mask", "order", "embed", "info", "demo"]
+COMMANDS += ["fill-mask", "order", "embed", "info"]
+COMMANDS += ["inspect", "convert", "download", "models", "demo"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> str:

@@ -16,7 +16,6 @@ from albertkit.errors import ConfigError
 
 if TYPE_CHECKING:
     from albertkit.convert import Conversion
-    from albertkit.families import Opened
     from albertkit.formats.family import Choices
 
 Flag = Annotated[bool, Parameter(negative=())]
@@ -242,18 +241,19 @@ def _detected(
 ) -> Choices:
     """Choices made by masked-LM loss on a text; all losses are shown."""
     from albertkit import families
+    from albertkit.checkpoint import Checkpoint
     from albertkit.cli.lines import read_lines, require_lines
     from albertkit.convert import with_choices
-    from albertkit.infer.detect import candidates_for, detect_choices
+    from albertkit.infer.detect import detect_choices, open_choices
 
-    def opened(values: dict[str, Any]) -> Opened:
+    def opened(values: dict[str, Any]) -> Checkpoint:
         chosen = with_choices(choices, values)
-        return families.open(source, family=family, choices=chosen, tokenizer=tokenizer)
+        return families.open(
+            source, family=family, choices=chosen, tokenizer=tokenizer
+        ).checkpoint
 
     lines = list(require_lines(read_lines(text)))
-    losses = detect_choices(
-        lambda values: opened(values).checkpoint, candidates_for(opened, choices), lines
-    )
+    losses = detect_choices(opened, open_choices(opened, choices.values), lines)
     if not quiet:
         rows = [
             (" ".join(f"{key}={value}" for key, value in values.items()), f"{loss:.4f}")

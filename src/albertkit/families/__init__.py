@@ -85,7 +85,8 @@ def open(
     """Read a checkpoint of any family.
 
     Args:
-        path: folder, weights file or prefix.
+        path: folder, weights file or prefix; or the name of a released model (`albertkit models`)
+            or a hub id, which is downloaded if it is not in the cache.
         family: its name; told from the files if left out.
         choices: what the files do not say.
         tokenizer: spiece.model, vocab.txt or tokenizer.json to use; else what lies beside.
@@ -94,8 +95,12 @@ def open(
         CheckpointError: nothing there, nobody's, damaged, or config and tensors do not fit.
         ConfigError: the config describes no ALBERT, or leaves a choice open.
         VocabularyError: the tokenizer does not fit the config.
+        DownloadError: a name whose files are not in the cache and cannot be fetched.
     """
+    from albertkit.hub import resolve
+
     choices = choices or Choices()
+    path = resolve(path)
     if family is None:
         family, found = detect(path)
     else:

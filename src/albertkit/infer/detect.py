@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch.nn import functional as F
 
 from albertkit.checkpoint import Checkpoint
 from albertkit.config import AlbertConfig
-from albertkit.errors import PredictionError
+from albertkit.errors import ConfigError, PredictionError
 from albertkit.infer.rows import by_length, pack
 from albertkit.model.layout import first_segment
 from albertkit.model.loading import build
@@ -26,6 +27,14 @@ from albertkit.text.tokenizer import Encoding, Tokenizer
 _SEED = 20191108
 _RATE = 0.15
 _ROWS, _COLUMNS, _BATCH = 256, 128, 16
+# Values to open a file with whose keys are to be found out; and the depths of released models.
+_GUESSES = {
+    "num_hidden_layers": 1,
+    "num_attention_heads": 1,
+    "hidden_act": "gelu_tanh",
+    "norm_order": "post",
+}
+_DEPTHS = (4, 6, 12, 24)
 
 Values = Mapping[str, Any]
 
@@ -54,6 +63,41 @@ def candidates_for(config: AlbertConfig) -> list[dict[str, Any]]:
     return [
         dict(zip(varied, values, strict=True)) for values in itertools.product(*varied.values())
     ]
+
+
+def open_choices(
+    open_with: Callable[[dict[str, Any]], Checkpoint], given: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Candidates for everything that neither the files nor the user say, and that files get wrong.
+
+    Where a family asks for keys (ConfigError), the released depths stand for a missing number of
+    layers. Keys that the user gave are left alone.
+
+    Raises:
+        ConfigError: the files leave something else open.
+    """
+    asked: dict[str, Any] = {}
+    try:
+        config = open_with({}).config
+    except ConfigError as error:
+        wanted = error.facts.get("expected", "").split(", ")
+        asked = {key: value for key, value in _GUESSES.items() if key in wanted}
+        if not asked:
+            raise
+        config = open_with(asked).config
+        if "num_attention_heads" in asked:  # 12 in every tiny, small and base
+            heads = 12 if config.hidden_size % 12 == 0 else max(1, config.hidden_size // 64)
+            config = replace(config, num_attention_heads=heads)
+    depths = _DEPTHS if "num_hidden_layers" in asked else (config.num_hidden_layers,)
+    found = []
+    for depth, values in itertools.product(depths, candidates_for(config)):
+        guessed = {**asked, **values, "num_hidden_layers": depth}
+        kept = {key: value for key, value in guessed.items() if key not in given}
+        if len(depths) == 1:
+            kept.pop("num_hidden_layers", None)
+        if kept not in found:
+            found.append(kept)
+    return found
 
 
 def detect_choices(
