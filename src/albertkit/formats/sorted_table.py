@@ -25,7 +25,7 @@ MAGIC = 0xDB4775248B80FB57
 FOOTER_BYTES = 48
 # A checkpoint of 32 tensors with slots has an index of 6 KB: these bounds are far away from any.
 MAX_TABLE_BYTES = 16 << 20
-MAX_UNPACKED_BYTES = 32 << 20
+MAX_UNPACKED_BYTES = 12 << 20
 MAX_KEYS = 20_000
 MAX_KEY_BYTES = 1024
 _TRAILER_BYTES = 5

@@ -20,7 +20,7 @@ from albertkit.errors import CheckpointError
 from albertkit.formats import wire
 from albertkit.mapped import map_file
 
-MAX_FIELDS = 500_000  # a training graph of 24 layers has some 100,000 that are looked at
+MAX_FIELDS = 300_000  # a training graph of 24 layers has some 100,000 that are looked at
 _CONSTANT_BYTES = 1024  # longer ones are tables, no shapes
 # These hand numbers on as they are, in another shape.
 _SHAPE_OPS = {"Reshape", "Identity", "ExpandDims", "Squeeze", "Transpose", "StopGradient", "Cast"}
