@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import random
 import socket
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -59,9 +61,10 @@ def test_a_part_that_was_whole_when_the_process_died_is_not_fetched_again(
     def killed(path: Path) -> str:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(module, "sha256_of", killed)
-        fetch_file(url, tmp_path / "a.bin")
+        with pytest.raises(KeyboardInterrupt):
+            fetch_file(url, tmp_path / "a.bin")
     assert not (tmp_path / "a.bin").exists()
     assert fetch_file(url, tmp_path / "a.bin").sha256 == SHA256
     assert len(site.asked) == 1
@@ -76,6 +79,17 @@ def test_a_file_that_changed_in_between_is_fetched_anew(site: Site, tmp_path: Pa
     got = fetch_file(url, tmp_path / "a.bin", sleep=change)
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
     assert (got.sha256, got.etag) == (SHA256, '"second"')
+
+
+def test_a_part_from_another_address_is_not_continued(site: Site, tmp_path: Path) -> None:
+    def killed(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    other = site.put("/b.bin", bytes(len(CONTENT)), cuts=[300_000])
+    with pytest.raises(KeyboardInterrupt):
+        fetch_file(other, tmp_path / "a.bin", sleep=killed)
+    fetch_file(site.put("/a.bin", CONTENT), tmp_path / "a.bin")  # the tags are the same
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("etag", ['"first"', None, 'W/"weak"'])
@@ -130,9 +144,19 @@ def test_redirects_are_followed_with_the_range(site: Site, tmp_path: Path) -> No
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://example.org/a.bin"])
 def test_a_redirect_away_from_the_web_is_refused(site: Site, tmp_path: Path, target: str) -> None:
     url = site.put("/a.bin", redirect=target)
-    with pytest.raises(DownloadError, match="cannot be fetched"):
+    with pytest.raises(DownloadError, match=r"is not followed|is not allowed"):
         fetch_file(url, tmp_path / "a.bin")
     assert list(tmp_path.glob("a.bin")) == []
+
+
+def test_a_redirect_from_https_to_http_is_refused() -> None:
+    request = urllib.request.Request("https://example.org/a.bin")
+    follow = module._Redirects().redirect_request
+    with pytest.raises(urllib.error.HTTPError, match="not followed"):
+        follow(request, None, 302, "Found", {}, "http://example.org/a.bin")
+    other = follow(request, None, 302, "Found", {}, "https://example.com/a.bin")
+    assert other is not None
+    assert other.full_url == "https://example.com/a.bin"
 
 
 def test_busy_servers_are_asked_again(site: Site, tmp_path: Path) -> None:

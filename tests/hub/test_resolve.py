@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,12 +85,12 @@ def test_an_archive_is_fetched_and_unpacked_once(
     site: Site, cache: Path, archive: bytes, name: str
 ) -> None:
     folder = hub.resolve(name)
-    assert folder == cache / "models" / "google-albert-base-v2" / "albert_base"
+    assert folder == cache / "models" / "google-albert-base-v2" / "files" / "albert_base"
     assert contents(folder.parent) == FILES
     assert hub.resolve(name) == folder
     assert hub.resolve(name, offline=True) == folder
     assert len(site.asked) == 1
-    record = json.loads((cache / "models" / "google-albert-base-v2.sha256.json").read_text())
+    record = json.loads((cache / "models" / "google-albert-base-v2" / "sha256.json").read_text())
     source = record["sources"][site.address + "/models/albert_base_v2.tar.gz"]
     assert source["sha256"] == hashlib.sha256(archive).hexdigest()
     assert record["files"]["albert_base/30k-clean.vocab"] == hashlib.sha256(b"words").hexdigest()
@@ -146,9 +147,7 @@ def test_a_flat_zip_and_a_variables_folder_give_the_place_of_the_weights(
         url = site.put(f"/{name}.zip", content)
         relocate(monkeypatch, "brightmart-tiny", Files({f"{name}.zip": url}))
         folder = hub.resolve("albert_tiny")
-        assert folder == cache / "models" / "brightmart-tiny" / where
-        import shutil
-
+        assert folder == cache / "models" / "brightmart-tiny" / "files" / where
         shutil.rmtree(cache / "models")
 
 
@@ -178,10 +177,8 @@ def test_single_files_get_their_names_and_the_config_that_paddle_keeps_in_its_co
 def test_another_file_at_the_same_address_is_an_error_that_names_both(
     site: Site, cache: Path, archive: bytes, tmp_path: Path
 ) -> None:
-    import shutil
-
     hub.resolve("albert_base_v2")
-    shutil.rmtree(cache / "models" / "google-albert-base-v2")
+    shutil.rmtree(cache / "models" / "google-albert-base-v2" / "files")
     other = tar_of(tmp_path / "other.tar.gz", {**FILES, "albert_base/checkpoint": b"new"})
     site.put("/models/albert_base_v2.tar.gz", other.read_bytes())
     for _ in range(2):  # the wrong file does not stay to be taken the next time
@@ -212,10 +209,18 @@ def test_a_file_that_changed_in_the_cache_is_an_error_that_names_both(
     assert any(x in told for x in sums)
 
 
+def test_what_a_killed_unpacking_left_is_removed(cache: Path, archive: bytes) -> None:
+    left = cache / "models" / "google-albert-base-v2" / ".files.writing-0123456789ab"
+    left.mkdir(parents=True)
+    (left / "model.ckpt-best.index").write_bytes(b"half")
+    assert contents(hub.resolve("albert_base_v2").parent) == FILES
+    assert not left.exists()
+
+
 def test_a_damaged_record_is_told(cache: Path, archive: bytes) -> None:
     hub.resolve("albert_base_v2")
     for damage in ("", "[]", '{"sources": {"a": {}}, "files": {}}', '{"sources": {}, "files": 3}'):
-        (cache / "models" / "google-albert-base-v2.sha256.json").write_text(damage)
+        (cache / "models" / "google-albert-base-v2" / "sha256.json").write_text(damage)
         with pytest.raises(DownloadError, match="record of a fetched model is damaged"):
             hub.resolve("albert_base_v2")
 
@@ -254,7 +259,7 @@ def test_a_damaged_archive_is_neither_kept_nor_recorded(
     site.put("/models/albert_base_v2.tar.gz", archive[:-50])
     with pytest.raises(CheckpointError, match="damaged or cut off"):
         hub.resolve("albert_base_v2")
-    assert not (cache / "models" / "google-albert-base-v2").exists()
+    assert not (cache / "models" / "google-albert-base-v2" / "files").exists()
     site.put("/models/albert_base_v2.tar.gz", archive)
     assert contents(hub.resolve("albert_base_v2").parent) == FILES
 

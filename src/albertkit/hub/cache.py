@@ -1,10 +1,10 @@
 """Where fetched originals lie, and the proof that they are what was fetched first.
 
-CACHE/models/NAME/             the files of one known model, ready to be opened
-CACHE/models/NAME.sha256.json  what was fetched from where, and the SHA-256 of every file
+CACHE/models/NAME/files/       the files of one known model, ready to be opened
+CACHE/models/NAME/sha256.json  what was fetched from where, and the SHA-256 of every file
 CACHE/downloads/NAME/          files on their way; one that was fetched by hand may be put here
 
-The record outlives the folder: a model that is fetched again must be the same bytes. Models of the
+The record outlives the files: a model that is fetched again must be the same bytes. Models of the
 Hugging Face hub lie in that library's own cache, which transformers shares.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock
 
 from albertkit.errors import DownloadError
-from albertkit.files import sha256_of, translate_os_errors, write_atomic
+from albertkit.files import clear_leftovers, sha256_of, translate_os_errors, write_atomic
 from albertkit.hub.fetch import Fetched
 
 
@@ -54,12 +54,12 @@ class Place:
     @property
     def folder(self) -> Path:
         """The files, ready to be opened."""
-        return self.root / "models" / self.name
+        return self.root / "models" / self.name / "files"
 
     @property
     def record_file(self) -> Path:
         """What is known about them."""
-        return self.root / "models" / f"{self.name}.sha256.json"
+        return self.root / "models" / self.name / "sha256.json"
 
     @property
     def downloads(self) -> Path:
@@ -68,10 +68,11 @@ class Place:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """One process at a time; the others wait."""
+        """One process at a time, the others wait; what a killed one left unpacked is removed."""
         with translate_os_errors(self.downloads):
             self.downloads.mkdir(parents=True, exist_ok=True)
         with FileLock(self.root / "downloads" / f"{self.name}.lock"):
+            clear_leftovers(self.folder.parent)
             yield
 
     def record(self) -> Record:
