@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from albertkit.families import Opened, named
@@ -18,7 +19,7 @@ def describe(opened: Opened) -> dict[str, Any]:
         "family": opened.family,
         "written_by": named(opened.family).TITLE,
         "files": [str(path) for path in reading.files],
-        "config": checkpoint.config.to_json(),
+        "config": asdict(checkpoint.config),
         "provenance": reading.provenance,
         "heads": present,
         "absent": reading.account.absent,

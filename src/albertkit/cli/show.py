@@ -32,7 +32,13 @@ def print_table(
 ) -> None:
     """A table whose cells are taken as they are; the columns of `right` hold numbers."""
     right = set(right)
-    table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table = Table(
+        title=title or None,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        pad_edge=False,
+        show_header=any(columns),
+    )
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number in right else "left", overflow="fold")
     for row in rows:
