@@ -227,8 +227,11 @@ def test_heads_in_files_of_other_kinds_give_their_logits(folder: Path) -> None:
     family = "paddlenlp" if "paddlenlp" in folder.parts else "huggingface"
     if family not in families.all_families():
         pytest.skip(f"no family {family} yet")
+    silent = folder.parts[-2].endswith("v2.2.2") and folder.name == "sequence_classification"
+    choices = families.Choices(head="classification" if silent else None)
+    checkpoint = families.open(folder, choices=choices).checkpoint
     # PaddleNLP 2.8.1 returns its start logits as the end logits.
-    check_rows(families.open(folder).checkpoint, folder, ends=family != "paddlenlp")
+    check_rows(checkpoint, folder, ends=family != "paddlenlp")
 
 
 def test_what_a_head_was_built_from_is_what_it_gives_back() -> None:

@@ -62,12 +62,7 @@ class Predictor:
         tokenizer: str | Path | None = None,
         choices: Choices | None = None,
     ) -> None:
-        if "huggingface" in families.all_families() or tokenizer or choices:
-            checkpoint = families.open(folder, tokenizer=tokenizer, choices=choices).checkpoint
-        else:
-            from albertkit.checkpoint import Checkpoint
-
-            checkpoint = Checkpoint.load(folder)
+        checkpoint = families.open(folder, tokenizer=tokenizer, choices=choices).checkpoint
         if checkpoint.tokenizer is None:
             raise PredictionError(
                 "This checkpoint has no tokenizer.",
