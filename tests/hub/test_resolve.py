@@ -123,6 +123,24 @@ def test_what_was_fetched_opens(
     assert opened.checkpoint.has_sentence_order
 
 
+@pytest.mark.shared
+def test_a_file_of_paddle_opens_with_the_config_that_is_written_beside_it(
+    site: Site, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = shared / "golden" / "paddlenlp" / "chinese_like_relu" / "pretraining"
+    model = find("albert-chinese-base")
+    assert model is not None
+    assert isinstance(model.source, Files)
+    assert model.source.config is not None
+    small = json.loads((case / "config.json").read_text())
+    config = {key: small[key] for key in model.source.config}  # the keys that we write
+    url = site.put("/x.pdparams", (case / "model_state.pdparams").read_bytes())
+    relocate(monkeypatch, model.name, Files({"model_state.pdparams": url}, config))
+    opened = families.open(hub.resolve("albert-chinese-base"))
+    assert (opened.family, opened.checkpoint.config.hidden_act) == ("paddlenlp", "relu")
+    assert opened.checkpoint.has_sentence_order
+
+
 def test_a_repository_opens(site: Site, golden: Path) -> None:
     case = golden / "huggingface" / "gelu_new" / "pretraining"
     site.repositories["owner/x"] = {path.name: path.read_bytes() for path in case.iterdir()}
