@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,9 @@ class Checkpoint:
     head: TaskHead | None = None
 
     def __post_init__(self) -> None:
+        if not self.has_masked_lm:  # then nothing is known of that head
+            eps = self.config.layer_norm_eps
+            self.config = replace(self.config, head_layer_norm_eps=eps, tied_decoder=True)
         check_accounts(self.config, self.tensors, self.head)
 
     @property

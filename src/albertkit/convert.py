@@ -141,7 +141,9 @@ def convert(
         )
     with atomic_folder(Path(target)) as temporary:
         writer.write(checkpoint, temporary, dtype)
-        again = families.open(temporary, family=to)
+        # Some formats do not say what a head is for; here it is known.
+        told = Choices(head=checkpoint.head.kind) if checkpoint.head is not None else None
+        again = families.open(temporary, family=to, choices=told)
         compare(checkpoint, again.checkpoint, dtype, result)
         if check_forward:
             from albertkit.infer.check import check_forward as run_both
@@ -178,7 +180,10 @@ def compare(before: Checkpoint, after: Checkpoint, dtype: str, result: Conversio
     Raises:
         CheckpointError: another function, or a tensor that is not the same bit by bit.
     """
-    result.notes += _compare_configs(before.config, after.config)
+    given_up = {key for key in asdict(before.config) if any(key in loss for loss in result.lost)}
+    if not after.has_masked_lm:
+        given_up.add("head_layer_norm_eps")
+    result.notes += _compare_configs(before.config, after.config, given_up)
     old, new = by_place(before), by_place(after)
     gone = [name for name in old if name not in new]
     wrong = [name for name in gone if not name.startswith((*HEADS, *_TASK_PARTS))]
@@ -199,15 +204,17 @@ def compare(before: Checkpoint, after: Checkpoint, dtype: str, result: Conversio
         )
 
 
-def _compare_configs(before: AlbertConfig, after: AlbertConfig) -> list[str]:
+def _compare_configs(before: AlbertConfig, after: AlbertConfig, given_up: set[str]) -> list[str]:
     """Notes on training settings that changed.
+
+    given_up: keys that an allowed loss names, or that belong to a part that is not there.
 
     Raises:
         CheckpointError: a key that decides the function changed.
     """
     old, new = asdict(before), asdict(after)
     changed = {key for key in old if old[key] != new[key]} - set(SPELLING_KEYS)
-    function = sorted(changed - set(TRAINING_KEYS))
+    function = sorted(changed - set(TRAINING_KEYS) - given_up)
     if before.layer_plan != after.layer_plan:
         function.append("layer_plan")
     if function:

@@ -36,14 +36,15 @@ def detect(path: Path) -> Path | None:
 
 def read(found: Path, choices: Choices) -> Reading:
     """Read a folder whose config says everything; choices are refused."""
-    if choices.config or choices.values or choices.head:
+    checkpoint = Checkpoint.load(found, tokenizer=False)
+    kind = None if checkpoint.head is None else checkpoint.head.kind
+    if choices.config or choices.values or choices.head not in (None, kind):
         raise AlbertkitError(
             "This folder says everything itself.",
             expected="no --config, --set or --head",
             found="a choice",
             fix="leave it out, or edit config.json",
         )
-    checkpoint = Checkpoint.load(found, tokenizer=False)
     weights = find_weights(found, own=True)
     names = own_names(checkpoint.config, checkpoint.head)
     account = Account(used={names[name]: (name, "as it is") for name in checkpoint.tensors})
