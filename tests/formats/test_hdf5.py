@@ -196,7 +196,7 @@ def structures(data: bytes, seed: int) -> list[tuple[str, bytes]]:
     draw = random.Random(seed)
     spots = [place for place in range(len(data)) if data[place]]
     cases = []
-    for number in range(1500):
+    for number in range(600):
         copy = bytearray(data)
         for _ in range(draw.choice([1, 1, 2, 8])):
             place = draw.choice(spots) & ~7
