@@ -122,14 +122,14 @@ def barred(logits: Tensor, allowed: Tensor | None) -> Tensor:
     return logits.masked_fill(~allowed, max(_NEVER, torch.finfo(logits.dtype).min))
 
 
-def pool_like_uer(pooling: str, tokens: Tensor, types: Tensor, real: Tensor) -> Tensor:
+def pool_like_uer(pooling: str, tokens: Tensor, segments: Tensor, real: Tensor) -> Tensor:
     """One vector (B, H) of each row (B, T, H), the way UER-py's classifier pools.
 
-    It multiplies each token by its segment number (1 or 2): with a second segment `uer_mean`
+    It multiplies each token by its segment number (B, T), 1 or 2: with a second segment `uer_mean`
     counts it double, `uer_last` gives a doubled vector, and `uer_max` is 2 ** 63 throughout, which
     the pooler turns into 1 and -1. Numbers are those of UER-py, such as they are.
     """
-    weight = (types * real)[..., None].to(tokens.dtype)  # (B, T, 1)
+    weight = (segments * real)[..., None].to(tokens.dtype)  # (B, T, 1)
     weighted = tokens * weight
     if pooling == "uer_mean":
         return weighted.sum(1) / weight.sum(1)
@@ -219,9 +219,9 @@ class AlbertForTask(nn.Module):
             return encoder.pooled
         layout = Layout.of(self.config, ids, types, mask, lengths)
         tokens = layout.to_rows(encoder.tokens.flatten(0, -2))
-        if types is None:
-            types = torch.full_like(ids, first_segment(self.config))
-        rows = layout.to_rows(types.flatten()[:, None]).squeeze(-1)  # (B, T)
+        first = first_segment(self.config)  # 0 where the model came from UER-py by conversion
+        segments = torch.ones_like(ids) if types is None else types + 1 - first
+        rows = layout.to_rows(segments.flatten()[:, None]).squeeze(-1)  # (B, T)
         real = _real(layout, tokens)
         assert self.albert.pooler is not None  # likewise
         pooled = self.albert.pooler(pool_like_uer(self.head.pooling, tokens, rows, real))
