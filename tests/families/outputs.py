@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from albertkit import families
 from albertkit.checkpoint import Checkpoint
 from albertkit.model.loading import build, build_body, build_task
 
 BOUND = 3e-5
+
+
+def kept(path: Path) -> Checkpoint:
+    """The checkpoint at a path, in memory: the file can be written over."""
+    checkpoint = families.open(path).checkpoint
+    tensors = {name: np.array(tensor) for name, tensor in checkpoint.tensors.items()}
+    return replace(checkpoint, tensors=tensors)
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:

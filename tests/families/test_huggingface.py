@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from outputs import BOUND, arrays, distance, outputs
+from outputs import BOUND, arrays, distance, kept, outputs
 
 from albertkit import families
 from albertkit.checkpoint import Checkpoint
@@ -105,8 +105,8 @@ def edit(folder: Path, **values: object) -> None:
     """Set keys of config.json; None removes one."""
     config = json.loads((folder / "config.json").read_text())
     config.update(values)
-    kept = {key: value for key, value in config.items() if value is not None}
-    (folder / "config.json").write_text(json.dumps(kept))
+    set_ones = {key: value for key, value in config.items() if value is not None}
+    (folder / "config.json").write_text(json.dumps(set_ones))
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def same(a: Checkpoint, b: Checkpoint) -> None:
 
 
 def test_gamma_and_beta_are_read(model: Path) -> None:
-    before = families.open(model).checkpoint
+    before = kept(model)
     tensors = {
         name.replace("LayerNorm.weight", "LayerNorm.gamma")
         .replace("LayerNorm.bias", "LayerNorm.beta")
@@ -141,7 +141,7 @@ def test_gamma_and_beta_are_read(model: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["safetensors", "bin"])
 def test_shards_are_put_together(kind: str, model: Path) -> None:
-    before = families.open(model).checkpoint
+    before = kept(model)
     tensors = tensors_in(model)
     names = list(tensors)
     stem = "model" if kind == "safetensors" else "pytorch_model"
@@ -177,8 +177,8 @@ def test_a_decoder_of_its_own_asks_for_a_choice(model: Path) -> None:
     write_tensors(model / "model.safetensors", {**tensors, "predictions.decoder.weight": decoder})
     with pytest.raises(CheckpointError, match="tied_decoder=false"):
         families.open(model)
-    kept = families.open(model, choices=Choices(values={"tied_decoder": False})).checkpoint
-    np.testing.assert_array_equal(kept.tensors["masked_lm.decoder.weight"], decoder)
+    untied = families.open(model, choices=Choices(values={"tied_decoder": False})).checkpoint
+    np.testing.assert_array_equal(untied.tensors["masked_lm.decoder.weight"], decoder)
     opened = families.open(model, choices=Choices(values={"tied_decoder": True}))
     assert "masked_lm.decoder.weight" not in opened.checkpoint.tensors
     assert "chosen" in opened.reading.account.ignored["predictions.decoder.weight"]
@@ -274,7 +274,7 @@ def lone_name(name: str, layer: str, table: dict[str, str]) -> str:
 
 
 def test_lone_patients_google_files_are_read(model: Path) -> None:
-    before = families.open(model).checkpoint
+    before = kept(model)
     layer = "encoder.transformer.group.0.inner_group.0"
     tensors = {lone_name(name, layer, LONE): x for name, x in tensors_in(model).items()}
     assert f"bert.{layer}.ffn.intermediate.output.dense.weight" in tensors

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from outputs import BOUND, arrays, distance, outputs
+from outputs import BOUND, arrays, distance, kept, outputs
 
 from albertkit import families
 from albertkit.checkpoint import Checkpoint
@@ -128,7 +128,7 @@ def same(a: Checkpoint, b: Checkpoint) -> None:
 
 
 def test_old_names_are_read(model: Path) -> None:
-    before = families.open(model).checkpoint
+    before = kept(model)
     names = {
         "embedding.word.embedding": "embedding.word_embedding",
         "embedding.pos.embedding": "embedding.position_embedding",
@@ -160,8 +160,8 @@ def test_what_is_written_reads_back_the_same(
     changes: dict, tiny_model: Path, tmp_path: Path
 ) -> None:
     dtype = changes.get("dtype", "float32")
-    kept = {key: value for key, value in changes.items() if key != "dtype"}
-    folder = as_uer(families.open(tiny_model / "model").checkpoint, tmp_path / "a", **kept)
+    rest = {key: value for key, value in changes.items() if key != "dtype"}
+    folder = as_uer(families.open(tiny_model / "model").checkpoint, tmp_path / "a", **rest)
     result = convert(folder, tmp_path / "b", "uer", dtype=dtype)
     assert len(result.kept) == len(result.source.checkpoint.tensors)
     if dtype == "float32":
@@ -198,9 +198,9 @@ def test_an_output_layer_asks_what_it_is_for(model: Path) -> None:
     tensors = {
         n: np.array(x) for n, x in torch_files.read_weights(model / "model.bin").tensors.items()
     }
-    kept = {name: x for name, x in tensors.items() if not name.startswith("target.")}
-    kept |= {"output_layer.weight": np.ones((2, 16), "f4"), "output_layer.bias": np.ones(2, "f4")}
-    torch_files.write_weights(model / "model.bin", kept)
+    body = {name: x for name, x in tensors.items() if not name.startswith("target.")}
+    body |= {"output_layer.weight": np.ones((2, 16), "f4"), "output_layer.bias": np.ones(2, "f4")}
+    torch_files.write_weights(model / "model.bin", body)
     with pytest.raises(ConfigError, match="what the output layer is for"):
         families.open(model)
     for kind in ("span", "token_classification"):

@@ -168,8 +168,8 @@ def losses(checkpoint: Checkpoint) -> list[str]:
     lost = []
     if checkpoint.has_masked_lm and config.head_layer_norm_eps != config.layer_norm_eps:
         lost.append(
-            f"the epsilon {config.head_layer_norm_eps:g} of the masked-LM head: transformers "
-            f"takes the body's, {config.layer_norm_eps:g}"
+            f"head_layer_norm_eps={config.head_layer_norm_eps:g}: transformers takes "
+            f"{config.layer_norm_eps:g} for the masked-LM head as well"
         )
     if head is not None and head.fits_huggingface:
         lost.append(f"the head of the task: {', '.join(head.fits_huggingface)}")

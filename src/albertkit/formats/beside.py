@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from albertkit.config import AlbertConfig, shown, strict_json
 from albertkit.errors import AlbertkitError, ConfigError
 from albertkit.formats.family import Choices
+
+if TYPE_CHECKING:
+    from albertkit.text.tokenizer import Tokenizer
 
 SPECIAL_IDS = ("pad_token_id", "bos_token_id", "eos_token_id")
 
@@ -134,10 +137,16 @@ def check_special_ids(
         opened = Tokenizer.load(tokenizer)
     except AlbertkitError:
         return ids  # the error is told when the tokenizer is opened for good
-    real = dict(zip(SPECIAL_IDS, (opened.pad_id, opened.cls_id, opened.sep_id), strict=True))
+    real = ids_of(opened)
     wrong = [f"{name} is {ids[name]}, not {real[name]}" for name in ids if ids[name] != real[name]]
     if wrong:
         problems.append(
             f"the config tells wrong ids, the tokenizer's are taken: {'; '.join(wrong)}"
         )
     return real
+
+
+def ids_of(tokenizer: Tokenizer) -> dict[str, int]:
+    """The ids of the special pieces as config files tell them."""
+    known = (tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id)
+    return dict(zip(SPECIAL_IDS, known, strict=True))

@@ -22,7 +22,7 @@ from albertkit.tensors import Weights, as_float32, narrow_blocks
 
 NAMES_ENTRY = "StructuredToParameterName@@"
 _SPLIT = "UnpackBigParamInfor@@"
-_CODES = {"float32": "f4", "float16": "f2", "bfloat16": "u2"}
+_CODES = {"float32": "f4", "float16": "f2", "bfloat16": "u2", "int64": "i8"}
 
 
 def read_weights(path: Path) -> Weights:
@@ -56,10 +56,19 @@ def read_weights(path: Path) -> Weights:
     return read
 
 
-def write_weights(path: Path, tensors: Mapping[str, Array], dtype: str = "float32") -> None:
-    """Write float32 arrays as paddle.save does; paddle.load and pickle.load open the file.
+def list_names(path: Path) -> list[str]:
+    """Names of the entries of a .pdparams file; no numbers are read.
 
-    dtype: float32, float16 or bfloat16.
+    Raises:
+        CheckpointError: damaged.
+    """
+    return list(expect_dict(load(map_file(path))[0]))
+
+
+def write_weights(path: Path, tensors: Mapping[str, Array], dtype: str = "float32") -> None:
+    """Write arrays as paddle.save does; paddle.load and pickle.load open the file.
+
+    dtype: float32, float16 or bfloat16, for the float32 arrays; int64 ones stay.
     """
     with path.open("wb") as file:
         file.write(b"\x80\x04}(")
@@ -74,6 +83,8 @@ def write_weights(path: Path, tensors: Mapping[str, Array], dtype: str = "float3
 
 def _write_array(file: BinaryIO, tensor: Array, dtype: str) -> None:
     """The steps that make one array, in row order."""
+    if tensor.dtype == np.int64:
+        dtype = "int64"
     code = _CODES[dtype]
     size = tensor.size * int(code[1])
     file.write(b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85C\x01b\x87R")
@@ -81,8 +92,11 @@ def _write_array(file: BinaryIO, tensor: Array, dtype: str) -> None:
     kind = b"cnumpy\ndtype\n" + text(code) + b"\x89\x88\x87R"
     kind += b"(K\3" + text("<") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
     file.write(b"(K\1" + shape + kind + b"\x89" + _bytes_step(size))
-    for piece in narrow_blocks(tensor, dtype):
-        file.write(piece)
+    if dtype == "int64":
+        file.write(tensor.astype("<i8").tobytes())
+    else:
+        for piece in narrow_blocks(tensor, dtype):
+            file.write(piece)
     file.write(b"tb")
 
 
