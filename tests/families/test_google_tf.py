@@ -16,6 +16,7 @@ from tf_parity import GOLDEN, SHARED, cases, check_pretraining, close, with_data
 from albertkit import families
 from albertkit.checkpoint import Checkpoint
 from albertkit.config import read_config
+from albertkit.convert import by_place
 from albertkit.errors import CheckpointError, ConfigError
 from albertkit.families import Opened, google_tf
 from albertkit.formats.family import Choices
@@ -379,7 +380,7 @@ def test_a_silent_config_is_completed_or_asked_for(tmp_path: Path) -> None:
         ({}, {"heads": 7}, ConfigError, "found: heads"),
         ({}, {"hidden_act": "gelu"}, ConfigError, "gelu_tanh"),
         ({}, {"num_attention_heads": 5}, ConfigError, "heads do not divide"),
-        ({"colour": 1}, {}, ConfigError, "colour"),
+        ({"colour": 1}, {}, ConfigError, r"(?s)colour.*albert_config\.json"),
         ({"num_hidden_groups": 1, "inner_group_num": 2}, {}, CheckpointError, "missing"),
     ],
 )
@@ -575,9 +576,14 @@ def test_layers_are_dealt_to_groups_as_google_does(tmp_path: Path, values: dict)
 
 
 def test_blocks_of_transformers_formula_get_googles_numbers(tmp_path: Path) -> None:
-    checkpoint = changed(num_hidden_layers=4, num_hidden_groups=2, group_formula="huggingface")
+    checkpoint = changed(num_hidden_layers=10, num_hidden_groups=58, group_formula="huggingface")
+    assert checkpoint.config.attention_blocks[5] == 28  # 10 layers in steps of 5.8
     google_tf.write(checkpoint, tmp_path, "float32")
-    assert same(families.open(tmp_path).checkpoint, checkpoint)
+    again = families.open(tmp_path).checkpoint
+    assert again.config.attention_blocks[5] == 29
+    old, new = by_place(checkpoint), by_place(again)
+    assert set(old) == set(new)
+    assert all(np.array_equal(old[name], new[name]) for name in old)
     other = changed(num_hidden_layers=22, num_hidden_groups=22, group_formula="huggingface")
     with pytest.raises(CheckpointError, match="dealt to groups"):
         google_tf.losses(other)

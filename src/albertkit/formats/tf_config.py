@@ -133,32 +133,11 @@ def _said(file: Path, layout: Layout) -> _Found:
     Raises:
         ConfigError: the file is no config of an ALBERT.
     """
-    values = strict_json(file)
-    if not isinstance(values, Mapping):
-        raise ConfigError("A config is a JSON object.", found=shown(values), where=file)
-    values = dict(values)
-    spelling = layout.spelling
     try:
-        theirs = tell_spelling({"embedding_size": 0, **values})
-    except ConfigError:  # nothing in the file tells it; the weights do
-        theirs = spelling
-    if theirs in ("huggingface", "paddle", "uer", "albertkit"):
-        spelling = theirs
-    keys = set(values) & set(_KEYS)
-    if spelling == "brightmart":
-        keys |= {"norm_order"} if "ln_type" in values else set()
-    if (
-        spelling in ("google", "google_fast", "brightmart", "huggingface")
-        and "init_args" not in values
-    ):
-        sizes = {key: size for key, (size, _) in layout.sizes.items() if key in PLAIN}
-        values = {**sizes, "num_hidden_layers": 1, "num_attention_heads": 1, **values}
-        values.setdefault("hidden_act", "linear")
-    else:
-        keys = set(_KEYS)
-    size = layout.sizes["vocab_size"][0]
-    try:
-        config = asdict(read(values, spelling=spelling, vocab_size=size).config)
+        values = strict_json(file)
+        if not isinstance(values, Mapping):
+            raise ConfigError("A config is a JSON object.", found=shown(values))
+        return {key: (value, file.name) for key, value in _read(dict(values), layout).items()}
     except ConfigError as error:
         facts = error.facts
         raise ConfigError(
@@ -168,7 +147,26 @@ def _said(file: Path, layout: Layout) -> _Found:
             where=file,
             fix=facts.get("to do"),
         ) from error
-    return {key: (config[key], file.name) for key in keys}
+
+
+def _read(values: dict[str, Any], layout: Layout) -> dict[str, Any]:
+    """Our keys that a parsed file decides. What it lacks is filled for the time of reading."""
+    spelling = layout.spelling
+    try:
+        theirs = tell_spelling({"embedding_size": 0, **values})
+    except ConfigError:  # nothing in the file tells it; the weights do
+        theirs = spelling
+    if theirs in ("huggingface", "paddle", "uer", "albertkit"):
+        spelling = theirs
+    keys = set(_KEYS)
+    if spelling in ("google", "google_fast", "brightmart", "huggingface"):
+        keys &= set(values) | ({"norm_order"} if "ln_type" in values else set())
+        sizes = {key: size for key, (size, _) in layout.sizes.items() if key in PLAIN}
+        values = {**sizes, "num_hidden_layers": 1, "num_attention_heads": 1, **values}
+        values.setdefault("hidden_act", "linear")
+    size = layout.sizes["vocab_size"][0]
+    config = asdict(read(values, spelling=spelling, vocab_size=size).config)
+    return {key: config[key] for key in keys}
 
 
 def _add_layout(found: _Found, layout: Layout, told: Told) -> None:
@@ -183,11 +181,11 @@ def _add_layout(found: _Found, layout: Layout, told: Told) -> None:
     for key, value in {**_FIXED, **layout.fixed}.items():
         before = found.get(key)
         if before is not None and before[0] != value:
-            told.problems.append(f"{before[1]} says {key}={before[0]}, the weights {value}")
+            told.problems.append(f"{before[1]} says {key}={before[0]}; these weights have {value}")
         if before is None or before[0] != value:
             found[key] = (value, "layout of the tensors")
     for key, value in layout.hints.items():
-        found.setdefault(key, (value, "names of the tensors"))
+        found.setdefault(key, (value, "layout of the tensors"))
     act = found.get("hidden_act")
     if act is not None and act[0] == "gelu_erf":
         found["hidden_act"] = ("gelu_tanh", act[1])
@@ -245,7 +243,7 @@ def _doubts(told: Told) -> list[str]:
     """What is known to be wrong in files of released models, where nothing settled it."""
     config, who = told.config, told.provenance
     unsure = {key for key in _OPEN if who[key] != "given" and not who[key].startswith("graph")}
-    if len(told.files) > 1 or config.hidden_size != _XLARGE:
+    if config.hidden_size != _XLARGE:
         return []
     doubts = []
     if config.vocab_size == _ENGLISH_PIECES and "num_attention_heads" in unsure:

@@ -141,15 +141,14 @@ def _agreed(values: Iterator[_T | None]) -> _T | None:
 
 def _heads(graph: _Graph, hidden_size: int) -> int | None:
     """From the shapes that part H into heads; else from the factor before the softmax."""
-    counts: Counter[int] = Counter()
+    shaped = set()
     for node in graph.values():
         if node.op == "Reshape" and _SELF.search(node.name) and len(node.inputs) > 1:
             *_, heads, width = [0, 0, *_vector(graph, node.inputs[1])]
             if heads > 0 and width > 0 and heads * width == hidden_size:
-                counts[heads] += 1
-    plain = {heads: count for heads, count in counts.items() if heads > 1}
-    if len(plain) == 1:  # (1, H) also is one row of a batch of one
-        return next(iter(plain))
+                shaped.add(heads)
+    if len(shaped) == 1:
+        return shaped.pop()
     widths = set()
     for node in graph.values():
         if node.op == "Mul" and _SELF.search(node.name) and len(node.inputs) > 1:
@@ -157,8 +156,8 @@ def _heads(graph: _Graph, hidden_size: int) -> int | None:
             if factor is not None and 0 < factor <= 1:
                 widths.add(round(factor**-2))
     found = {hidden_size // w for w in widths if 0 < w <= hidden_size and hidden_size % w == 0}
-    if plain:
-        found &= set(plain)
+    if shaped:  # (1, H) may be one row of a batch
+        found &= shaped
     return found.pop() if len(found) == 1 else None
 
 
