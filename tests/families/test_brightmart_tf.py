@@ -135,9 +135,7 @@ def test_sizes_that_are_not_those_of_the_tensors_are_refused(tmp_path: Path) -> 
         families.open(tmp_path)
 
 
-def test_the_disputed_size_is_pointed_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_disputed_size_is_pointed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tf_config, "_XLARGE", 20)  # a small model in its place
     copied(tmp_path)
     opened = families.open(tmp_path)
