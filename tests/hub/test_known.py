@@ -102,6 +102,12 @@ def test_bytes_in_files_are_those_of_genuine_index_files(name: str, size: int) -
     assert size - count * 4 in (0, 8)
 
 
+@pytest.mark.parametrize(("name", "width"), [("albert-base-v1", 768), ("albert-xxlarge-v2", 4096)])
+def test_english_files_of_the_hub_lack_the_sentence_order_head(name: str, width: int) -> None:
+    whole = ENGLISH[name.split("-")[1]][3]
+    assert MODELS[name].parameters_in_file == whole - (2 * width + 2)
+
+
 def test_sizes_of_hub_files() -> None:
     """As shown on the hub: MB of xxlarge-v2 and xlarge-v2 (no sentence-order head), of uer base."""
     shown = {

@@ -62,6 +62,7 @@ SHARDS = [f"model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)]
             sorted(["model.safetensors.index.json", *SHARDS]),
         ),
         (["sub/model.safetensors", "pytorch_model.bin"], ["pytorch_model.bin"]),
+        (["tf/model.ckpt.index", "tf/model.ckpt.data-00000-of-00001"], []),
         (
             ["pytorch_model-00001-of-00001.bin", "pytorch_model.bin.index.json", "optimizer.bin"],
             ["pytorch_model-00001-of-00001.bin", "pytorch_model.bin.index.json"],
