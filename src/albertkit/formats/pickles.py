@@ -34,6 +34,7 @@ from albertkit.mapped import Bytes
 MOST_STEPS = 250_000
 _LONGEST_LINE = 1 << 16
 _LONGEST_NUMBER = 16  # bytes; torch's magic number has ten
+_LONGEST_DIGITS = 40
 _MOST_TEXT = 8 << 20  # bytes of all short texts together; Python may keep four times as much
 
 
@@ -148,8 +149,10 @@ class _Machine:
             self.push(self.parsed(raw, int))
 
     def parsed(self, raw: bytes, kind: Callable[[bytes], object]) -> object:
+        if len(raw) > _LONGEST_DIGITS:
+            self.fail("a long number")
         try:
-            return kind(raw) if len(raw) <= 40 else self.fail("a long number")
+            return kind(raw)
         except ValueError:
             self.fail("a number that is none")
 

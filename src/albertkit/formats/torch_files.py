@@ -113,6 +113,8 @@ def _read_stream(data: Bytes) -> Weights:
     if not isinstance(keys, list) or not all(type(key) is str for key in keys):
         raise damaged("storages without keys", 0)
     order = ">" if big else "<"
+    for name, entry in expect_dict(value).items():
+        told(name, entry)
     known = {storage.key: storage for storage in walk_storages(expect_dict(value))}
     if len(set(keys)) != len(keys) or set(known) - set(keys):
         raise damaged("tensors whose storages are not in the file", 0)
