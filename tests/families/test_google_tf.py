@@ -16,7 +16,7 @@ from tf_parity import GOLDEN, SHARED, cases, check_pretraining, close, with_data
 from albertkit import families
 from albertkit.checkpoint import Checkpoint
 from albertkit.config import read_config
-from albertkit.convert import by_place
+from albertkit.convert import by_place, convert
 from albertkit.errors import CheckpointError, ConfigError
 from albertkit.families import Opened, google_tf
 from albertkit.formats.family import Choices
@@ -550,7 +550,6 @@ def changed(**values: object) -> Checkpoint:
         {"hidden_act": "gelu_erf"},
         {"hidden_act": "silu"},
         {"layer_norm_eps": 1e-6},
-        {"head_layer_norm_eps": 1e-5},
         {"type_vocab_size": 3},
         {"norm_order": "pre"},
         {"final_norm": True},
@@ -589,12 +588,22 @@ def test_blocks_of_transformers_formula_get_googles_numbers(tmp_path: Path) -> N
         google_tf.losses(other)
 
 
-def test_what_has_no_name_is_lost_and_the_rest_written(tmp_path: Path) -> None:
-    untied = changed(tied_decoder=False)
-    assert len(google_tf.losses(untied)) == 1
-    google_tf.write(untied, tmp_path, "float32")
-    again = families.open(tmp_path)
-    assert again.reading.account.absent == ["masked_lm"]
+def test_a_decoder_of_its_own_and_the_epsilon_of_the_head_are_lost(tmp_path: Path) -> None:
+    for values, name in (
+        ({"tied_decoder": False}, "tied_decoder"),
+        ({"head_layer_norm_eps": 1e-5}, "head_layer_norm_eps=1e-05"),
+    ):
+        model = changed(**values)
+        assert [name in loss for loss in google_tf.losses(model)] == [True]
+        model.save(tmp_path / f"{name}-source")
+        done = convert(tmp_path / f"{name}-source", tmp_path / name, "google_tf", allow_loss=True)
+        assert done.lost == google_tf.losses(model)
+        again = families.open(tmp_path / name)
+        assert again.reading.account.absent == (["masked_lm"] if name == "tied_decoder" else [])
+        assert again.checkpoint.config.head_layer_norm_eps == 1e-12
+
+
+def test_heads_that_have_no_name_are_lost() -> None:
     body = {n: x for n, x in changed().tensors.items() if n.startswith("albert.")}
     head = {
         "classifier.weight": np.zeros((3, 24), dtype=np.float32),

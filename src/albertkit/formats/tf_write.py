@@ -16,6 +16,7 @@ from albertkit.rules import Array, Rule, expand, give
 from albertkit.task_head import TaskHead
 
 FAST_GROUPS = 16
+_EPSILON = 1e-12
 ACTS = {"gelu_tanh": "gelu", "relu": "relu", "tanh": "tanh", "linear": "linear", "silu": "swish"}
 _KEYS = (
     *("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "num_attention_heads"),
@@ -46,10 +47,7 @@ def refuse(checkpoint: Checkpoint, reasons: Mapping[str, bool]) -> None:
         "layer_norm_kind=uer": config.layer_norm_kind != "standard",
         "final_norm": config.final_norm,
         "gelu by erf": config.hidden_act == "gelu_erf",
-        f"layer_norm_eps={config.layer_norm_eps}": config.layer_norm_eps != 1e-12,
-        f"head_layer_norm_eps={config.head_layer_norm_eps}": (
-            config.head_layer_norm_eps != 1e-12 and _keeps_masked_lm(checkpoint)
-        ),
+        f"layer_norm_eps={config.layer_norm_eps}": config.layer_norm_eps != _EPSILON,
         "3 segment rows, of which UER keeps the first for padding": (
             config.type_vocab_size == _UER_SEGMENTS
         ),
@@ -78,7 +76,12 @@ def losses(checkpoint: Checkpoint) -> list[str]:
     head = checkpoint.head
     lost = []
     if checkpoint.has_masked_lm and not _keeps_masked_lm(checkpoint):
-        lost.append("the masked-LM head: its decoder is not the word table, as it must be there")
+        lost.append("the masked-LM head (tied_decoder=False): there its decoder is the word table")
+    elif checkpoint.has_masked_lm and checkpoint.config.head_layer_norm_eps != _EPSILON:
+        lost.append(
+            f"head_layer_norm_eps={checkpoint.config.head_layer_norm_eps:g}: these programs take "
+            f"{_EPSILON:g} for the masked-LM head, too"
+        )
     if head is not None and not _keeps_head(head):
         how = f"{head.kind}, pooling={head.pooling}" if head.pooling != "first" else head.kind
         lost.append(f"the head of the task ({how}): no program of this family has it")
