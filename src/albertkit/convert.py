@@ -18,7 +18,7 @@ import numpy as np
 from albertkit import families
 from albertkit.checkpoint import Checkpoint
 from albertkit.config import AlbertConfig
-from albertkit.errors import CheckpointError
+from albertkit.errors import CheckpointError, ConfigError
 from albertkit.families import Opened
 from albertkit.files import atomic_folder
 from albertkit.formats.family import Choices
@@ -141,9 +141,7 @@ def convert(
         )
     with atomic_folder(Path(target)) as temporary:
         writer.write(checkpoint, temporary, dtype)
-        # Some formats do not say what a head is for; here it is known.
-        told = Choices(head=checkpoint.head.kind) if checkpoint.head is not None else None
-        again = families.open(temporary, family=to, choices=told)
+        again = _reopened(temporary, checkpoint, result)
         compare(checkpoint, again.checkpoint, dtype, result)
         if check_forward:
             from albertkit.infer.check import check_forward as run_both
@@ -152,6 +150,18 @@ def convert(
         result.bytes_written = _size(temporary)
     result.seconds = time.perf_counter() - started
     return result
+
+
+def _reopened(folder: Path, checkpoint: Checkpoint, result: Conversion) -> Opened:
+    """What was written. Some formats do not say what a head is for; here it is known."""
+    head = checkpoint.head
+    if head is not None:
+        try:
+            return families.open(folder, family=result.to, choices=Choices(head=head.kind))
+        except ConfigError:
+            if not result.lost:  # else it may be the head that is gone
+                raise
+    return families.open(folder, family=result.to)
 
 
 def _expressible(checkpoint: Checkpoint, to: str, result: Conversion) -> Checkpoint:
