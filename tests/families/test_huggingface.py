@@ -353,3 +353,8 @@ def test_a_file_of_nobody_is_not_claimed(tmp_path: Path) -> None:
     assert families.named("huggingface").detect(tmp_path) is None
     with pytest.raises(AlbertkitError, match="No family"):
         families.open(tmp_path / "x.safetensors")
+
+
+def test_a_head_that_is_not_there_is_not_passed_over(model: Path) -> None:
+    with pytest.raises(ConfigError, match="no head of this kind"):
+        families.open(model, choices=Choices(head="span"))

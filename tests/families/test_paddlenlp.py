@@ -221,3 +221,8 @@ def test_other_files_are_refused_or_not_claimed(model: Path) -> None:
     weights.write_bytes(pickle.dumps({"transformer.embeddings.word_embeddings.weight": 3}))
     with pytest.raises(AlbertkitError, match="no array"):
         families.open(model)
+
+
+def test_a_head_that_is_not_there_is_not_passed_over(model: Path) -> None:
+    with pytest.raises(ConfigError, match="no head of this kind"):
+        families.open(model, choices=Choices(head="span"))

@@ -257,3 +257,8 @@ def test_a_folded_model_is_one_of_transformers(model: Path, tmp_path: Path) -> N
     assert "UER's normalisation" in result.lost[0]
     assert families.open(tmp_path / "y").family == "huggingface"
     shutil.rmtree(tmp_path / "y")
+
+
+def test_a_head_that_is_not_there_is_not_passed_over(model: Path) -> None:
+    with pytest.raises(ConfigError, match="no head of this kind"):
+        families.open(model, choices=Choices(head="span"))

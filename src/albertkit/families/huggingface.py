@@ -85,6 +85,7 @@ def read(found: Path, choices: Choices) -> Reading:
     try:
         config = _config(values, source)
         head = read_head(values, source.tensors, kind=choices.head)
+        beside.check_head(head, choices.head)
     except ConfigError as error:
         raise beside.located(error, file) from error
     config = beside.with_values(config, choices.values)

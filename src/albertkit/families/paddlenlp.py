@@ -69,6 +69,7 @@ def read(found: Path, choices: Choices) -> Reading:
     try:
         config = paddle_names.read_config(values, tied=equal if tied is None else tied)
         head = _head(values, source, choices.head)
+        beside.check_head(head, choices.head)
     except ConfigError as error:
         raise beside.located(error, file) from error
     config = beside.with_values(config, given)

@@ -75,6 +75,7 @@ def read(found: Path, choices: Choices) -> Reading:
             tied=_is_tied(source) if tied is None else tied,
         )
         head = _head(source, values, choices.head, pooling)
+        beside.check_head(head, choices.head)
     except ConfigError as error:
         raise beside.located(error, file) from error
     config = beside.with_values(config, given)
@@ -153,8 +154,10 @@ def _head(
     matrix = source.get("output_layer_2.weight" if pooled else "output_layer.weight")
     if matrix is None:
         return None
-    if uer_names.HEAD_KEY in values and kind is None:
-        return TaskHead.from_json(values[uer_names.HEAD_KEY])
+    if uer_names.HEAD_KEY in values:  # our own files say it, with the names of the classes
+        told = TaskHead.from_json(values[uer_names.HEAD_KEY])
+        if kind in (None, told.kind):
+            return told
     count = len(matrix) if matrix.ndim else 0
     if pooled and kind is None:
         kind = "regression" if count == 1 else "classification"

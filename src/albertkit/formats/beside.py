@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from albertkit.config import AlbertConfig, shown, strict_json
 from albertkit.errors import AlbertkitError, ConfigError
 from albertkit.formats.family import Choices
+from albertkit.task_head import TaskHead
 
 if TYPE_CHECKING:
     from albertkit.text.tokenizer import Tokenizer
@@ -81,6 +82,21 @@ def with_values(config: AlbertConfig, values: Mapping[str, Any]) -> AlbertConfig
             fix="correct the key",
         )
     return dataclasses.replace(config, **values)
+
+
+def check_head(head: TaskHead | None, kind: str | None) -> None:
+    """Refuse a head that was named and is not in the file.
+
+    Raises:
+        ConfigError: there is none, or one of another kind.
+    """
+    if kind is not None and (head is None or head.kind != kind):
+        raise ConfigError(
+            "The file holds no head of this kind.",
+            expected="no head named" if head is None else head.kind,
+            found=kind,
+            fix="leave --head out",
+        )
 
 
 def provenance(
