@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test check check-interop format clean
 
 demo: .venv/.core
 	$(BIN)/albertkit demo $(ARGS)
@@ -16,12 +16,16 @@ check: .venv/.dev
 	$(BIN)/ruff format --check src tests bench
 	$(BIN)/mypy
 
+# Other programs open what we write; each in an environment of its own below .interop, made once.
+check-interop: .venv/.dev
+	$(BIN)/python tests/interop/run.py $(ARGS)
+
 format: .venv/.dev
 	$(BIN)/ruff check --fix src tests bench
 	$(BIN)/ruff format src tests bench
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .interop build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("albertkit needs Python 3.11 or newer, found %d.%d at %s; run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" % (*sys.version_info[:2], sys.executable) if sys.version_info < (3, 11) else 0)'

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,16 +26,15 @@ INSTALL_SECONDS = 1200
 
 @dataclass(frozen=True)
 class Stage:
-    """One program: the name of its environment, its reader script, and what it is shown.
+    """One program: the name of its environment, and which script reads which kinds of cases.
 
-    families: those whose cases it reads. whole: its list names every package that it needs, so
-    that pip adds none (keras-hub and PaddleNLP ask for many that their ALBERT never imports);
-    elsewhere pip adds what a platform needs more, such as the CUDA libraries of torch.
+    whole: its list names every package that it needs, so that pip adds none (keras-hub and
+    PaddleNLP ask for many that their ALBERT never imports); elsewhere pip adds what a platform
+    needs more, such as the CUDA libraries of torch.
     """
 
     name: str
-    reader: str
-    families: tuple[str, ...]
+    readers: Mapping[str, tuple[str, ...]]
     whole: bool = False
     environment: bool = True  # False: runs with the python of this one
 
@@ -45,12 +45,19 @@ class Stage:
 
 
 STAGES = (
-    Stage("uer", "uer_reads.py", ("uer",), environment=False),
-    Stage("transformers5", "transformers_reads.py", ("huggingface",)),
-    Stage("transformers4", "transformers_reads.py", ("huggingface",)),
-    Stage("tensorflow", "tensorflow_reads.py", ("google_tf", "brightmart_tf"), whole=True),
-    Stage("keras_hub", "keras_hub_reads.py", ("keras_hub",), whole=True),
-    Stage("paddlenlp", "paddlenlp_reads.py", ("paddlenlp",), whole=True),
+    Stage("uer", {"uer_reads.py": ("uer",)}, environment=False),
+    Stage("transformers5", {"transformers_reads.py": ("huggingface",)}),
+    Stage("transformers4", {"transformers_reads.py": ("huggingface",)}),
+    Stage(
+        "tensorflow",
+        {
+            "tensorflow_reads.py": ("tf_names",),
+            "tensorflow_runs.py": ("google_tf", "brightmart_tf"),
+        },
+        whole=True,
+    ),
+    Stage("keras_hub", {"keras_hub_reads.py": ("keras_hub",)}, whole=True),
+    Stage("paddlenlp", {"paddlenlp_reads.py": ("paddlenlp",)}, whole=True),
 )
 
 

@@ -137,7 +137,8 @@ def uer() -> Iterator[Plan]:
     yield Plan("pre", {**UER, "norm_order": "pre", "final_norm": True})
     poolings = ("first", "uer_mean", "uer_max", "uer_last")
     heads = {f"pool_{way}": TaskHead("classification", 3, pooling=way) for way in poolings}
-    yield from _tasks(UER, heads, POOLED)
+    yield from _tasks(UER, {**heads, "regression": CLASSES["regression"]}, POOLED)
+    yield from _tasks(UER, TOKENS, BARE)
 
 
 def paddlenlp() -> Iterator[Plan]:

@@ -34,19 +34,24 @@ class Uer:
     pre: bool
 
     def __post_init__(self) -> None:
-        self.tensors = {name: x.double() for name, x in self.tensors.items()}
+        self.used: set[str] = set()
         self.act = ACTS[str(self.config["hidden_act"])]
+
+    def get(self, name: str) -> Tensor:
+        """A tensor; remembers that it was used."""
+        self.used.add(name)
+        return self.tensors[name].double()
 
     def linear(self, name: str, x: Tensor) -> Tensor:
         """x times the transposed weight, plus the bias."""
-        return x @ self.tensors[f"{name}.weight"].T + self.tensors[f"{name}.bias"]
+        return x @ self.get(f"{name}.weight").T + self.get(f"{name}.bias")
 
     def norm(self, name: str, x: Tensor) -> Tensor:
         """UER's normalisation: deviation of n - 1, epsilon added to it."""
         centred = x - x.mean(-1, keepdim=True)
         deviation = (centred.square().sum(-1, keepdim=True) / (x.shape[-1] - 1)).sqrt()
         scaled = centred / (deviation + 1e-6)
-        return self.tensors[f"{name}.gamma"] * scaled + self.tensors[f"{name}.beta"]
+        return self.get(f"{name}.gamma") * scaled + self.get(f"{name}.beta")
 
     def attend(self, x: Tensor, seg: Tensor) -> Tensor:
         """Self-attention; segment 0 is padding."""
@@ -81,14 +86,14 @@ class Uer:
     def run(self, src: Tensor, seg: Tensor) -> dict[str, Tensor]:
         """Hidden states, and what the heads in the file give."""
         names = ("word", "pos", "seg")
-        word, pos, kind = (self.tensors[f"embedding.{name}.embedding.weight"] for name in names)
+        word, pos, kind = (self.get(f"embedding.{name}.embedding.weight") for name in names)
         x = word[src] + pos[: src.shape[1]] + kind[seg]
         x = self.linear("encoder.linear", self.norm("embedding.layer_norm", x))
         states = [x]
         for _ in range(int(str(self.config["layers_num"]))):
             states.append(x := self.layer(x, seg))
         if self.pre:
-            states = [self.norm("encoder.layer_norm", state) for state in states]
+            states[1:] = [self.norm("encoder.layer_norm", state) for state in states[1:]]
         found = {f"hidden_{n:02d}": state for n, state in enumerate(states)}
         last = states[-1]
         if "target.mlm.linear_1.weight" in self.tensors:
@@ -113,3 +118,18 @@ class Uer:
         first = torch.tanh(self.linear("output_layer_1", last[:, 0]))
         inner = torch.tanh(self.linear("output_layer_1", pooled))
         return first, self.linear("output_layer_2", inner)
+
+    def answers(
+        self, src: Tensor, seg: Tensor, head: str | None, pooling: str
+    ) -> dict[str, Tensor]:
+        """All outputs, with those of a fine-tuned head."""
+        found = self.run(src, seg)
+        last = found[max(name for name in found if name.startswith("hidden_"))]
+        if "output_layer_1.weight" in self.tensors:
+            found["pooled"], found["logits"] = self.classify(last, seg, pooling)
+        elif "output_layer.weight" in self.tensors:
+            logits = self.linear("output_layer", last)
+            names = ("start_logits", "end_logits")
+            split = dict(zip(names, logits.unbind(-1), strict=True)) if head == "span" else {}
+            found |= split or {"logits": logits}
+        return found

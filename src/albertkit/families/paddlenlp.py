@@ -245,6 +245,7 @@ def write(checkpoint: Checkpoint, folder: Path, dtype: str) -> None:
         )
         ids = dict(zip(beside.SPECIAL_IDS, known, strict=True))
     values = paddle_names.write_config(config, head, kind, ids)
+    values["add_pooling_layer"] = checkpoint.has_pooler
     text = json.dumps(values, indent=2, sort_keys=True) + "\n"
     (folder / CONFIG).write_text(text, encoding="utf-8")
     paddle_files.write_weights(folder / WEIGHTS, named, dtype)

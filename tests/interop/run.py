@@ -1,0 +1,160 @@
+"""The interop check: other programs open what albertkit writes, and give the same outputs.
+
+    python tests/interop/run.py [STAGE ...]
+
+Makes the environments and the cases, runs every stage, prints a table, and writes it to
+build/interop.json. Ends with 1 if a stage differs, is left out, or has nothing to show.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cases import write_cases
+from environments import HERE, ROOT, STAGES, InstallError, Stage, python_of, versions
+from random_models import PLANS
+
+BUILD = ROOT / "build"
+READ_SECONDS = 900
+QUIET = {
+    "PYTHONWARNINGS": "ignore",
+    "PYTHONNOUSERSITE": "1",
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",  # everything is a local folder: a download would be a mistake
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+
+@dataclass
+class Result:
+    """What came of one stage."""
+
+    stage: str
+    versions: str
+    cases: int = 0
+    largest: float = 0.0  # difference, over the largest expected value
+    install_seconds: float | None = None  # None: the environment was there
+    run_seconds: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+
+def run_stage(stage: Stage, python: Path, folder: Path, result: Result) -> None:
+    """Run every reader of a stage over its cases."""
+    started = time.monotonic()
+    for script, kinds in stage.readers.items():
+        for kind in kinds:
+            run_reader([str(python), str(HERE / script), str(folder / kind)], result)
+    result.run_seconds = time.monotonic() - started
+
+
+def run_reader(words: list[str], result: Result) -> None:
+    """Run one script over one folder; each case must have its line."""
+    what = f"{Path(words[1]).name} {Path(words[2]).name}"
+    wanted = {path.parent.name for path in Path(words[2]).glob("*/expected.npz")}
+    try:
+        done = subprocess.run(
+            words,
+            capture_output=True,
+            text=True,
+            timeout=READ_SECONDS,
+            env={**os.environ, **QUIET},
+        )
+    except subprocess.TimeoutExpired:
+        result.problems.append(f"{what}: no end after {READ_SECONDS} s")
+        return
+    lines = list(parsed(done.stdout))
+    for line in lines:
+        result.problems += [f"{what} {line['case']}: {problem}" for problem in line["problems"]]
+        result.largest = max([result.largest, *line.get("differences", {}).values()])
+    read = [line["case"] for line in lines]
+    result.cases += len(read)
+    if not wanted or sorted(read) != sorted(wanted):
+        result.problems.append(f"{what}: {len(read)} cases read of {len(wanted)}")
+    if done.returncode and not result.problems:
+        result.problems.append(f"{what}: ended with {done.returncode}")
+    if result.problems:
+        print(done.stderr[-3000:], file=sys.stderr)
+
+
+def parsed(text: str) -> Iterator[dict[str, Any]]:
+    """The lines of a reader; other programs print things of their own between them."""
+    for line in text.splitlines():
+        if line.startswith('{"case":'):
+            yield json.loads(line)
+
+
+def run_all(stages: list[Stage], folder: Path) -> list[Result]:
+    """Every stage; environments are made side by side, since most of that is waiting."""
+    results = []
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        made: dict[str, Future[tuple[Path, float | None]]] = {
+            stage.name: pool.submit(python_of, stage) for stage in stages
+        }
+        account = write_cases(folder, list(PLANS))
+        for family, facts in account.items():
+            print(
+                f"{family}: {facts['cases']} cases; {len(facts['refused'])} golden checkpoints "
+                "are models that it cannot be",
+                flush=True,
+            )
+        for stage in stages:
+            result = Result(stage.name, versions(stage))
+            try:
+                python, result.install_seconds = made[stage.name].result()
+            except InstallError as error:
+                result.problems.append(f"install failed: {error}")
+            else:
+                run_stage(stage, python, folder, result)
+            if not result.cases:
+                result.problems.append("no cases")
+            results.append(result)
+            print(f"{stage.name}: {'differs' if result.problems else 'ok'}", flush=True)
+    return results
+
+
+def table(results: list[Result]) -> str:
+    """One line a stage, for people."""
+    rows = [("stage", "programs", "cases", "largest difference", "install s", "run s", "")]
+    for x in results:
+        install = "was there" if x.install_seconds is None else f"{x.install_seconds:.0f}"
+        verdict = f"{len(x.problems)} problems" if x.problems else "ok"
+        rows.append(
+            (x.stage, x.versions, str(x.cases), f"{x.largest:.1e}", install)
+            + (f"{x.run_seconds:.0f}", verdict)
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return "\n".join(lines)
+
+
+def main(names: list[str]) -> int:
+    """Run these stages, or all; 0 if every case of each is as it must be."""
+    known = [stage.name for stage in STAGES]
+    if set(names) - set(known):
+        sys.exit(f"no such stage; there are {', '.join(known)}")
+    stages = [stage for stage in STAGES if not names or stage.name in names]
+    folder = BUILD / "interop"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    results = run_all(stages, folder)
+    text = json.dumps([asdict(result) for result in results], indent=2) + "\n"
+    (BUILD / "interop.json").write_text(text, encoding="utf-8")
+    print(table(results))
+    for result in results:
+        for problem in result.problems[:20]:
+            print(f"{result.stage}: {problem}")
+    return int(any(result.problems for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
