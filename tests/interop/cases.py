@@ -130,17 +130,23 @@ def _task(
     return {"logits": output.logits}
 
 
-def sources(family: str) -> Iterator[tuple[str, Golden | Opened]]:
+def sources(family: str) -> Iterator[tuple[str, Golden | Opened, str]]:
     """What is to be written in a family: every golden, and this family's random models."""
     for plan in PLANS[family]():
         checkpoint = make(family, plan)
         reading = Reading(checkpoint.config, checkpoint.tensors, Account())
-        yield f"random-{plan.name}", Opened(checkpoint, "random", Path(plan.name), reading)
+        yield (
+            f"random-{plan.name}",
+            Opened(checkpoint, "random", Path(plan.name), reading),
+            plan.dtype,
+        )
     for golden in goldens():
-        yield golden.name, golden
+        yield golden.name, golden, "float32"
 
 
-def write_case(folder: Path, family: str, name: str, source: Golden | Opened) -> str | None:
+def write_case(
+    folder: Path, family: str, name: str, source: Golden | Opened, dtype: str
+) -> str | None:
     """Make one case; or say why the family cannot hold this model.
 
     A random model of the family must be written without loss. A golden one may lose its heads.
@@ -150,7 +156,7 @@ def write_case(folder: Path, family: str, name: str, source: Golden | Opened) ->
     place = folder / family / name
     place.mkdir(parents=True)
     try:
-        done = convert(opened, place / "checkpoint", family, allow_loss=golden)
+        done = convert(opened, place / "checkpoint", family, dtype=dtype, allow_loss=golden)
     except CheckpointError as error:
         place.rmdir()
         own = golden and source.opener == family
@@ -158,9 +164,10 @@ def write_case(folder: Path, family: str, name: str, source: Golden | Opened) ->
             raise
         return f"{error.what} {error.facts.get('found', '')}"
     written = read_again(place / "checkpoint", family, opened.checkpoint)
-    # UER's scales were folded where another family was written: that is another model.
+    # UER's scales were folded where another family was written, or numbers were rounded to half
+    # precision: that is another model.
     folded = opened.checkpoint.config.layer_norm_kind == "uer" != family
-    checkpoint = written if folded else opened.checkpoint
+    checkpoint = written if folded or dtype != "float32" else opened.checkpoint
     inputs = batch(checkpoint)
     expected = outputs(checkpoint, inputs)
     if done.lost:  # the values are the source's, for the heads that are left
@@ -174,6 +181,7 @@ def write_case(folder: Path, family: str, name: str, source: Golden | Opened) ->
     facts: dict[str, Any] = {
         "family": family,
         "head": None if head is None else head.kind,
+        "dtype": dtype,
         "tolerance": TOLERANCE,
         # In these cases all values are small, so that a wrong epsilon shows: no 1 at least.
         "relative": "eps_probe" in name,
@@ -224,9 +232,9 @@ def write_cases(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
     for family in names:
         refused = {}
         count = 0
-        for name, source in sources(family):
+        for name, source, dtype in sources(family):
             try:
-                reason = write_case(folder, family, name, source)
+                reason = write_case(folder, family, name, source, dtype)
             except Exception as error:
                 error.add_note(f"{family} from {name}")
                 raise

@@ -46,6 +46,9 @@ def load(case: Case, name: str) -> tuple[paddle.nn.Layer, list[str]]:
     model = getattr(modeling, name).from_pretrained(str(case.checkpoint))
     model.eval()
     stored = paddle.load(str(case.checkpoint / "model_state.pdparams"), return_numpy=True)
+    for key, x in stored.items():
+        if x.dtype == np.uint16:  # Paddle's NumPy form of bfloat16: its 16 bits
+            stored[key] = (x.astype(np.uint32) << 16).view(np.float32)
     loaded = {key: x.numpy() for key, x in model.state_dict().items()}
     problems = []
     if set(stored) != set(loaded):

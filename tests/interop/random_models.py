@@ -70,12 +70,19 @@ OWN_LAYOUT = {
 
 @dataclass(frozen=True)
 class Plan:
-    """One random model: what differs from SIZES, which of the HEADS it has, its task."""
+    """One random model: what differs from SIZES, which of the HEADS it has, its task, its dtype."""
 
     name: str
     values: dict[str, Any] = field(default_factory=dict)
     parts: frozenset[str] = PRETRAINING
     head: TaskHead | None = None
+    dtype: str = "float32"
+
+
+def _halves(base: dict[str, Any]) -> Iterator[Plan]:
+    """In the two half precisions."""
+    for dtype in ("float16", "bfloat16"):
+        yield Plan(dtype, base, dtype=dtype)
 
 
 def _shapes(
@@ -104,6 +111,7 @@ def huggingface() -> Iterator[Plan]:
     yield from _tasks({}, {**CLASSES, **others}, POOLED)
     yield from _tasks({}, TOKENS, BARE)
     yield from _tasks({"num_hidden_groups": 3}, {"span_groups3": TOKENS["span"]}, BARE)
+    yield from _halves({})
 
 
 def google_tf() -> Iterator[Plan]:
@@ -119,6 +127,7 @@ def google_tf() -> Iterator[Plan]:
     )
     heads = {**CLASSES, "span": TOKENS["span"], "beam_span": TaskHead("beam_span", 2)}
     yield from _tasks({}, heads, POOLED)
+    yield from _halves({})
 
 
 def brightmart_tf() -> Iterator[Plan]:
@@ -127,6 +136,7 @@ def brightmart_tf() -> Iterator[Plan]:
     yield from _shapes(OWN_LAYOUT, {**acts, "equal_width": PROJECTED})
     yield from _shapes({**OWN_LAYOUT, "norm_order": "pre"}, {"pre": {}, "pre_equal": PROJECTED})
     yield from _tasks(OWN_LAYOUT, {"classification": CLASSES["classification"]}, POOLED)
+    yield from _halves(OWN_LAYOUT)
 
 
 def uer() -> Iterator[Plan]:
@@ -139,6 +149,7 @@ def uer() -> Iterator[Plan]:
     heads = {f"pool_{way}": TaskHead("classification", 3, pooling=way) for way in poolings}
     yield from _tasks(UER, {**heads, "regression": CLASSES["regression"]}, POOLED)
     yield from _tasks(UER, TOKENS, BARE)
+    yield from _halves(UER)
 
 
 def paddlenlp() -> Iterator[Plan]:
@@ -151,6 +162,7 @@ def paddlenlp() -> Iterator[Plan]:
     yield Plan("body", base, POOLED)
     yield from _tasks(base, {**CLASSES, **LABELS}, POOLED)
     yield from _tasks(base, TOKENS, BARE)
+    yield from _halves(base)
 
 
 def keras_hub() -> Iterator[Plan]:
@@ -162,6 +174,7 @@ def keras_hub() -> Iterator[Plan]:
     yield from _shapes(base, {**shapes, "equal_width": PROJECTED}, parts)
     yield Plan("body", base, POOLED)
     yield from _tasks(base, {"classification": CLASSES["classification"]}, POOLED)
+    yield Plan("float16", base, parts, dtype="float16")
 
 
 PLANS = {
