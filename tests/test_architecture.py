@@ -17,6 +17,7 @@ LAYERS = [
     {"text", "checkpoint", "model_card", "info"},
     {
         "config",
+        "mapped",
         "spellings",
         "sizes",
         "tensors",

@@ -210,7 +210,7 @@ def test_info_reads_names_folders_and_config_files(
     ("arguments", "told"),
     [
         (["info", "albert-bse-v2"], ["error: There is no such size", "albert-base-v2", "to do:"]),
-        (["fill-mask", "nowhere", "a [MASK]"], ["error: This is no checkpoint folder", "nowhere"]),
+        (["fill-mask", "nowhere", "a [MASK]"], ["error: There is no such file", "nowhere"]),
         (["tokenize", "--vocab", "nowhere"], ["error: There is no such vocabulary", "to do:"]),
         (["tokenise"], ["error:", "tokenise", "see albertkit --help"]),
         (["info"], ["error:", "SOURCE", "see albertkit info --help"]),

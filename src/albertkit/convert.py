@@ -21,7 +21,7 @@ from albertkit.config import AlbertConfig
 from albertkit.errors import CheckpointError, ConfigError
 from albertkit.families import Opened
 from albertkit.files import atomic_folder
-from albertkit.formats.family import Choices
+from albertkit.formats.family import Choices, Family
 from albertkit.mapped import blocks, release
 from albertkit.rules import Array
 from albertkit.tensor_names import HEADS, listed
@@ -110,10 +110,6 @@ def convert(
         OutputError: the target is taken or cannot be written.
     """
     started = time.perf_counter()
-    if dtype not in DTYPES:
-        raise CheckpointError(
-            "Weights are not written in that form.", expected=", ".join(DTYPES), found=dtype
-        )
     opened = (
         source
         if isinstance(source, Opened)
@@ -122,13 +118,7 @@ def convert(
     if to == "albertkit" and not opened.checkpoint.fits_huggingface:
         to = "huggingface"  # our folder is transformers' layout wherever that can hold the model
     result = Conversion(opened, to, Path(target), dtype)
-    writer = families.named(to)
-    if not writer.WRITES:
-        raise CheckpointError(
-            f"{to} is a family that is only read.",
-            expected=", ".join(n for n, f in families.all_families().items() if f.WRITES),
-            found=to,
-        )
+    writer = _writer(to, dtype)
     checkpoint = _expressible(opened.checkpoint, to, result)
     result.lost += writer.losses(checkpoint)
     if result.lost and not allow_loss:
@@ -150,6 +140,22 @@ def convert(
         result.bytes_written = _size(temporary)
     result.seconds = time.perf_counter() - started
     return result
+
+
+def _writer(to: str, dtype: str) -> Family:
+    """The family to write, if it can be written in this form."""
+    if dtype not in DTYPES:
+        raise CheckpointError(
+            "Weights are not written in that form.", expected=", ".join(DTYPES), found=dtype
+        )
+    writer = families.named(to)
+    if not writer.WRITES:
+        raise CheckpointError(
+            f"{to} is a family that is only read.",
+            expected=", ".join(n for n, f in families.all_families().items() if f.WRITES),
+            found=to,
+        )
+    return writer
 
 
 def _reopened(folder: Path, checkpoint: Checkpoint, result: Conversion) -> Opened:

@@ -218,7 +218,7 @@ def _why_ignored(
     twin = renamed.get(TIED.get(name, ""))
     if twin is None:
         return None
-    if not np.array_equal(twin, tensor):
+    if not np.array_equal(twin, tensor, equal_nan=True):
         raise CheckpointError(
             "The masked-LM decoder is not the word table, though the config ties them.",
             expected=f"{name} equal to the tensor it is tied to",

@@ -40,7 +40,7 @@ def inspect(
     Parameters
     ----------
     path
-        Checkpoint of any family: a folder, a weights file, or a prefix such as model.ckpt-best.
+        Checkpoint of any family: a folder, a weights file, or a prefix (model.ckpt-best).
     config
         Config file to use instead of the one beside the weights.
     family
@@ -127,35 +127,20 @@ def convert(
 ) -> None:
     """Write a checkpoint of any family as one of another, and prove that nothing changed.
 
-    Parameters
-    ----------
-    source
-        Checkpoint of any family: a folder, a weights file, or a prefix such as model.ckpt-best.
-    target
-        Folder to make.
-    to
-        Family to write: albertkit, huggingface, google_tf, brightmart_tf, uer, paddlenlp,
-        keras_hub.
-    tokenizer
-        spiece.model or vocab.txt to put beside the weights; else the one found beside the source.
-    dtype
-        float32, float16 or bfloat16.
-    config
-        Config file to use instead of the one beside the source.
-    family
-        Whose checkpoint the source is, if that cannot be told from the files.
-    head
-        What a fine-tuned head is for: classification, regression, multiple_choice, ...
-    set
-        A config value that the files get wrong or leave open, as in num_attention_heads=32.
-    detect
-        Text in the model's language: decides what the files leave open by the masked-LM loss.
-    allow_loss
-        Write although the target cannot hold everything; what is lost is printed.
-    check_forward
-        Also run a fixed batch through source and target.
-    json
-        One JSON object: the whole account.
+    Args:
+        source: Checkpoint of any family: a folder, a file, or a prefix (model.ckpt-best).
+        target: Folder to make.
+        to: albertkit, huggingface, google_tf, brightmart_tf, uer, paddlenlp or keras_hub.
+        tokenizer: spiece.model or vocab.txt; else the one found beside the source.
+        dtype: float32, float16 or bfloat16.
+        config: Config file to use instead of the one beside the source.
+        family: Whose checkpoint the source is, if that cannot be told from the files.
+        head: What a fine-tuned head is for: classification, regression, multiple_choice, ...
+        set: A config value that the files get wrong or leave open, as in num_attention_heads=32.
+        detect: Text: decides what the files leave open by the masked-LM loss.
+        allow_loss: Write although the target cannot hold everything; what is lost is printed.
+        check_forward: Also run a fixed batch through source and target.
+        json: One JSON object: the whole account.
     """
     from albertkit.convert import convert as run
 
@@ -248,9 +233,7 @@ def _detected(
 
     def opened(values: dict[str, Any]) -> Checkpoint:
         chosen = with_choices(choices, values)
-        return families.open(
-            source, family=family, choices=chosen, tokenizer=tokenizer
-        ).checkpoint
+        return families.open(source, family=family, choices=chosen, tokenizer=tokenizer).checkpoint
 
     lines = list(require_lines(read_lines(text)))
     losses = detect_choices(opened, open_choices(opened, choices.values), lines)

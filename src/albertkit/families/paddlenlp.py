@@ -106,7 +106,7 @@ def read(found: Path, choices: Choices) -> Reading:
 
 def _is_tied(source: Mapping[str, Array]) -> bool:
     decoder, words = source.get(_DECODER), source.get(paddle_names.WORDS)
-    return decoder is None or words is None or np.array_equal(decoder, words)
+    return decoder is None or words is None or np.array_equal(decoder, words, equal_nan=True)
 
 
 def _head(
@@ -136,9 +136,9 @@ def _ignored(source: Mapping[str, Array], config: AlbertConfig) -> Callable[[str
         if twin is None:
             return None
         if name == _DECODER:
-            copy = np.array_equal(twin, source[name])
+            copy = np.array_equal(twin, source[name], equal_nan=True)
             return "a copy of the word table" if copy else "tied_decoder=true was chosen"
-        if not np.array_equal(twin, source[name]):
+        if not np.array_equal(twin, source[name], equal_nan=True):
             raise CheckpointError(
                 "The masked-LM head has two biases, and PaddleNLP has one.",
                 expected=f"{name} equal to {paddle_names.COPIES[name]}",

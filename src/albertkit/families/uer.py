@@ -124,7 +124,7 @@ def _check_albert(source: Mapping[str, Array]) -> None:
 def _is_tied(source: Mapping[str, Array]) -> bool:
     """Whether the masked-LM decoder is the word table, or is not there."""
     decoder = source.get(uer_names.DECODER)
-    return decoder is None or np.array_equal(decoder, source[uer_names.WORDS])
+    return decoder is None or np.array_equal(decoder, source[uer_names.WORDS], equal_nan=True)
 
 
 def _ignored(source: Mapping[str, Array], head: TaskHead | None) -> Callable[[str], str | None]:
