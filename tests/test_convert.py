@@ -213,6 +213,7 @@ def test_the_command_accounts_for_every_tensor(
     ("words", "message"),
     [
         (["--to", "tensorflow"], "No family has this name"),
+        (["--to", "onnx"], "only read"),
         (["--to", "huggingface", "--set", "heads"], "KEY=VALUE"),
         (["--to", "huggingface", "--set", "num_attention_heads=0"], "num_attention_heads"),
     ],
