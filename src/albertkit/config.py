@@ -26,6 +26,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "layer_norm_kind": ("standard", "uer"),
 }
 # A number above these is a typing error or a damaged file, never a model.
+LARGEST_JSON = 2 << 20  # bytes; the config of an ALBERT has some thousand
 LARGEST_COUNT = 2**31 - 1
 LARGEST_DEPTH = 4096
 DEPTHS = ("num_hidden_layers", "num_hidden_groups", "inner_group_num")
@@ -215,14 +216,36 @@ def read_config(
     return read_file(Path(path), spelling=spelling, vocab_size=vocab_size).config
 
 
+def json_text(path: Path) -> str:
+    """The text of a JSON file, which is small: parsed it takes up to twenty times the memory.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is too large or not UTF-8.
+    """
+    with path.open("rb") as file:
+        raw = file.read(LARGEST_JSON + 1)
+    if len(raw) > LARGEST_JSON:
+        raise ValueError(f"more than {LARGEST_JSON} bytes")
+    return raw.decode("utf-8-sig")
+
+
+def glimpse_json(path: Path) -> object:
+    """Value of a JSON file to tell whose it is; None if it cannot be read. Never raises."""
+    try:
+        return json.loads(json_text(path))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
 def strict_json(path: Path) -> object:
     """Value of a JSON file; NaN, Infinity and doubled keys are refused as well as bad JSON.
 
     Raises:
-        ConfigError: the file is missing or no strict JSON.
+        ConfigError: the file is missing, too large or no strict JSON.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = json_text(path)
         return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_doubles)
     except ConfigError:
         raise

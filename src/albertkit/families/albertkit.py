@@ -5,10 +5,10 @@ Where transformers can run the model the folder is its layout; else `model_type`
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from albertkit.checkpoint import CONFIG_FILE, OWN_WEIGHTS, Checkpoint, find_weights
+from albertkit.config import glimpse_json
 from albertkit.errors import AlbertkitError
 from albertkit.formats.family import Choices, Reading
 from albertkit.rules import Account, absent_heads
@@ -26,10 +26,7 @@ def detect(path: Path) -> Path | None:
         return None
     if (folder / OWN_WEIGHTS).is_file():
         return folder
-    try:
-        values = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
+    values = glimpse_json(folder / CONFIG_FILE)
     own = isinstance(values, dict) and values.get("model_type") == "albertkit"
     return folder if own else None
 

@@ -6,14 +6,13 @@ older ones: formats/huggingface_names.py.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from albertkit.checkpoint import CONFIG_FILE, OWN_WEIGHTS, Checkpoint
-from albertkit.config import AlbertConfig
+from albertkit.config import AlbertConfig, glimpse_json
 from albertkit.errors import CheckpointError, ConfigError
 from albertkit.formats import beside
 from albertkit.formats.family import Choices, Reading
@@ -69,10 +68,7 @@ def _is_ours(folder: Path) -> bool:
     """Whether this is albertkit's own folder, which transformers refuses."""
     if (folder / OWN_WEIGHTS).is_file():
         return True
-    try:
-        values = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
+    values = glimpse_json(folder / CONFIG_FILE)
     return isinstance(values, dict) and values.get("model_type") == "albertkit"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from albertkit.checkpoint import Checkpoint
-from albertkit.config import AlbertConfig
+from albertkit.config import AlbertConfig, glimpse_json
 from albertkit.errors import CheckpointError
 from albertkit.formats import hdf5, keras_config
 from albertkit.formats.family import Choices, Reading
@@ -112,10 +112,7 @@ def detect(path: Path) -> Path | None:
 
 def _is_preset(folder: Path) -> bool:
     """Whether config.json is that of an AlbertBackbone."""
-    try:
-        values = json.loads((folder / CONFIG).read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
-        return False
+    values = glimpse_json(folder / CONFIG)
     return keras_config.class_name(values) == keras_config.BODY_CLASS
 
 

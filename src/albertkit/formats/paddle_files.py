@@ -15,10 +15,10 @@ import numpy as np
 from albertkit.errors import CheckpointError
 from albertkit.formats.pickle_values import Stored, damaged
 from albertkit.formats.pickles import expect_dict, load
-from albertkit.formats.torch_files import native, text, whole
+from albertkit.formats.torch_files import Widened, text, whole
 from albertkit.mapped import map_file
 from albertkit.rules import Array
-from albertkit.tensors import Weights, as_float32, narrow_blocks
+from albertkit.tensors import Weights, narrow_blocks
 
 NAMES_ENTRY = "StructuredToParameterName@@"
 _SPLIT = "UnpackBigParamInfor@@"
@@ -36,6 +36,7 @@ def read_weights(path: Path) -> Weights:
     if place != len(data):
         raise damaged(f"{len(data) - place} bytes behind the pickle", 0)
     read = Weights()
+    widened = Widened(len(data))
     for name, entry in expect_dict(value).items():
         if name == NAMES_ENTRY:
             read.ignored[name] = "Paddle's own numbering of the parameters"
@@ -49,10 +50,11 @@ def read_weights(path: Path) -> Weights:
                 found="an array cut in pieces" if name == _SPLIT else f"{name[:80]}, no array",
                 fix="save the parameters alone, with protocol 4",
             )
-        array = native(entry.array)
-        kind = "bfloat16" if array.dtype == np.uint16 else array.dtype.name
+        array = entry.array
+        bits = array.dtype.kind == "u" and array.itemsize == 2
+        kind = "bfloat16" if bits else array.dtype.name
         read.kinds[name] = kind, tuple(array.shape)
-        read.tensors[name] = as_float32(array, kind)
+        read.tensors[name] = widened(array, kind)
     return read
 
 

@@ -94,9 +94,12 @@ class _Machine:
         return int.from_bytes(self.take(size), "little")
 
     def line(self) -> bytes:
-        piece = bytes(self.data[self.place : self.place + _LONGEST_LINE])
-        end = piece.find(b"\n")
-        if end < 0:
+        for size in (128, 4096, _LONGEST_LINE):  # most are short, and there may be many
+            piece = bytes(self.data[self.place : self.place + size])
+            end = piece.find(b"\n")
+            if end >= 0:
+                break
+        else:
             self.fail("a line without end")
         self.place += end + 1
         return piece[:end]

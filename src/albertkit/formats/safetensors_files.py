@@ -15,7 +15,6 @@ from albertkit.tensors import Weights, list_tensors, read_weights
 
 INDEX = ".index.json"
 _MOST_SHARDS = 1000
-_LARGEST_INDEX = 4 << 20
 
 
 def read_any(path: Path) -> tuple[Weights, list[Path]]:
@@ -68,11 +67,9 @@ def names_in(path: Path) -> list[str] | None:
 def _read_index(path: Path) -> dict[str, str]:
     """File of each tensor."""
     try:
-        if path.stat().st_size > _LARGEST_INDEX:
-            raise _index_error(path, f"more than {_LARGEST_INDEX} bytes")
         values = strict_json(path)
-    except (OSError, ConfigError) as error:
-        raise _index_error(path, str(error).splitlines()[-1].strip()[:200]) from error
+    except ConfigError as error:
+        raise _index_error(path, error.facts.get("found", error.what)[:200]) from error
     places = values.get("weight_map") if isinstance(values, dict) else None
     if not isinstance(places, dict) or not places:
         raise _index_error(path, "no weight_map")

@@ -25,7 +25,7 @@ MAGIC = 0xDB4775248B80FB57
 FOOTER_BYTES = 48
 # A checkpoint of 32 tensors with slots has an index of 6 KB: these bounds are far away from any.
 MAX_TABLE_BYTES = 16 << 20
-MAX_UNPACKED_BYTES = 12 << 20
+MAX_UNPACKED_BYTES = 6 << 20
 MAX_KEYS = 20_000
 MAX_KEY_BYTES = 1024
 _TRAILER_BYTES = 5
@@ -80,10 +80,12 @@ def read_table(path: Path) -> dict[bytes, bytes]:
     index = _handle(footer, place)[:2]
     budget = MAX_UNPACKED_BYTES
     table: dict[bytes, bytes] = {}
-    last, separator = None, None
+    last: bytes | None = None
+    separator: bytes | None = None
     for key, value in _entries(_block(data, *index, MAX_UNPACKED_BYTES)):
         if separator is not None and key <= separator:
             raise damaged("blocks out of order", expected="sorted blocks")
+        before = last
         block = _block(data, *_handle(memoryview(value), 0)[:2], budget)
         budget -= len(block)
         for name, content_of_name in _entries(block):
@@ -93,6 +95,8 @@ def read_table(path: Path) -> dict[bytes, bytes]:
                 raise damaged("more keys", expected=f"at most {MAX_KEYS} keys")
             table[name] = content_of_name
             last = name
+        if last == before:  # then the same block could stand there a million times
+            raise damaged("an empty block", expected="keys in every block")
         if last is None or last > key:
             raise damaged("a block that its index does not cover", expected="keys up to its name")
         separator = key

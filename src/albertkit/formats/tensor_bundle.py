@@ -50,6 +50,7 @@ FLOATS = ("float32", "float64", "float16", "bfloat16")
 _NUMBERS = {name: number for number, (name, _) in KINDS.items()}
 _STRING = 7
 MAX_AXES = 16
+MAX_FIELDS = 16  # of a header, an entry or an axis: a bound on the time that an index takes
 MAX_STRING_BYTES = 16 << 20
 _CHUNK_BYTES = 8 << 20
 
@@ -236,13 +237,15 @@ def read_index(prefix: Path) -> tuple[dict[str, Entry], int]:
 def _read_header(data: bytes) -> int:
     """Number of data files; byte order and version are checked."""
     shards = endianness = minimum = 0
-    for number, value in wire.fields(memoryview(data)):
+    for number, value in wire.fields(memoryview(data), MAX_FIELDS):
         if number == 1:
             shards = wire.number(value)
         elif number == 2:
             endianness = wire.number(value)
         elif number == 3:
-            version = [wire.number(v) for n, v in wire.fields(wire.message(value)) if n == 2]
+            version = [
+                wire.number(v) for n, v in wire.fields(wire.message(value), MAX_FIELDS) if n == 2
+            ]
             minimum = version[-1] if version else 0
     if endianness != 0:
         raise CheckpointError(
@@ -263,7 +266,7 @@ def _read_entry(name: str, data: bytes, shards: int) -> Entry:
     found = {1: 0, 3: 0, 4: 0, 5: 0}
     shape: tuple[int, ...] = ()
     crc = 0
-    for number, value in wire.fields(memoryview(data)):
+    for number, value in wire.fields(memoryview(data), MAX_FIELDS):
         if number == 7:
             raise _partitioned(name)
         if number in found:
@@ -290,11 +293,12 @@ def _read_entry(name: str, data: bytes, shards: int) -> Entry:
 
 def _read_shape(name: str, data: memoryview) -> tuple[int, ...]:
     shape = []
-    for number, value in wire.fields(data):
+    for number, value in wire.fields(data, MAX_AXES + 1):
         if number == 3 and wire.number(value):
             raise damaged(f"{name}: a shape without axes", expected="a known shape")
         if number == 2:
-            sizes = [wire.number(v) for n, v in wire.fields(wire.message(value)) if n == 1]
+            axis = wire.fields(wire.message(value), MAX_FIELDS)
+            sizes = [wire.number(v) for n, v in axis if n == 1]
             shape.append(wire.signed(sizes[-1]) if sizes else 0)
         if len(shape) > MAX_AXES:
             raise damaged(f"{name}: more axes", expected=f"at most {MAX_AXES}")

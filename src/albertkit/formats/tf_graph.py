@@ -69,7 +69,7 @@ def read_graph(path: Path, hidden_size: int) -> GraphFacts:
         CheckpointError: damaged, or larger than any graph of an ALBERT.
     """
     data = map_file(path).data
-    fields = _Fields()
+    fields = wire.Limited(MAX_FIELDS)
     metas = [data]
     if path.suffix == ".pb":
         metas = [wire.message(value) for number, value in fields(data) if number == 2]
@@ -88,21 +88,7 @@ def read_graph(path: Path, hidden_size: int) -> GraphFacts:
     )
 
 
-class _Fields:
-    """Fields of messages, as many as a graph can have in all: a bound on the time."""
-
-    def __init__(self) -> None:
-        self.left = MAX_FIELDS
-
-    def __call__(self, data: memoryview) -> Iterator[wire.Field]:
-        for item in wire.fields(data):
-            self.left -= 1
-            if self.left < 0:
-                raise wire.damaged(f"more than {MAX_FIELDS} fields", 0)
-            yield item
-
-
-def _nodes(graph: memoryview, fields: _Fields) -> Iterator[_Node]:
+def _nodes(graph: memoryview, fields: wire.Limited) -> Iterator[_Node]:
     """The operations of the encoder's forward pass."""
     for number, value in fields(graph):
         if number != 1:
@@ -176,41 +162,46 @@ def _activation(graph: _Graph) -> str | None:
 
 def _norm_order(graph: _Graph) -> str | None:
     """Whether attention reads what the residual sum reads (post), or something of its own (pre)."""
-    users: dict[str, list[_Node]] = {}
-    for node in graph.values():
-        for name in node.inputs:
-            users.setdefault(_plain(name), []).append(node)
+    added = _added(graph)
+    origins: dict[str, str] = {}
     orders = set()
     for node in graph.values():
         if node.op not in _PRODUCTS or not _QUERY.search(node.name) or not node.inputs:
             continue
-        origin = _origin(graph, node.inputs[0])
-        orders.add("post" if _is_added(users, origin) else "pre")
+        origin = _origin(graph, node.inputs[0], origins)
+        orders.add("post" if origin in added else "pre")
     return orders.pop() if len(orders) == 1 else None
 
 
-def _origin(graph: _Graph, name: str) -> str:
-    """The operation that made the numbers, behind changes of their shape."""
+def _origin(graph: _Graph, name: str, known: dict[str, str]) -> str:
+    """The operation that made the numbers, behind changes of their shape.
+
+    known: answers so far. They make the time linear: a hostile graph is one long chain, or a ring.
+    """
     name = _plain(name)
-    for _ in range(len(graph)):
+    passed = []
+    while name not in known:
+        known[name] = name  # where a ring closes, it is its own origin
         node = graph.get(name)
         if node is None or node.op not in _SHAPE_OPS or not node.inputs:
             break
+        passed.append(name)
         name = _plain(node.inputs[0])
-    return name
+    known.update(dict.fromkeys(passed, known[name]))
+    return known[name]
 
 
-def _is_added(users: dict[str, list[_Node]], origin: str) -> bool:
-    """Whether a residual sum takes these numbers, perhaps in another shape."""
-    waiting, seen = [origin], {origin}
+def _added(graph: _Graph) -> set[str]:
+    """Everything that a residual sum takes, perhaps in another shape."""
+    waiting = [_plain(x) for node in graph.values() if node.op in _ADDS for x in node.inputs]
+    added = set(waiting)
     while waiting:
-        for node in users.get(waiting.pop(), []):
-            if node.op in _ADDS:
-                return True
-            if node.op in _SHAPE_OPS and node.name not in seen:
-                seen.add(node.name)
-                waiting.append(node.name)
-    return False
+        node = graph.get(waiting.pop())
+        if node is not None and node.op in _SHAPE_OPS:
+            new = {_plain(name) for name in node.inputs} - added
+            added |= new
+            waiting.extend(new)
+    return added
 
 
 def _layers(graph: _Graph) -> int | None:
@@ -249,11 +240,15 @@ def _vector(graph: _Graph, name: str) -> list[int]:
     if node is None:
         return []
     if node.op == "Pack":
-        parts = [_vector(graph, part) for part in node.inputs[:8]]
+        parts = [_whole(graph.get(_plain(part))) for part in node.inputs[:8]]
         return [part[0] if len(part) == 1 else 0 for part in parts]
-    if node.op != "Const":
-        return []
-    return [int(value) for value in _constant(node)]
+    return _whole(node)
+
+
+def _whole(node: _Node | None) -> list[int]:
+    """A constant of whole numbers; empty for anything else."""
+    values = _constant(node) if node is not None and node.op == "Const" else []
+    return [value for value in values if isinstance(value, int)]
 
 
 def _scalar(graph: _Graph, name: str) -> float | None:

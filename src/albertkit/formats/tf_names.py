@@ -19,6 +19,7 @@ from albertkit.formats.tensor_bundle import Bundle, Entry, index_file, read_bund
 from albertkit.tensor_names import listed
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+MAX_FIELDS = 300_000  # of an object graph; 24 layers of tensorflow/models with slots have 30,000
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 _FILES = re.compile(r"(.+)\.(index|meta|data-\d{5}-of-\d{5})")
 # adam_* of google-research/albert (AdamW and LAMB), lamb_* of albert_zh, the rest TensorFlow's.
@@ -215,12 +216,13 @@ def _plain_names(entries: Mapping[str, Entry], prefix: Path) -> dict[str, str]:
 def _full_names(content: memoryview) -> dict[str, str]:
     """Key in the file to the variable's name, from an object graph (TrackableObjectGraph)."""
     names = {}
-    for number, node in wire.fields(content):
+    fields = wire.Limited(MAX_FIELDS)
+    for number, node in fields(content):
         if number != 1:
             continue
-        for part, attribute in wire.fields(wire.message(node)):
+        for part, attribute in fields(wire.message(node)):
             if part == 2:
-                values = dict(wire.fields(wire.message(attribute)))
+                values = dict(fields(wire.message(attribute)))
                 if 2 in values and 3 in values:
                     names[wire.text(values[3])] = wire.text(values[2])
     return names

@@ -90,7 +90,7 @@ def _read_zip(data: Bytes) -> Weights:
         release(found)
         return found
 
-    return _weights(value, find, ">" if big else "<")
+    return _weights(value, find, ">" if big else "<", len(data))
 
 
 def _bytes(data: Bytes, entry: ZipEntry) -> Bytes:
@@ -102,7 +102,7 @@ def _read_stream(data: Bytes) -> Weights:
     if type(value) is not int:  # no magic number: a plain pickle
         if place != len(data):
             raise damaged(f"{len(data) - place} bytes behind the pickle", 0)
-        return _weights(value, _nowhere, "<")
+        return _weights(value, _nowhere, "<", len(data))
     version, place = load(data, place)
     machine, place = load(data, place)
     if value != _MAGIC or version != _VERSION or not isinstance(machine, dict):
@@ -130,7 +130,7 @@ def _read_stream(data: Bytes) -> Weights:
         place += 8 + size
     if place != len(data):
         raise damaged(f"{len(data) - place} bytes behind the last storage", 0)
-    return _weights(value, lambda storage: places[storage.key], order)
+    return _weights(value, lambda storage: places[storage.key], order, len(data))
 
 
 def _slice(data: Bytes, start: int, size: int) -> Bytes:
@@ -143,14 +143,18 @@ def _nowhere(storage: Storage) -> Bytes:
     raise damaged("a storage in a plain pickle", 0)
 
 
-def _weights(value: object, find: Callable[[Storage], Bytes], order: str) -> Weights:
-    """Tensors by name, each a view of its storage; a storage is widened once."""
+def _weights(value: object, find: Callable[[Storage], Bytes], order: str, size: int) -> Weights:
+    """Tensors by name, each a view of its storage; a storage is widened once.
+
+    size: bytes of the file.
+    """
     read = Weights()
     storages: dict[str, Array] = {}
+    widened = Widened(size)
     for name, entry in expect_dict(value).items():
         kind, _ = read.kinds[name] = told(name, entry)
         if isinstance(entry, Stored) and entry.array is not None:
-            read.tensors[name] = as_float32(native(entry.array), kind)
+            read.tensors[name] = widened(entry.array, kind)
             continue
         assert isinstance(entry, TorchTensor)
         storage = entry.storage
@@ -181,6 +185,31 @@ def told(name: str, entry: object) -> tuple[str, tuple[int, ...]]:
         found=f"{name[:80]}, a {type(entry).__name__}".replace("Ordered", "dict"),
         fix="save the state dict of the model alone",
     )
+
+
+class Widened:
+    """Arrays of a pickle in float32 and this machine's order of bytes, each made once.
+
+    A few bytes of a pickle can name the same numbers again: all copies together hold no more than
+    the file does.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._made: dict[int, Array] = {}
+
+    def __call__(self, array: Array, kind: str) -> Array:
+        """An array as it is used; a view where it lies in the file like that.
+
+        Raises:
+            CheckpointError: more numbers than the file can hold.
+        """
+        if id(array) not in self._made:
+            made = self._made[id(array)] = as_float32(native(array), kind)
+            self._left -= 0 if made is array else array.nbytes
+            if self._left < 0:
+                raise damaged("the same numbers in many arrays", 0)
+        return self._made[id(array)]
 
 
 def native(numbers: Array) -> Array:

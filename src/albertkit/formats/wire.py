@@ -31,14 +31,21 @@ def varint(data: memoryview, place: int) -> tuple[int, int]:
     raise damaged("a number without end", place)
 
 
-def fields(data: memoryview) -> Iterator[Field]:
+def fields(data: memoryview, most: int | None = None) -> Iterator[Field]:
     """The fields of one message in their order; groups are refused.
 
+    Args:
+        data: the message.
+        most: how many fields it may have; a bound on the time.
+
     Raises:
-        CheckpointError: a length beyond the end, or an unknown kind of field.
+        CheckpointError: a length beyond the end, an unknown kind of field, or too many of them.
     """
-    place = 0
+    place = count = 0
     while place < len(data):
+        count += 1
+        if most is not None and count > most:
+            raise damaged(f"more than {most} fields", place)
         key, place = varint(data, place)
         number, kind = key >> 3, key & 7
         if number == 0:
@@ -57,6 +64,25 @@ def fields(data: memoryview) -> Iterator[Field]:
             raise damaged(f"a field of {size} bytes where {len(data) - place} are left", place)
         yield number, data[place : place + size]
         place += size
+
+
+class Limited:
+    """`fields` of many messages, with a bound on their number in all: one on the time."""
+
+    def __init__(self, most: int) -> None:
+        self.most = self.left = most
+
+    def __call__(self, data: memoryview) -> Iterator[Field]:
+        """The fields of one more message.
+
+        Raises:
+            CheckpointError: damaged, or too many of them.
+        """
+        for item in fields(data):
+            self.left -= 1
+            if self.left < 0:
+                raise damaged(f"more than {self.most} fields", 0)
+            yield item
 
 
 def signed(value: int) -> int:

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol, cast
+from typing import IO, BinaryIO, Protocol, cast
 
 from albertkit.errors import AlbertkitError, CheckpointError
 from albertkit.files import translate_os_errors
@@ -44,7 +44,7 @@ LARGEST_RATIO = 20  # unpacked bytes for each packed one; weights hardly shrink 
 SPARE_BYTES = 64 << 20  # a small archive may grow by this much whatever its ratio
 LARGEST_TOTAL = 16 << 30
 MOST_MEMBERS = 1000
-_LONGEST_HEADER = 1 << 20  # bytes that a tar may spend on saying what comes next
+_LONGEST_HEADER = 1 << 20  # bytes that an archive may spend on saying what comes next
 _PIECE = 1 << 18
 _DAMAGED: tuple[type[Exception], ...] = (
     tarfile.TarError,
@@ -111,8 +111,10 @@ def _untar(archive: Path, stream: Readable, folder: Path) -> Iterator[Path]:
             member = tar.next()
             counted.allow(None)
             if member is None:
-                return
+                break
             budget.member(member.name)
+            if member.size < 0:
+                raise tarfile.ReadError(f"{member.name} has a size below zero")
             if member.isdir():
                 continue
             if not member.isreg() or member.issparse():
@@ -124,11 +126,13 @@ def _untar(archive: Path, stream: Readable, folder: Path) -> Iterator[Path]:
                 raise EOFError(f"{member.name} is cut off")
             if place is not None:
                 yield place
+    while counted.read(_PIECE):  # gzip compares its checksum at the very end
+        pass
 
 
 def _unzip(archive: Path, folder: Path) -> Iterator[Path]:
     budget = _Budget(archive)
-    with zipfile.ZipFile(archive) as packed:
+    with archive.open("rb") as file, zipfile.ZipFile(cast(IO[bytes], _Careful(file))) as packed:
         for member in packed.infolist():
             budget.member(member.filename)
             kind = stat.S_IFMT(member.external_attr >> 16)
@@ -136,16 +140,18 @@ def _unzip(archive: Path, folder: Path) -> Iterator[Path]:
                 raise _hostile(archive, member.filename, "a link or a device")
             if member.flag_bits & 1:
                 raise _hostile(archive, member.filename, "an encrypted file")
-            if member.is_dir():
+            if member.filename and member.is_dir():
                 continue
             place = _place(archive, member.filename, folder)
-            if place is None:
-                continue
-            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            usual = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+            if place is not None and not usual:
                 raise _hostile(archive, member.filename, "a rare kind of compression")
-            with packed.open(member) as content:
-                _copy(content, place, budget)
-            yield place
+            if place is not None or usual:
+                with packed.open(member) as content:  # where its two names must be the same
+                    if place is not None:
+                        if _copy(content, place, budget) != member.file_size:
+                            raise EOFError(f"{member.filename} has another size than it tells")
+                        yield place
 
 
 def _copy(content: IO[bytes], place: Path | None, budget: _Budget | None) -> int:
@@ -204,6 +210,30 @@ class _Budget:
         self._members += 1
         if self._members > MOST_MEMBERS:
             raise _hostile(self._archive, name, f"more than {MOST_MEMBERS} members")
+
+
+class _Careful:
+    """The file of a zip archive. `zipfile` trusts what sizes and places its directory tells.
+
+    No read may be long (a directory of 1000 members is short, and its entries grow tenfold in
+    memory), none may begin where no file has a byte.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.tell, self.seekable, self.close = file.tell, file.seekable, file.close
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if whence == 0 and not 0 <= offset < 1 << 63:
+            raise zipfile.BadZipFile(f"a part at byte {offset}")
+        return self._file.seek(offset, whence)
+
+    def read(self, size: int = -1) -> bytes:
+        most = _LONGEST_HEADER + 1
+        data = self._file.read(most if size < 0 else min(size, most))
+        if len(data) == most:
+            raise zipfile.BadZipFile("a directory is longer than a directory can be")
+        return data
 
 
 class _Counted:

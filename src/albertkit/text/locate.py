@@ -6,11 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+from albertkit.config import json_text
 from albertkit.errors import VocabularyError
 
 SENTENCEPIECE_FILE = "spiece.model"
 WORDPIECE_FILE = "vocab.txt"
 SETTINGS_FILE = "tokenizer_config.json"
+# Released ones have 30,000 pieces in 760 kB, the largest of others (IndicBERT) 200,000.
+# Each piece takes some 300 bytes of memory.
+LARGEST_BYTES = 8 << 20
+MOST_PIECES = 250_000
 
 
 def find_vocabulary(path: Path) -> Path:
@@ -59,11 +64,11 @@ def read_settings(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        values = json.loads(json_text(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise VocabularyError(
             "The tokenizer settings are no JSON.",
-            found=error,
+            found=str(error),
             where=path,
             fix="mend the file, or delete it to get the defaults",
         ) from error
@@ -90,10 +95,14 @@ def read_bytes(path: Path) -> bytes:
     """Content of a vocabulary file.
 
     Raises:
-        VocabularyError: it cannot be read.
+        VocabularyError: it cannot be read, or is larger than any vocabulary.
     """
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(LARGEST_BYTES + 1)
+        if len(content) > LARGEST_BYTES:
+            raise too_large(f"at most {LARGEST_BYTES:,} bytes", "more", path)
+        return content
     except OSError as error:
         raise VocabularyError(
             "The vocabulary cannot be read.",
@@ -102,3 +111,14 @@ def read_bytes(path: Path) -> bytes:
             where=path,
             fix="change its permissions, or copy it again",
         ) from error
+
+
+def too_large(expected: str, found: str, path: Path) -> VocabularyError:
+    """The error for what no vocabulary of an ALBERT can be."""
+    return VocabularyError(
+        "The vocabulary is larger than that of any ALBERT.",
+        expected=expected,
+        found=found,
+        where=path,
+        fix="check that the file is the right one",
+    )

@@ -24,6 +24,7 @@ from sentencepiece import sentencepiece_model_pb2
 from albertkit.errors import VocabularyError
 from albertkit.files import translate_os_errors
 from albertkit.text.locate import SENTENCEPIECE_FILE, read_bytes
+from albertkit.text.sentencepiece_check import check_model
 from albertkit.text.ties import Segmenter, TieFinder
 from albertkit.text.tokenizer import (
     Offsets,
@@ -294,15 +295,12 @@ def open_model(
     """Read a SentencePiece model: its bytes, its message, and the program that runs it.
 
     Raises:
-        VocabularyError: the file is empty, is text, is damaged, or is no unigram model.
+        VocabularyError: the file is empty, is text, is damaged, is no unigram model, or would
+            lead SentencePiece astray.
     """
     content = read_bytes(path)
     try:
-        proto = sentencepiece_model_pb2.ModelProto.FromString(content)
-        if not proto.pieces:
-            raise ValueError(f"no pieces in {len(content)} bytes")
-        if proto.trainer_spec.model_type != sentencepiece_model_pb2.TrainerSpec.UNIGRAM:
-            raise ValueError("a model of another type than unigram")
+        proto = check_model(content)
         model = sentencepiece.SentencePieceProcessor()
         model.LoadFromSerializedProto(content)
         for number in range(model.get_piece_size()):

@@ -19,7 +19,7 @@ from typing import Any
 
 from albertkit.errors import VocabularyError
 from albertkit.files import translate_os_errors
-from albertkit.text.locate import WORDPIECE_FILE, read_bytes
+from albertkit.text.locate import MOST_PIECES, WORDPIECE_FILE, read_bytes, too_large
 from albertkit.text.tokenizer import (
     Offsets,
     Tokenizer,
@@ -28,6 +28,7 @@ from albertkit.text.tokenizer import (
 
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_WORD_CHARACTERS = 200  # longer words are unknown, as in google's code (transformers: 100)
+LONGEST_PIECE_BYTES = 4096  # no piece of more than 200 characters ever stands for a word
 MAX_CACHED_WORDS = 1_000_000
 CAPITAL_SIGMA = "\u03a3"
 
@@ -252,6 +253,8 @@ def read_vocabulary(path: Path) -> bytes:
         VocabularyError: unreadable, empty, or binary.
     """
     content = read_bytes(path)
+    if content.count(b"\n") > MOST_PIECES:
+        raise too_large(f"at most {MOST_PIECES:,} lines", "more", path)
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -262,6 +265,9 @@ def read_vocabulary(path: Path) -> bytes:
             where=path,
             fix="a SentencePiece model must be named *.model",
         ) from error
+    longest = max(map(len, content.split(b"\n")))
+    if longest > LONGEST_PIECE_BYTES:
+        raise too_large(f"pieces of at most {LONGEST_PIECE_BYTES} bytes", f"{longest:,}", path)
     if not content.strip():
         raise VocabularyError(
             "The vocabulary is empty.",

@@ -1,0 +1,158 @@
+"""What a SentencePiece model must be before the C++ program may see it.
+
+That program trusts its files. Its normalizer walks a double array by the numbers in it, without
+looking where the array ends, and keeps 32 matches however many there are; a score that is no number
+breaks the search for the best pieces. So the file is walked here first.
+
+The table of the normalizer (`precompiled_charsmap`): its size, a trie of texts as Darts-clone lays
+it out (https://github.com/s-yata/darts-clone, double-array units), and the replacements, each ended
+by a zero byte.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from sentencepiece import sentencepiece_model_pb2
+
+from albertkit.text.locate import MOST_PIECES
+
+# Fields of ModelProto by number, and the most bytes of each.
+_PIECE, _TRAINER, _NORMALIZER, _SELF_TEST, _DENORMALIZER = 1, 2, 3, 4, 5
+_LARGEST = {
+    _PIECE: 1024,
+    _TRAINER: 1 << 20,
+    _NORMALIZER: 2 << 20,
+    _SELF_TEST: 64 << 10,
+    _DENORMALIZER: 2 << 20,
+}
+_LARGEST_SCORE = 1e6
+_BLOCK = 256  # units of a double array that belong together
+_DEEPEST = 64  # bytes of a text that the table replaces; in NFKC's some 30
+_MOST_MATCHES = 32  # SentencePiece keeps no more
+_LONGEST_REPLACEMENT = 1024
+
+
+def check_model(content: bytes) -> sentencepiece_model_pb2.ModelProto:
+    """The message of a model that is safe to run.
+
+    Raises:
+        ValueError: with what is wrong; DecodeError of protobuf for a damaged message.
+    """
+    _check_parts(content)
+    proto = sentencepiece_model_pb2.ModelProto.FromString(content)
+    if proto.trainer_spec.model_type != sentencepiece_model_pb2.TrainerSpec.UNIGRAM:
+        raise ValueError("a model of another type than unigram")
+    pieces = [(piece.piece, piece.score) for piece in proto.pieces]
+    for number, (piece, score) in enumerate(pieces):
+        if not isinstance(piece, str):  # protobuf gives bytes then
+            raise ValueError(f"piece {number} is not UTF-8")
+        if not piece or "\0" in piece:
+            raise ValueError(f"piece {number} is empty or holds a zero byte")
+        if not math.isfinite(score) or abs(score) > _LARGEST_SCORE:
+            raise ValueError(f"piece {number} with the score {score}")
+    if len(dict(pieces)) != len(pieces):
+        twice = next(piece for piece, count in Counter(x for x, _ in pieces).items() if count > 1)
+        raise ValueError(f"the piece {twice[:40]!r} twice")
+    check_table(proto.normalizer_spec.precompiled_charsmap)
+    check_table(proto.denormalizer_spec.precompiled_charsmap)
+    return proto
+
+
+def _check_parts(content: bytes) -> None:
+    """Refuse what would take much memory to parse, and files without an end."""
+    counts: Counter[int] = Counter()
+    for number, size in _parts(content):
+        if size > _LARGEST.get(number, -1):
+            raise ValueError(f"a part of kind {number} with {size} bytes")
+        counts[number] += 1
+        if counts[_PIECE] > MOST_PIECES:
+            raise ValueError(f"more than {MOST_PIECES:,} pieces")
+    if not counts[_PIECE]:
+        raise ValueError(f"no pieces in {len(content)} bytes")
+    wrong = [x for x in (_TRAINER, _NORMALIZER) if counts[x] != 1]
+    if wrong or counts[_SELF_TEST] > 1 or counts[_DENORMALIZER] > 1:
+        raise ValueError("not just one part that tells how it was trained, and one how it reads")
+
+
+def _parts(content: bytes) -> Iterator[tuple[int, int]]:
+    """Number and size of each field; all are messages."""
+    place = 0
+    while place < len(content):
+        key, place = _varint(content, place)
+        size, place = _varint(content, place)
+        if key & 7 != 2 or size > len(content) - place:
+            raise ValueError(f"no part of a model at byte {place}")
+        yield key >> 3, size
+        place += size
+
+
+def _varint(content: bytes, place: int) -> tuple[int, int]:
+    value = shift = 0
+    for byte in content[place : place + 5]:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        place += 1
+        if byte < 0x80:
+            return value, place
+    raise ValueError(f"a number without end at byte {place}")
+
+
+def check_table(table: bytes) -> None:
+    """Refuse a table of the normalizer that leads a walk outside of it.
+
+    Raises:
+        ValueError: with what is wrong.
+    """
+    if not table:
+        return
+    size = int.from_bytes(table[:4], "little")
+    texts = table[4 + size :]
+    if len(table) < 4 or size % (4 * _BLOCK) or size == 0 or not texts:
+        raise ValueError(f"a normalizer of {len(table)} bytes with a trie of {size}")
+    if not texts.endswith(b"\0") or max(map(len, texts.split(b"\0"))) > _LONGEST_REPLACEMENT:
+        raise ValueError("a normalizer with a replacement without end")
+    texts.decode("utf-8")  # UnicodeDecodeError is a ValueError
+    _walk(np.frombuffer(table, "<u4", size // 4, 4), len(texts))
+
+
+def _walk(units: npt.NDArray[np.uint32], texts: int) -> None:
+    """Follow every text of the trie, all of one length at a time.
+
+    A place is where the units of the next byte begin: that of byte b is `place ^ b`. matches: how
+    many texts of the table end on the way there, at most.
+    """
+    bytes_ = np.arange(_BLOCK, dtype=np.uint32)
+    places, matches = _offset(units[:1]), np.zeros(1, np.int64)
+    for _ in range(_DEEPEST):
+        if np.any(places >= len(units)):  # a block of 256 is inside or outside as a whole
+            raise ValueError("a normalizer whose trie leaves its array")
+        children = places[:, None] ^ bytes_
+        row, byte = np.nonzero((units[children] & np.uint32(0x8000_00FF)) == bytes_)
+        if not len(row):
+            return
+        child = children[row, byte]
+        unit = units[child]
+        ends = unit >> np.uint32(8) & np.uint32(1)
+        after, counts = child ^ _offset(unit), matches[row] + ends
+        values = after[ends == 1]
+        if np.any(values >= len(units)) or np.any(
+            (units[values] & np.uint32(0x7FFF_FFFF)) >= texts
+        ):
+            raise ValueError("a normalizer with a replacement outside of it")
+        if counts.max() > _MOST_MATCHES:
+            raise ValueError(f"a normalizer with more than {_MOST_MATCHES} matches in a row")
+        places, inverse = np.unique(after, return_inverse=True)
+        matches = np.zeros(len(places), np.int64)
+        np.maximum.at(matches, inverse, counts)
+    raise ValueError(f"a normalizer of texts longer than {_DEEPEST} bytes")
+
+
+def _offset(unit: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """How far a unit's children are from it, by exclusive or."""
+    wide = (unit & np.uint32(1 << 9)) >> np.uint32(6)
+    return (unit >> np.uint32(10)) << wide
