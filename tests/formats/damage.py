@@ -24,8 +24,13 @@ def damaged(data: bytes, seed: str) -> Iterator[tuple[str, bytes]]:
     """Damaged copies of a file with the name of what was done; the same ones for the same seed.
 
     Cut at every 1/200; one bit flipped (half of them within the first and last kilobyte, where
-    headers are); sizes swapped or made huge; pieces zeroed, doubled, swapped, left out.
+    headers are); sizes swapped or made huge; pieces zeroed, doubled, swapped, left out. No two
+    have one name: in a small file the same thing may be drawn twice.
     """
+    yield from dict(_damaged(data, seed)).items()
+
+
+def _damaged(data: bytes, seed: str) -> Iterator[tuple[str, bytes]]:
     draw = random.Random(seed)
     size = len(data)
     for part in range(CUTS):
@@ -101,12 +106,12 @@ def _child(
     file: Path,
     open_it: Callable[[], str],
 ) -> None:
-    largest = max(len(data) for _, data in cases)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + 2 * largest + MORE_MEMORY
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]
     signal.signal(signal.SIGVTALRM, _too_slow)
     for name, data in cases:
+        limit = pages * resource.getpagesize() + 2 * len(data) + MORE_MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (limit, most))
         file.write_bytes(data)
         pipe.send((name, _outcome(open_it)))
     pipe.close()

@@ -223,3 +223,29 @@ def test_damaged_archives_raise_typed_errors_only(tmp_path: Path, kind: str) -> 
         except AlbertkitError:
             refused += 1
     assert refused >= 60, "every archive that was cut off, and some of the others"
+
+
+def test_the_checksum_of_a_tar_is_compared_although_it_stands_behind_its_end(
+    tmp_path: Path, out: Path
+) -> None:
+    data = bytearray(tar_of(tmp_path / "a.tar.gz", {"x.index": b"abcd" * 9000}).read_bytes())
+    data[-5] ^= 1  # gzip ends with CRC-32 and length
+    (tmp_path / "a.tar.gz").write_bytes(data)
+    with pytest.raises(CheckpointError, match="CRC"):
+        unpack(tmp_path / "a.tar.gz", out)
+
+
+def test_a_member_of_a_zip_without_a_name_is_refused(tmp_path: Path, out: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(zipfile.ZipInfo("\0x"), "x")
+    with pytest.raises(CheckpointError, match="leaves the folder"):
+        unpack(tmp_path / "a.zip", out)
+
+
+def test_a_member_of_a_zip_has_the_size_that_is_told(tmp_path: Path, out: Path) -> None:
+    data = bytearray(zip_of(tmp_path / "a.zip", {"x.index": b"abcd"}).read_bytes())
+    for place in _places(data, b"PK\x01\x02", 24)[1:]:  # the first is the folder
+        data[place] += 1
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(CheckpointError, match="another size"):
+        unpack(tmp_path / "a.zip", out)
