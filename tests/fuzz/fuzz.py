@@ -1,11 +1,12 @@
 """Coverage-guided fuzzing of one parser: python tests/fuzz/fuzz.py PARSER SECONDS
 
-Needs the extra `fuzz` (atheris). What it finds is written to tests/fuzz/findings/PARSER/ and from
-then on replayed by tests/fuzz/test_findings.py.
+`make fuzz` runs all of them (run.py). Needs the extra `fuzz` (atheris). What it finds is written to
+tests/fuzz/findings/PARSER/ and from then on replayed by tests/fuzz/test_findings.py.
 """
 
 from __future__ import annotations
 
+import resource
 import shutil
 import sys
 import tempfile
@@ -13,11 +14,14 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["albertkit"]):
+with atheris.instrument_imports(include=["albertkit", "tarfile", "zipfile"]):
     import albertkit.config
     import albertkit.convert
     import albertkit.families
-    import albertkit.tensors  # noqa: F401
+    import albertkit.hub.archives
+    import albertkit.tensors
+    import albertkit.text.unigram
+    import albertkit.text.wordpiece  # noqa: F401
     from albertkit import plugins
     from albertkit.errors import AlbertkitError
 
@@ -28,7 +32,8 @@ from targets import FOLDER, TARGETS
 
 FINDINGS = Path(__file__).resolve().parent / "findings"
 LARGEST = 65_536
-MEGABYTES = 2048
+MEGABYTES = 2048  # resident; and so much more than at the start may be asked for at once
+SECONDS_A_CASE = 10  # by the clock, under instrumentation and beside others; really some 2 s
 
 
 def main() -> None:
@@ -38,10 +43,17 @@ def main() -> None:
     name, seconds = sys.argv[1:]
     target = TARGETS[name]
     corpus = Path(tempfile.mkdtemp(prefix=f"albertkit-corpus-{name}-"))
-    for number, seed in enumerate(target.seed_bytes()):
+    for number, seed in enumerate(target.seeds()):
         (corpus / f"seed-{number}").write_bytes(seed)
     found = FINDINGS / name
+    for path in found.glob("*"):
+        shutil.copy(path, corpus)
     found.mkdir(parents=True, exist_ok=True)
+    words = corpus.with_suffix(".dict")
+    words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words))
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + (MEGABYTES << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
     def once(data: bytes) -> None:
         with contextlib.suppress(AlbertkitError):
@@ -50,9 +62,10 @@ def main() -> None:
     options = [
         f"-max_total_time={seconds}",
         f"-max_len={LARGEST}",
-        "-timeout=10",
+        f"-timeout={SECONDS_A_CASE}",
         f"-rss_limit_mb={MEGABYTES}",
         f"-artifact_prefix={found}/",
+        *([f"-dict={words}"] if target.words else []),
         "-print_final_stats=1",
         "-close_fd_mask=0",
     ]
@@ -62,6 +75,12 @@ def main() -> None:
     finally:
         shutil.rmtree(corpus, ignore_errors=True)
         shutil.rmtree(FOLDER, ignore_errors=True)
+        words.unlink(missing_ok=True)
+
+
+def _escaped(word: bytes) -> str:
+    """Bytes as libFuzzer's dictionaries write them."""
+    return "".join(f"\\x{byte:02x}" for byte in word)
 
 
 if __name__ == "__main__":

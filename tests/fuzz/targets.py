@@ -1,40 +1,75 @@
 """What is fuzzed: one parser each, as a function of a file's bytes.
 
-A parser may raise AlbertkitError; anything else is a finding.
+A parser may raise AlbertkitError; anything else is a finding. A new parser is one function and one
+line in TARGETS.
 """
 
 from __future__ import annotations
 
 import contextlib
+import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
-FOLDER = Path(tempfile.mkdtemp(prefix="albertkit-fuzz-"))
-SMALL = 200_000  # bytes; larger seeds make the fuzzer slow
+import numpy as np
+
+TESTS = Path(__file__).resolve().parents[1]
+GOLDEN = TESTS / "golden"
+sys.path.insert(0, str(TESTS / "formats"))
+
+import damage_hdf5  # noqa: E402  # beside the tests of the formats
+import damage_tf  # noqa: E402
+import tiny_files  # noqa: E402
+
+MEMORY = Path("/dev/shm")  # files that never reach a disk, where there is such a place
+FOLDER = Path(tempfile.mkdtemp(prefix="albertkit-fuzz-", dir=MEMORY if MEMORY.is_dir() else None))
+SMALL = 20_000  # bytes; larger seeds make the fuzzer slow
 
 
 @dataclass(frozen=True)
 class Target:
-    """A parser, and which reference files it begins from."""
+    """A parser, the files it begins from, and words that the fuzzer may put in.
+
+    modules: what it is there to test, below albertkit. made: seeds from tests/formats/tiny_files.
+    golden: patterns below tests/golden.
+    """
 
     parse: Callable[[bytes], None]
-    seeds: tuple[str, ...]  # patterns below tests/golden
+    modules: tuple[str, ...]
+    made: Callable[[], list[bytes]] = list
+    golden: tuple[str, ...] = ()
+    words: tuple[bytes, ...] = ()
 
-    def seed_bytes(self) -> Iterator[bytes]:
-        """Contents of the reference files."""
-        for pattern in self.seeds:
+    def seeds(self) -> Iterator[bytes]:
+        """Contents of the files to begin from."""
+        yield from self.made()
+        for pattern in self.golden:
             for path in sorted(GOLDEN.rglob(pattern)):
                 if path.stat().st_size <= SMALL:
                     yield path.read_bytes()
 
 
 def _at(name: str, data: bytes) -> Path:
+    """The file with these bytes. The old one may still be mapped, so it is not written over."""
     path = FOLDER / name
+    path.unlink(missing_ok=True)
     path.write_bytes(data)
     return path
+
+
+def _each(*steps: Callable[[], object]) -> None:
+    """Every step, whether or not the one before it refuses."""
+    from albertkit.errors import AlbertkitError
+
+    for step in steps:
+        with contextlib.suppress(AlbertkitError):
+            step()
+
+
+# Weights
 
 
 def safetensors(data: bytes) -> None:
@@ -44,11 +79,82 @@ def safetensors(data: bytes) -> None:
     read_tensors(_at("model.safetensors", data))
 
 
-def config(data: bytes) -> None:
-    """config.json, in any spelling"""
-    from albertkit.config import read_config
+def shard_index(data: bytes) -> None:
+    """model.safetensors.index.json beside its shards"""
+    from albertkit.formats.safetensors_files import read_any
 
-    read_config(_at("config.json", data), vocab_size=100)
+    for name, content in tiny_files.shards().items():
+        if not (FOLDER / name).exists():
+            _at(name, content)
+    read_any(_at("model.safetensors.index.json", data))
+
+
+def pickles(data: bytes) -> None:
+    """the machine that decodes pickles, with and without storages"""
+    from albertkit.formats.pickles import expect_dict, load
+
+    content = np.frombuffer(data, np.uint8)
+    _each(lambda: load(content), lambda: expect_dict(load(content, storages=True)[0]))
+
+
+def torch_file(data: bytes) -> None:
+    """.bin of torch, an archive or a stream"""
+    from albertkit.formats import torch_files
+
+    path = _at("pytorch_model.bin", data)
+    _each(lambda: torch_files.list_tensors(path), lambda: torch_files.read_weights(path))
+
+
+def paddle(data: bytes) -> None:
+    """.pdparams"""
+    from albertkit.formats import paddle_files
+
+    paddle_files.read_weights(_at("model_state.pdparams", data))
+
+
+def hdf5(data: bytes) -> None:
+    """.weights.h5"""
+    from albertkit.formats import hdf5
+    from albertkit.tensors import as_float32
+
+    for found in hdf5.read(_at("model.weights.h5", data)).values():
+        as_float32(found.array, found.dtype)
+
+
+def sorted_table(data: bytes) -> None:
+    """blocks, keys and Snappy of TensorFlow's index, its checksums put right"""
+    from albertkit.formats.sorted_table import read_table
+
+    path = _at("x.index", data)
+    _each(lambda: read_table(path))
+    read_table(_at("x.index", damage_tf.with_checksums(data)))
+
+
+def tensor_bundle(data: bytes) -> None:
+    """index of a TensorFlow checkpoint, its checksums put right, with data of zeros"""
+    from albertkit.formats.tensor_bundle import read_bundle
+
+    if not (FOLDER / "model.ckpt.data-00000-of-00001").exists():
+        _at("model.ckpt.data-00000-of-00001", bytes(4096))
+    _at("model.ckpt.index", damage_tf.with_checksums(data))
+    bundle = read_bundle(FOLDER / "model.ckpt", check=False)
+    for name in bundle.entries:
+        _each(lambda name=name: bundle.float32(name), lambda name=name: bundle.text(name))
+
+
+def object_graph(data: bytes) -> None:
+    """the names that TensorFlow 2 keeps in a tensor of its checkpoint"""
+    from albertkit.formats.tf_names import _full_names
+
+    _full_names(memoryview(data))
+
+
+def tf_graph(data: bytes) -> None:
+    """.meta and saved_model.pb"""
+    from albertkit.formats.tf_graph import read_graph
+
+    meta, model = _at("model.ckpt.meta", data), _at("saved_model.pb", data)
+    _each(lambda: read_graph(meta, 24), lambda: read_graph(model, 24))
 
 
 def wire(data: bytes) -> None:
@@ -65,18 +171,235 @@ def wire(data: bytes) -> None:
     walk(memoryview(data), 0)
 
 
-def tensor_bundle(data: bytes) -> None:
-    """index of a TensorFlow checkpoint"""
-    from albertkit.formats.tensor_bundle import read_bundle
+# Configs
 
-    _at("model.ckpt.data-00000-of-00001", bytes(4096))
-    _at("model.ckpt.index", data)
-    read_bundle(FOLDER / "model.ckpt")
+
+def config(data: bytes) -> None:
+    """config.json, in every spelling"""
+    from albertkit.config import read_config
+    from albertkit.spellings import READERS
+
+    path = _at("config.json", data)
+    for spelling in [None, *READERS]:
+        _each(lambda s=spelling: read_config(path, spelling=s, vocab_size=100))
+
+
+def family_config(data: bytes) -> None:
+    """config.json beside good weights of a family, which the number of its bytes chooses"""
+    from albertkit import families
+
+    name = list(tiny_files.LAYOUTS)[len(data) % len(tiny_files.LAYOUTS)]
+    folder = FOLDER / name
+    if not folder.is_dir():
+        tiny_files.put(tiny_files.folder_of(name), folder)
+    config = next(x for x in ("config.json", "albert_config.json") if (folder / x).exists())
+    _at(f"{name}/{config}", data)
+    families.open(folder, family=name)
+
+
+def keras_config(data: bytes) -> None:
+    """config.json and task.json of KerasHub"""
+    from albertkit.formats.keras_config import read_configs
+
+    good = _at("keras.json", tiny_files.folder_of("keras_hub")["config.json"])
+    path = _at("task.json", data)
+    _each(lambda: read_configs(path, None), lambda: read_configs(good, path))
+
+
+# Tokenizers
+
+
+def spiece(data: bytes) -> None:
+    """spiece.model: what is let through must encode and save"""
+    from albertkit.text.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.load(_at("spiece.model", data))
+    tokenizer.ids("A cat, 1, \u732b \u00c5")
+    tokenizer.align("a b")
+
+
+def vocabulary(data: bytes) -> None:
+    """vocab.txt"""
+    from albertkit.text.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.load(_at("vocab.txt", data))
+    tokenizer.ids("The cats, \u732b \u00c5")
+    tokenizer.decode(list(range(min(tokenizer.vocab_size, 50))))
+
+
+def tokenizer_settings(data: bytes) -> None:
+    """tokenizer_config.json, and tokenizer.json, which is never read, beside a vocabulary"""
+    from albertkit.text.tokenizer import Tokenizer
+
+    (FOLDER / "tokenizer").mkdir(exist_ok=True)
+    _at("tokenizer/vocab.txt", tiny_files.vocabulary())
+    _at("tokenizer/tokenizer_config.json", data)
+    _at("tokenizer/tokenizer.json", data)
+    Tokenizer.load(FOLDER / "tokenizer")
+
+
+# Archives
+
+
+def archive(data: bytes) -> None:
+    """.tar.gz and .zip; a tar also without its compression"""
+    import gzip
+
+    from albertkit.hub.archives import unpack
+
+    tar = data[:4] != b"PK\x03\x04" and data[:2] != b"\x1f\x8b"
+    path = _at("model.tar.gz", gzip.compress(data, 0, mtime=0) if tar else data)
+    shutil.rmtree(FOLDER / "out", ignore_errors=True)
+    (FOLDER / "out").mkdir()
+    unpack(path, FOLDER / "out")
+    assert not [x for x in (FOLDER / "out").rglob("*") if x.is_symlink()]
+
+
+def _plain_tar() -> bytes:
+    import gzip
+
+    return gzip.decompress(tiny_files.tar(tiny_files.folder_of("google_tf")))
+
+
+_ARRAY = tiny_files.pickle.dumps({"a": np.arange(3, dtype="f4")}, 4)
+_NAMES = (
+    b"ctorch._utils\n_rebuild_tensor_v2\n",
+    b"ctorch\nFloatStorage\n",
+    b"ctorch\nHalfStorage\n",
+    b"ccollections\nOrderedDict\n",
+    b"cnumpy.core.multiarray\n_reconstruct\n",
+    b"cnumpy\ndtype\n",
+    b"cnumpy\nndarray\n",
+    b"c_codecs\nencode\n",
+    b"X\7\0\0\0storage",
+    b"X\1\0\0\0a",
+    *(bytes([step]) for step in b"(t)}]NRbQ.use2\x85\x86\x87\x94"),
+)
+_JSON = (b'"', b"{", b"}", b"[", b"]", b":", b",", b"null", b"true", b"1e999", b"-1", b"[[[[")
+_KEYS = (b'"model_type"', b'"albert"', b'"hidden_act"', b'"gelu"', b'"num_labels"', b'"id2label"')
+_TF = tiny_files.folder_of("google_tf")["model.ckpt-best.index"]
+
+
+def _configs() -> list[bytes]:
+    """The configs of every family, each as long as chooses its own family."""
+    found = []
+    for number, name in enumerate(tiny_files.LAYOUTS):
+        for file, data in tiny_files.folder_of(name).items():
+            if file.endswith("config.json"):
+                found.append(data + b" " * ((number - len(data)) % len(tiny_files.LAYOUTS)))
+    return found
 
 
 TARGETS = {
-    "config": Target(config, ("*config*.json",)),
-    "safetensors": Target(safetensors, ("*.safetensors",)),
-    "tensor_bundle": Target(tensor_bundle, ("*.index",)),
-    "wire": Target(wire, ("*.meta", "*.onnx", "*.pb")),
+    "archive": Target(
+        archive,
+        ("hub.archives",),
+        lambda: [
+            _plain_tar(),
+            tiny_files.tar(tiny_files.folder_of("google_tf")),
+            tiny_files.packed(tiny_files.folder_of("google_tf")),
+            tiny_files.packed({"x.index": b"a", "y/vocab.txt": b"b"}, 0),
+        ],
+        words=(b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x06", b"../", b"x.index"),
+    ),
+    "config": Target(config, ("config", "spellings"), _configs, ("*config*.json",), _JSON + _KEYS),
+    "family_config": Target(
+        family_config,
+        ("head_spellings", "formats.beside", "formats.uer_names", "formats.paddle_names"),
+        _configs,
+        ("*config*.json",),
+        _JSON + _KEYS,
+    ),
+    "hdf5": Target(
+        hdf5,
+        ("formats.hdf5",),
+        lambda: [damage_hdf5.small_hdf5()],
+        words=(b"TREE", b"HEAP", b"SNOD", b"\xff" * 8),
+    ),
+    "keras_config": Target(
+        keras_config,
+        ("formats.keras_config",),
+        lambda: [tiny_files.folder_of("keras_hub")[x] for x in ("config.json", "task.json")],
+        ("task.json",),
+        _JSON,
+    ),
+    "object_graph": Target(
+        object_graph, ("formats.tf_names",), lambda: [damage_tf.small_object_graph()]
+    ),
+    "paddle": Target(
+        paddle,
+        ("formats.paddle_files",),
+        lambda: [
+            _ARRAY,
+            tiny_files.paddle_old(),
+            tiny_files.folder_of("paddlenlp")["model_state.pdparams"],
+        ],
+        words=_NAMES,
+    ),
+    "pickles": Target(
+        pickles,
+        ("formats.pickles", "formats.pickle_values"),
+        lambda: [
+            _ARRAY,
+            tiny_files.pickle.dumps({"a": np.arange(3, dtype="f4")}, 0),
+            tiny_files.pickle.dumps({"a": np.arange(3, dtype="f4")}, 2),
+            tiny_files.torch_pickle(),
+        ],
+        words=_NAMES,
+    ),
+    "safetensors": Target(
+        safetensors,
+        ("tensors", "mapped"),
+        lambda: [tiny_files.folder_of("huggingface")["model.safetensors"]],
+        words=(*_JSON, b'"dtype"', b'"F16"', b'"BF16"', b'"shape"', b'"data_offsets"'),
+    ),
+    "shard_index": Target(
+        shard_index,
+        ("formats.safetensors_files",),
+        lambda: [tiny_files.shards()["model.safetensors.index.json"]],
+        words=(*_JSON, b'"weight_map"', b"../"),
+    ),
+    "sorted_table": Target(
+        sorted_table, ("formats.sorted_table",), lambda: [_TF], ("*snappy.ckpt.index",)
+    ),
+    "spiece": Target(
+        spiece,
+        ("text.unigram", "text.sentencepiece_check"),
+        lambda: [tiny_files.spiece(), tiny_files.spiece(table=True)],
+        words=(b"\x15\0\0\xc0\x7f", b"\x18\x03", b"[CLS]", b"\xff" * 4),
+    ),
+    "tensor_bundle": Target(
+        tensor_bundle,
+        ("formats.tensor_bundle",),
+        lambda: [_TF, tiny_files.data_shards()["model.ckpt-best.index"]],
+        ("*.index",),
+    ),
+    "tf_graph": Target(
+        tf_graph,
+        ("formats.tf_graph",),
+        lambda: [
+            tiny_files.graph("google_relu")[:9000],
+            *damage_tf.small_graphs(),
+        ],
+        words=(b"Const", b"Reshape", b"Pack", b"MatMul", b"/encoder/", b"/self/query/"),
+    ),
+    "tokenizer_settings": Target(
+        tokenizer_settings,
+        ("text.locate",),
+        lambda: [b'{"do_lower_case": true, "albertkit_quotes": "keep"}'],
+        words=(*_JSON, b'"do_lower_case"', b'"albertkit_quotes"'),
+    ),
+    "torch_stream": Target(
+        torch_file, ("formats.torch_files",), lambda: [tiny_files.torch_stream()], words=_NAMES
+    ),
+    "torch_zip": Target(
+        torch_file,
+        ("formats.zip_files",),
+        lambda: [tiny_files.torch_zip(sums=False)],
+        words=(*_NAMES, b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x07"),
+    ),
+    "vocabulary": Target(
+        vocabulary, ("text.wordpiece",), lambda: [tiny_files.vocabulary()], words=(b"##", b"\n\n")
+    ),
+    "wire": Target(wire, ("formats.wire",), lambda: [tiny_files.spiece(table=True)]),
 }
