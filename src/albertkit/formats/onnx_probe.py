@@ -8,6 +8,7 @@ matter how a formula is written, and a graph that computes something else is nev
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -92,10 +93,8 @@ class Probe:
             CheckpointError: it is none.
         """
         region = self._region(target, ends)
-        key = ("norm", tuple(activations), region.key)
-        if key not in self._known:
-            self._known[key] = self._try_norm(region, activations)
-        found = self._known[key]
+        key = ("norm", *activations)
+        found = self._once(region, key, lambda: self._try_norm(region, activations))
         if found is None:
             raise no_albert(f"{self._shown(region)} as {what}", "a layer normalisation")
         scale, shift, eps, activation = found
@@ -109,13 +108,11 @@ class Probe:
             CheckpointError: it is none of them.
         """
         region = self._region(target, [end])
-        key = ("activation", region.key)
-        if key not in self._known:
-            self._known[key] = self._try_activation(region)
-        if self._known[key] is None:
+        found = self._once(region, ("activation",), lambda: self._try_activation(region))
+        if found is None:
             expected = ", ".join(ACTIVATIONS)
             raise no_albert(f"{self._shown(region)} as {what}", f"one of {expected}")
-        return str(self._known[key])
+        return str(found)
 
     def attention(self, target: str, ends: Sequence[str]) -> tuple[int, tuple[str, ...]]:
         """Number of heads, and which of three values are query, key and value.
@@ -124,14 +121,24 @@ class Probe:
             CheckpointError: what is made of them is no attention.
         """
         region = self._region(target, ends)
-        key = ("attention", region.key)
-        if key not in self._known:
-            self._known[key] = self._try_attention(region)
-        found = self._known[key]
+        found = self._once(region, ("attention",), lambda: self._try_attention(region))
         if found is None:
             raise no_albert(f"{self._shown(region)}", "attention of query, key and value")
         heads, order = found
         return heads, tuple(ends[place] for place in order)
+
+    def _once(self, region: _Region, kind: tuple[str, ...], attempt: Callable[[], Any]) -> Any:
+        """What a trial tells, None for nothing; the same operations are tried once."""
+        key = (kind, region.key)
+        if key not in self._known:
+            try:
+                with np.errstate(all="ignore"):
+                    self._known[key] = attempt()
+            except CheckpointError:
+                raise
+            except (ValueError, IndexError, TypeError, OverflowError, MemoryError):
+                self._known[key] = None  # shapes that fit no formula
+        return self._known[key]
 
     def _region(self, target: str, ends: Sequence[str]) -> _Region:
         """The nodes between; what depends on no part keeps its value of the trial."""
@@ -206,14 +213,14 @@ class Probe:
             if self.parts.weights[name].array.size == width
         ]
         probes = [self._random.normal(size=shape) * 2 for shape in shapes]
-        total = _summed(probes)
+        total = _summed(probes, width)
         found = self._run(region, probes)
         if not isinstance(found, np.ndarray) or found.size != total.size or not 1 <= len(names) < 8:
             return None
         found = found.reshape(-1, width)
         best: Any = None
         for act in activations:
-            inner = ACTIVATIONS[act](total).reshape(-1, width)
+            inner = ACTIVATIONS[act](total)
             scale, shift = self._vectors(region, names, _normal(inner, 0.0), found)
             g, b = self._vector(region, scale), self._vector(region, shift)
             if _error(found, _normal(inner, 0.0) * g + b) > _NORM_BOUND:
@@ -247,7 +254,7 @@ class Probe:
         for power in range(0, 22):
             small = [probe * 10.0 ** (-power / 2) for probe in probes]
             found = self._run(region, small).reshape(-1, len(g)) - b
-            inner = ACTIVATIONS[act](_summed(small)).reshape(-1, len(g))
+            inner = ACTIVATIONS[act](_summed(small, len(g)))
             variance = inner.var(-1)
             full = _normal(inner, 0.0) * g
             part = (found * full).sum(-1) / (full * full).sum(-1)
@@ -291,9 +298,9 @@ class Probe:
     def _try_attention(self, region: _Region) -> Any:
         shapes = self._shapes(region)
         rows, columns = self.parts.rows, self.parts.columns
-        if shapes is None or not rows or len({tuple(shape) for shape in shapes}) != 1:
+        if shapes is None or not rows or len({math.prod(shape) for shape in shapes}) != 1:
             return None
-        size = int(np.prod(shapes[0]))
+        size = math.prod(shapes[0])
         width = size // (rows * columns)
         if width * rows * columns != size:
             return None
@@ -335,10 +342,11 @@ def _has_shape(parts: Parts, name: str) -> bool:
     return hasattr(parts.values.get(name), "shape")
 
 
-def _summed(probes: Sequence[Array]) -> Array:
-    total = probes[0]
+def _summed(probes: Sequence[Array], width: int) -> Array:
+    """The sum of values of one size, whatever their shapes: rows of this width."""
+    total = probes[0].reshape(-1, width)
     for probe in probes[1:]:
-        total = total + probe
+        total = total + probe.reshape(-1, width)
     return total
 
 

@@ -235,6 +235,14 @@ def _reduce(function: Callable[..., Any]) -> Callable[..., Value]:
     return run
 
 
+def _pool(args: list[Value], attributes: Attributes, count: int) -> Value:
+    """The mean over all axes but the first two: how tf2onnx writes some means."""
+    shape = (*args[0].shape[:2], *(1 for _ in args[0].shape[2:]))
+    if isinstance(args[0], Standin):
+        return Standin(shape)
+    return np.asarray(args[0].mean(tuple(range(2, args[0].ndim)))).reshape(shape)
+
+
 def _cast(args: list[Value], attributes: Attributes, count: int) -> Value:
     kind = attributes.number("to", 1)
     if isinstance(args[0], Standin):
@@ -310,7 +318,7 @@ _FUNCTIONS: dict[str, Callable[..., Value]] = {
     "Concat": _concat, "MatMul": _matmul, "com.microsoft.FusedMatMul": _matmul, "Gemm": _gemm,
     "Einsum": _einsum, "ConstantOfShape": _filled, "Range": _range, "Shape": _shape,
     "GatherElements": _gather_elements, "GatherND": _gather_nd, "OneHot": _one_hot,
-    "Attention": _attention,
+    "Attention": _attention, "GlobalAveragePool": _pool,
     "Size": lambda args, attributes, count: np.array(math.prod(args[0].shape), np.int64),
     "com.microsoft.MultiHeadAttention": _multi_head,
 }  # fmt: skip

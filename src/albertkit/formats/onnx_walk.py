@@ -20,6 +20,9 @@ from albertkit.formats.onnx_probe import Norm, Probe, no_albert
 Block = dict[str, Weight]
 
 
+_ADDED_UP = "rows that were looked up"
+
+
 @dataclass
 class Found:
     """What the walk tells.
@@ -151,8 +154,14 @@ class Walk:
             terms += other
         for term in terms[1:]:
             self._add_table(term)
+        tensors, segment = self.found.tensors, "albert.embeddings.segment.weight"
+        place = tensors.get("albert.embeddings.position.weight")
+        if place is not None and segment not in tensors and place.how == _ADDED_UP:
+            zeros = np.zeros((1, place.array.shape[1]), place.array.dtype)
+            tensors[segment] = Weight(place.source, _ADDED_UP, zeros, place.dtype)
+            self.found.facts["type_vocab_size"] = 1
         for key, what in (("position", "positions"), ("segment", "segments")):
-            if f"albert.embeddings.{key}.weight" not in self.found.tensors:
+            if f"albert.embeddings.{key}.weight" not in tensors:
                 raise no_albert(f"no table of {what}", "words, positions and segments summed")
         return total
 
@@ -345,7 +354,10 @@ class Walk:
 
 
 def _without_copies(table: Weight) -> Weight:
-    """Rows that were looked up for good; one where all are the same."""
-    rows = table.array.reshape(-1, table.array.shape[-1])
+    """Rows that were looked up for good: those of one text; one row where all are the same."""
+    rows = table.array.reshape(-1, *table.array.shape[-2:])
+    if not (rows == rows[:1]).all():
+        raise no_albert(f"a constant {table.array.shape} added to the words", "the same for all")
+    rows = rows[0].reshape(-1, table.array.shape[-1])
     same = len(rows) > 1 and bool((rows == rows[:1]).all())
-    return Weight(table.source, table.how, rows[:1] if same else rows, table.dtype)
+    return Weight(table.source, _ADDED_UP, rows[:1] if same else rows, table.dtype)
