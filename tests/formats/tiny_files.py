@@ -275,6 +275,33 @@ def saved_model(name: str = "google_relu") -> bytes:
     return b"\x08\x01\x12" + written_varint(len(meta)) + meta
 
 
+def onnx_graph() -> bytes:
+    """An ONNX model that looks up ids in a table, multiplies, adds and ends: no ALBERT."""
+    draw = np.random.default_rng(2)
+
+    def text(number: int, value: bytes) -> bytes:
+        return written_varint(number << 3 | 2) + written_varint(len(value)) + value
+
+    def tensor(name: bytes, *shape: int) -> bytes:
+        raw = draw.standard_normal(shape).astype("<f4").tobytes()
+        axes = b"".join(b"\x08" + written_varint(size) for size in shape)
+        return text(5, axes + b"\x10\x01" + text(8, name) + text(9, raw))
+
+    def node(kind: bytes, *names: bytes) -> bytes:
+        *inputs, output = names
+        return text(1, b"".join(text(1, x) for x in inputs) + text(2, output) + text(4, kind))
+
+    def value(number: int, name: bytes, kind: int) -> bytes:
+        shape = text(2, text(1, text(2, b"B")) + text(1, text(2, b"T")))
+        return text(number, text(1, name) + text(2, text(1, b"\x08" + bytes([kind]) + shape)))
+
+    graph_ = node(b"Gather", b"table", b"input_ids", b"x")
+    graph_ += node(b"MatMul", b"x", b"kernel", b"y") + node(b"Add", b"y", b"bias", b"z")
+    graph_ += tensor(b"table", 9, 3) + tensor(b"kernel", 3, 4) + tensor(b"bias", 4)
+    graph_ += value(11, b"input_ids", 7) + value(12, b"z", 1)
+    return b"\x08\x08" + text(7, graph_) + text(8, b"\x10\x0e")
+
+
 def tar(files: Mapping[str, bytes]) -> bytes:
     """.tar.gz"""
     raw = io.BytesIO()

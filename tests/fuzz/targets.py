@@ -26,7 +26,7 @@ import tiny_files  # noqa: E402
 
 MEMORY = Path("/dev/shm")  # files that never reach a disk, where there is such a place
 FOLDER = Path(tempfile.mkdtemp(prefix="albertkit-fuzz-", dir=MEMORY if MEMORY.is_dir() else None))
-SMALL = 20_000  # bytes; larger seeds make the fuzzer slow
+SMALL = 60_000  # bytes; larger seeds make the fuzzer slow
 
 
 @dataclass(frozen=True)
@@ -206,6 +206,16 @@ def keras_config(data: bytes) -> None:
     _each(lambda: read_configs(path, None), lambda: read_configs(good, path))
 
 
+def onnx(data: bytes) -> None:
+    """model.onnx, with a config beside it"""
+    from albertkit import families
+
+    (FOLDER / "onnx").mkdir(exist_ok=True)
+    if not (FOLDER / "onnx" / "config.json").exists():
+        _at("onnx/config.json", tiny_files.folder_of("huggingface")["config.json"])
+    families.open(_at("onnx/model.onnx", data), family="onnx")
+
+
 # Tokenizers
 
 
@@ -305,7 +315,14 @@ TARGETS = {
     "config": Target(config, ("config", "spellings"), _configs, ("*config*.json",), _JSON + _KEYS),
     "family_config": Target(
         family_config,
-        ("head_spellings", "formats.beside", "formats.uer_names", "formats.paddle_names"),
+        (
+            "head_spellings",
+            "formats.beside",
+            "formats.paddle_names",
+            "formats.tf_config",
+            "formats.uer_names",
+            *(f"families.{name}" for name in tiny_files.LAYOUTS),
+        ),
         _configs,
         ("*config*.json",),
         _JSON + _KEYS,
@@ -325,6 +342,27 @@ TARGETS = {
     ),
     "object_graph": Target(
         object_graph, ("formats.tf_names",), lambda: [damage_tf.small_object_graph()]
+    ),
+    "onnx": Target(
+        onnx,
+        (
+            "families.onnx",
+            "formats.onnx_attention",
+            "formats.onnx_config",
+            "formats.onnx_expand",
+            "formats.onnx_graph",
+            "formats.onnx_heads",
+            "formats.onnx_layers",
+            "formats.onnx_ops",
+            "formats.onnx_parts",
+            "formats.onnx_probe",
+            "formats.onnx_run",
+            "formats.onnx_tensors",
+            "formats.onnx_walk",
+        ),
+        lambda: [tiny_files.onnx_graph()],
+        ("*.onnx",),
+        (b"MatMul", b"Gather", b"Add", b"Constant", b"Reshape", b"Softmax", b"value", b"perm"),
     ),
     "paddle": Target(
         paddle,

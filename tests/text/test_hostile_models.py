@@ -23,6 +23,7 @@ import tiny_files  # noqa: E402
 from damage_tf import field  # noqa: E402
 
 Proto = sentencepiece_model_pb2.ModelProto
+MANY = f"more than {MOST_PIECES:,} pieces"
 NAN, INFINITE = struct.unpack("<2f", b"\0\0\xc0\x7f\0\0\x80\x7f")
 
 
@@ -127,8 +128,8 @@ def hostile() -> dict[str, tuple[bytes, str]]:
             changed(lambda p: setattr(p.trainer_spec, "byte_fallback", True)),
             "byte",
         ),
-        "a million pieces": (field(1, field(1, b"a")) * 1_000_000, "pieces"),
-        "more pieces than may be": (field(1, b"") * (MOST_PIECES + 1) + good, "pieces"),
+        "a million pieces": (field(1, field(1, b"a")) * 1_000_000, MANY),
+        "more pieces than may be": (field(1, b"") * (MOST_PIECES + 1) + good, MANY),
         "9 MB": (field(1, b"") * (9 << 19), "larger than"),
         "a denormalizer outside": (
             changed(lambda p: setattr(p.denormalizer_spec, "precompiled_charsmap", b"\xff" * 9)),

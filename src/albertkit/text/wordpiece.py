@@ -11,6 +11,7 @@ work at the speed of `str.translate`. The exception is the Greek sigma at the en
 
 from __future__ import annotations
 
+import codecs
 import unicodedata
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -29,6 +30,7 @@ from albertkit.text.tokenizer import (
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_WORD_CHARACTERS = 200  # longer words are unknown, as in google's code (transformers: 100)
 LONGEST_PIECE_BYTES = 4096  # no piece of more than 200 characters ever stands for a word
+_HEAD_BYTES = 64 << 10
 MAX_CACHED_WORDS = 1_000_000
 CAPITAL_SIGMA = "\u03a3"
 
@@ -256,6 +258,11 @@ def read_vocabulary(path: Path) -> bytes:
     if content.count(b"\n") > MOST_PIECES:
         raise too_large(f"at most {MOST_PIECES:,} lines", "more", path)
     try:
+        # Binary files show early; one wide letter makes all of a long line four times as large.
+        codecs.getincrementaldecoder("utf-8")().decode(content[:_HEAD_BYTES])
+        longest = max(map(len, content.split(b"\n")))
+        if longest > LONGEST_PIECE_BYTES:
+            raise too_large(f"pieces of at most {LONGEST_PIECE_BYTES} bytes", f"{longest:,}", path)
         content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise VocabularyError(
@@ -265,9 +272,6 @@ def read_vocabulary(path: Path) -> bytes:
             where=path,
             fix="a SentencePiece model must be named *.model",
         ) from error
-    longest = max(map(len, content.split(b"\n")))
-    if longest > LONGEST_PIECE_BYTES:
-        raise too_large(f"pieces of at most {LONGEST_PIECE_BYTES} bytes", f"{longest:,}", path)
     if not content.strip():
         raise VocabularyError(
             "The vocabulary is empty.",
