@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check check-interop format clean
+.PHONY: demo test check check-interop fuzz format clean
 
 demo: .venv/.core
 	$(BIN)/albertkit demo $(ARGS)
@@ -19,6 +19,13 @@ check: .venv/.dev
 # Other programs open what we write; each in an environment of its own below .interop, made once.
 check-interop: .venv/.dev
 	$(BIN)/python tests/interop/run.py $(ARGS)
+
+# Every parser under coverage-guided fuzzing, two at a time, each so long. What is found is kept in
+# tests/fuzz/findings and replayed by the tests. make fuzz SECONDS=30 TARGETS="pickles hdf5"
+SECONDS ?= 600
+TARGETS ?=
+fuzz: .venv/.fuzz
+	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS) $(TARGETS)
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix src tests bench
@@ -37,4 +44,8 @@ $(BIN)/python:
 
 .venv/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@ .venv/.core
+
+.venv/.fuzz: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
 	@touch $@ .venv/.core
