@@ -63,6 +63,7 @@ def read(found: Path, choices: Choices) -> Reading:
     pool = Pool()
     attention, feed_forward = (in_order(x, pool) for x in (told.attention, told.feed_forward))
     _tie(told, pool)
+    pool.copies |= told.copies
     config = tell_config(found, told.facts, attention, feed_forward, choices)
     problems = told.problems + config.problems
     weight = told.tensors.get("span.weight", told.tensors.get("classifier.weight"))

@@ -50,12 +50,14 @@ def find_heads(walk: Walk, tokens: str) -> str | None:
 
 
 def _decoder(walk: Walk, linear: Linear) -> tuple[str, Linear] | None:
-    """The map behind another map with only a norm between, and the value that it reads."""
+    """The map to all words behind another map, and the value that it reads.
+
+    In albert_zh's own layout the projection stands between, and is what is returned.
+    """
+    words = walk.found.facts["vocab_size"]
     for source in walk.targets.get(frozenset([linear.out]), []):
         for reader in walk.by_source.get(source, []):
-            if not linear.selected or linear.widths[0] != linear.widths[1]:
-                return source, reader
-            if reader.widths[1] == walk.found.facts["vocab_size"]:
+            if words in [x.widths[1] for x in (reader, *walk.by_source.get(reader.out, []))]:
                 return source, reader
     return None
 
@@ -94,13 +96,16 @@ SECOND_BIAS = "masked_lm.bias, second part"
 def _back_through_projection(walk: Walk, linear: Linear) -> Linear:
     """albert_zh's own layout: the projection's matrix the other way round, then the words."""
     name = "albert.embeddings.projection.weight"
-    matrix = walk.found.tensors[name].array
+    projection = walk.found.tensors[name]
+    matrix = projection.array
     readers = walk.by_source.get(linear.out, [])
     back = linear.weight.array.T
     same = back.shape == matrix.shape and bool((back == matrix).all())
     if not same or linear.biases or len(readers) != 1:
         raise no_albert(f"{_shown(linear)} behind the masked-LM head's normalisation")
     walk.found.explained.add(id(linear))
+    if linear.weight.source != projection.source:
+        walk.found.copies[linear.weight.source] = projection.source
     return readers[0]
 
 

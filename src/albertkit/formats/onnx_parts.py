@@ -99,6 +99,7 @@ class Parts:
         self.lookups: list[Lookup] = []
         self.origins: dict[str, frozenset[str]] = {}
         self.made_of: dict[str, frozenset[str]] = {}
+        self.given: set[str] = set()  # values that depend on what the caller gives
         self.rows, self.columns = 0, 0  # of the trial
         self._constants = {"", *graph.tensors}
         self._give_inputs()
@@ -245,7 +246,10 @@ class Parts:
         outs = {linear.out for linear in self.linears} | {found.out for found in self.lookups}
         ends = outs | {linear.source for linear in self.linears}
         nothing: frozenset[str] = frozenset()
+        self.given = {item.name for item in self.graph.inputs}
         for node in self.graph.nodes:
+            if node.op not in ("Shape", "Size") and not self.given.isdisjoint(node.inputs):
+                self.given.update(node.outputs)
             made = nothing
             if node.op not in ("Shape", "Size"):
                 made = made.union(*(self.origins.get(name, nothing) for name in node.inputs))

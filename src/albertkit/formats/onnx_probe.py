@@ -101,6 +101,11 @@ class Probe:
         weights = self.parts.weights
         return Norm(weights[region.weights[scale]], weights[region.weights[shift]], eps, activation)
 
+    def is_sum(self, target: str, ends: Sequence[str]) -> bool:
+        """Whether a value is the sum of others and nothing else."""
+        region = self._region(target, ends)
+        return self._once(region, ("sum",), lambda: self._try_sum(region)) is True
+
     def activation(self, target: str, end: str, what: str) -> str:
         """The activation between two values: a key of ACTIVATIONS.
 
@@ -136,7 +141,7 @@ class Probe:
                     self._known[key] = attempt()
             except CheckpointError:
                 raise
-            except (ValueError, IndexError, TypeError, OverflowError, MemoryError):
+            except (ValueError, IndexError, TypeError, AttributeError, MemoryError):
                 self._known[key] = None  # shapes that fit no formula
         return self._known[key]
 
@@ -278,6 +283,12 @@ class Probe:
                     dtype = "float32" if weight is None else weight.dtype
                     found.append(_short(float(value.reshape(-1)[0]), dtype))
         return found
+
+    def _try_sum(self, region: _Region) -> bool:
+        probes = [self._random.normal(size=shape) for shape in self._shapes(region) or []]
+        found = self._run(region, probes)
+        total = _summed(probes, probes[0].shape[-1])
+        return _error(found.reshape(total.shape), total) <= _EXACT_BOUND
 
     def _try_activation(self, region: _Region) -> str | None:
         shapes = self._shapes(region)

@@ -20,6 +20,7 @@ from albertkit.formats.onnx_probe import Norm, Probe, no_albert
 Block = dict[str, Weight]
 
 
+_ROLES = ("position", "segment")
 _ADDED_UP = "rows that were looked up"
 
 
@@ -36,6 +37,7 @@ class Found:
     feed_forward: list[Block] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    copies: dict[str, str] = field(default_factory=dict)  # name in the file: of which other
     explained: set[int] = field(default_factory=set)  # ids of the parts that were met
 
     def fact(self, key: str, value: Any) -> None:
@@ -136,9 +138,8 @@ class Walk:
 
     def _word_table(self) -> Lookup:
         """The largest table that is looked up by what the caller gives."""
-        given = {item.name for item in self.parts.graph.inputs}
-        tables = [x for x in self.parts.lookups if self.parts.origin(x.index)[0] in given]
-        tables = [x for x in tables if x.table.array.ndim == 2]
+        given = [x for x in self.parts.lookups if x.index in self.parts.given]
+        tables = [x for x in given if x.table.array.ndim == 2]
         if not tables:
             raise no_albert("no table of words that an input looks up")
         return max(tables, key=lambda x: len(x.table.array))
@@ -152,8 +153,17 @@ class Walk:
                 break
             total, other = grown
             terms += other
-        for term in terms[1:]:
-            self._add_table(term)
+        told = {term: self._role(term) for term in terms[1:]}
+        for term, role in told.items():
+            if role:
+                self._add_table(term, role)
+        rest = [term for term, role in told.items() if not role]
+        rest.sort(key=lambda term: -self._rows(term))
+        missing = [x for x in _ROLES if f"albert.embeddings.{x}.weight" not in self.found.tensors]
+        if len(rest) > len(missing):
+            raise no_albert(f"{len(rest)} more tables", "words, positions and segments summed")
+        for term, role in zip(rest, missing[-len(rest) :], strict=False):
+            self._add_table(term, role)
         tensors, segment = self.found.tensors, "albert.embeddings.segment.weight"
         place = tensors.get("albert.embeddings.position.weight")
         if place is not None and segment not in tensors and place.how == _ADDED_UP:
@@ -193,21 +203,26 @@ class Walk:
         node = self.parts.producer.get(linear.source)
         return node is not None and node.op == "OneHot" and not linear.biases
 
-    def _add_table(self, term: str) -> None:
+    def _lookup(self, term: str) -> Lookup | None:
+        return next((x for x in self.parts.lookups if x.out == term), None)
+
+    def _rows(self, term: str) -> int:
+        lookup = self._lookup(term)
+        return 0 if lookup is None else len(lookup.table.array)
+
+    def _add_table(self, term: str, role: str) -> None:
         """Keep a table that is added to the words."""
-        lookups = [x for x in self.parts.lookups if x.out == term]
-        linear = self.by_out.get(term)
-        if lookups:
-            table, role = lookups[0].table, self._role(lookups[0])
-            self.found.explained.add(id(lookups[0]))
+        lookup, linear = self._lookup(term), self.by_out.get(term)
+        if lookup is not None:
+            table = lookup.table
+            self.found.explained.add(id(lookup))
         elif linear is not None:  # google's own program looks segments up by a product
             w = linear.weight
-            table, role = Weight(w.source, "as it is", w.array.T, w.dtype), "segment"
+            table = Weight(w.source, "as it is", w.array.T, w.dtype)
             self.found.explained.add(id(linear))
         else:  # the exporter looked them up for good
-            table = _without_copies(self.parts.weights[term])
+            table = self._fixed(term)
             rows = len(table.array)
-            role = "position" if rows > 1 else "segment"
             self.found.problems.append(
                 f"the graph holds {rows} row{'s' if rows > 1 else ''} of the {role} table only: "
                 "it was exported for inputs of one shape, or without segments"
@@ -220,22 +235,28 @@ class Walk:
         key = "type_vocab_size" if role == "segment" else "max_position_embeddings"
         self.found.facts[key] = len(array)
 
-    def _role(self, lookup: Lookup) -> str:
-        """Whether a table is looked up by places or by segments."""
+    def _fixed(self, term: str) -> Weight:
+        return _without_copies(self.parts.weights[term], self.parts.columns)
+
+    def _role(self, term: str) -> str:
+        """Whether a table is looked up by places or by segments; "" if the caller gives which."""
+        lookup = self._lookup(term)
+        if lookup is None:
+            fixed = self.parts.is_weight(term)
+            return "position" if fixed and len(self._fixed(term).array) > 1 else "segment"
         if lookup.node.op in (POSITIONS, "Slice"):
             return "position"
-        given = {item.name for item in self.parts.graph.inputs}
-        if self.parts.origin(lookup.index)[0] in given:
-            return "segment"
+        if lookup.index in self.parts.given:
+            return ""
         index = self.parts.values.get(lookup.index)
         if not isinstance(index, np.ndarray) or not index.size:
             return "position"
-        places = np.arange(index.shape[-1]) if index.ndim else np.zeros(1)
-        if index.shape[-1:] != (1,) and (index == index.reshape(-1)[0]).all():
+        columns = self.parts.columns
+        if columns > 1 and (index == index.reshape(-1)[0]).all():
             return "segment"
-        if index.shape[-1:] == (1,):
+        if columns == 1:
             return "segment" if len(lookup.table.array) <= 4 else "position"
-        if not (index == places).all():
+        if index.size % columns or (index.reshape(-1, columns) != np.arange(columns)).any():
             raise no_albert(f"positions {index.reshape(-1)[:4].tolist()}", "0, 1, 2, ...")
         return "position"
 
@@ -257,6 +278,12 @@ class Walk:
         if error is None:
             raise no_albert(f"nothing is made of {', '.join(ends)[:100]} alone", what)
         raise error
+
+    def _plain_sum(self, ends: list[str]) -> str:
+        """The value that is the sum of these as it is; "" if there is none."""
+        origins = frozenset[str]().union(*(self.parts.origins[name] for name in ends))
+        found = [x for x in self.targets.get(origins, []) if self.probe.is_sum(x, ends)]
+        return found[0] if found else ""
 
     def _likely(self, origins: frozenset[str]) -> list[str]:
         """Values that may be a normalisation, where no map reads it: behind the last layer."""
@@ -334,7 +361,14 @@ class Walk:
         """Layers that normalise before each map; sums are never normalised."""
         stream = [x]
         while True:
-            source, norm = self.norm_of(stream, "the normalisation before attention")
+            try:
+                source, norm = self.norm_of(stream, "the normalisation before attention")
+            except CheckpointError:
+                source = self._plain_sum(stream)
+                if not self.found.attention or not source:
+                    raise
+                self.found.facts["final_norm"] = False
+                return source
             if source not in self._contexts:
                 break
             attention, mixed = self._attention(source)
@@ -353,11 +387,14 @@ class Walk:
         return source
 
 
-def _without_copies(table: Weight) -> Weight:
+def _without_copies(table: Weight, columns: int) -> Weight:
     """Rows that were looked up for good: those of one text; one row where all are the same."""
-    rows = table.array.reshape(-1, *table.array.shape[-2:])
-    if not (rows == rows[:1]).all():
-        raise no_albert(f"a constant {table.array.shape} added to the words", "the same for all")
-    rows = rows[0].reshape(-1, table.array.shape[-1])
+    width = table.array.shape[-1]
+    rows = table.array.reshape(-1, width)
+    if len(rows) % columns == 0:
+        texts = rows.reshape(-1, columns, width)
+        if not (texts == texts[:1]).all():
+            raise no_albert(f"a constant {table.array.shape} added to the words", "one for all")
+        rows = texts[0]
     same = len(rows) > 1 and bool((rows == rows[:1]).all())
     return Weight(table.source, _ADDED_UP, rows[:1] if same else rows, table.dtype)
