@@ -2,7 +2,8 @@
 
 Weights are told by their place in the flow of numbers, never by their names: formats/onnx_graph.py
 reads the bytes, onnx_expand.py and onnx_parts.py find the products with constants, onnx_probe.py
-tells what lies between them by trying it, onnx_walk.py and onnx_heads.py follow the numbers.
+tells what lies between them by trying it; onnx_embeddings.py, onnx_walk.py and onnx_heads.py
+follow the numbers from the inputs to the outputs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from albertkit.errors import CheckpointError
 from albertkit.formats import beside
 from albertkit.formats.family import Choices, Reading
 from albertkit.formats.onnx_config import folders, tell_config, tell_head
+from albertkit.formats.onnx_embeddings import find_embeddings
 from albertkit.formats.onnx_expand import expand
 from albertkit.formats.onnx_graph import Graph
 from albertkit.formats.onnx_graph import read as read_graph
@@ -58,7 +60,7 @@ def read(found: Path, choices: Choices) -> Reading:
     graph = expand(read_graph(found))
     parts = Parts(graph)
     walk = Walk(parts)
-    place = find_heads(walk, walk.run())
+    place = find_heads(walk, walk.layers(find_embeddings(walk)))
     told = walk.found
     pool = Pool()
     attention, feed_forward = (in_order(x, pool) for x in (told.attention, told.feed_forward))

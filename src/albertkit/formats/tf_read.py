@@ -83,17 +83,34 @@ def shape_sizes(
     """
     sizes = {}
     for key, (plain, axis, axes) in where.items():
-        name = names.files.get(plain)
-        shape = () if name is None else bundle.entries[name].shape
-        if name is None or len(shape) != axes or not 1 <= shape[axis] < 1 << 31:
-            raise CheckpointError(
-                "A tensor that every ALBERT has is missing or has another shape.",
-                expected=f"{plain} with {axes} axes",
-                found="no such tensor" if name is None else f"shape {shape}",
-                fix="check that the checkpoint is whole",
-            )
+        name, shape = shape_of(bundle, names, plain, axes)
         sizes[key] = (shape[axis], name)
     return sizes
+
+
+def shape_of(
+    bundle: Bundle, names: Names, plain: str, *axes: int
+) -> tuple[str, tuple[int, ...]]:
+    """Name in the file and shape of a tensor that every ALBERT has.
+
+    Args:
+        bundle, names: the checkpoint.
+        plain: its plain name.
+        axes: the numbers of axes that it may have.
+
+    Raises:
+        CheckpointError: it is missing or has another number of axes, or one of no size.
+    """
+    name = names.files.get(plain)
+    shape = () if name is None else bundle.entries[name].shape
+    if name is None or len(shape) not in axes or not 1 <= min(shape) <= max(shape) < 1 << 31:
+        raise CheckpointError(
+            "A tensor that every ALBERT has is missing or has another shape.",
+            expected=f"{plain} with {' or '.join(map(str, axes))} axes",
+            found="no such tensor" if name is None else f"shape {shape}",
+            fix="check that the checkpoint is whole",
+        )
+    return name, shape
 
 
 def read_head(bundle: Bundle, names: Names, choices: Choices) -> TaskHead | None:
