@@ -129,7 +129,7 @@ def test_an_override_that_leads_nowhere_is_refused(override: str) -> None:
 
 
 def test_a_missing_recipe_is_told_with_the_names_of_those_that_ship(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="base-en, demo, tiny-en, tiny-zh"):
+    with pytest.raises(RecipeError, match="base-en, demo, small-en, small-zh, tiny-en"):
         recipes.load("tiny-fr", PretrainingRecipe)
     (tmp_path / "bad.toml").write_text("a = = 1")
     with pytest.raises(RecipeError, match="no valid TOML"):
