@@ -21,7 +21,7 @@ from albertkit.rules import Array
 
 # The inputs of the trial: rows, columns and, for multiple choice, choices between them.
 _ROWS, _COLUMNS, _CHOICES = 2, 5, 3
-_MOST_COLUMNS = 4096
+_MOST_TOKENS = 4096  # that a graph may ask for in one batch
 _MOST_ORIGINS = 160  # maps that one value may be made of
 # These hand the numbers of their first input on, in another shape or kind.
 _PASS = {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Cast", "Dropout"}
@@ -121,7 +121,7 @@ class Parts:
             for axis, size in enumerate(sizes):
                 usual = _ROWS if axis == 0 else _COLUMNS if axis == len(sizes) - 1 else _CHOICES
                 shape.append(size if size is not None and size > 0 else usual)
-            if math.prod(shape) > _MOST_COLUMNS * 64 or max(shape, default=1) > _MOST_COLUMNS:
+            if math.prod(shape) > _MOST_TOKENS:
                 raise bad(f"an input {given.name[:80]!r} of shape {tuple(shape[:8])}")
             self.values[given.name] = np.ones(shape, np.int64)
             if shape:

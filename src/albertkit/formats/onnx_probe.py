@@ -7,6 +7,7 @@ matter how a formula is written, and a graph that computes something else is nev
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ import numpy as np
 from albertkit.errors import CheckpointError
 from albertkit.formats.onnx_attention import join, mixed, split
 from albertkit.formats.onnx_graph import Node
-from albertkit.formats.onnx_ops import Array, gelu_erf, gelu_tanh, sigmoid
+from albertkit.formats.onnx_ops import Array, bounded, gelu_erf, gelu_tanh, sigmoid
 from albertkit.formats.onnx_parts import Parts, Weight
 from albertkit.formats.onnx_run import UNKNOWN, Standin
 
@@ -181,9 +182,9 @@ class Probe:
             weights.append(name)
             return f"weight {len(weights)} {weight.array.shape}"
         value = self.parts.values.get(name, UNKNOWN)
-        if isinstance(value, np.ndarray) and value.size <= 64:
-            return f"{value.dtype}{value.shape}{value.tolist()}"
-        return f"{name} {getattr(value, 'shape', value)}"
+        if isinstance(value, np.ndarray):
+            return f"{value.dtype}{value.shape}{hashlib.sha256(value.tobytes()).hexdigest()}"
+        return f"{getattr(value, 'shape', value)}"
 
     def _run(self, region: _Region, probes: Sequence[Array]) -> Any:
         """The target for these values at the ends; UNKNOWN if it cannot be told."""
@@ -207,6 +208,10 @@ class Probe:
             return None
         return [self.parts.values[name].shape for name in region.ends]
 
+    def _normals(self, shapes: list[tuple[int, ...]], spread: float) -> list[Array]:
+        """Random numbers of these shapes."""
+        return [self._random.normal(0.0, spread, bounded(shape)) for shape in shapes]
+
     def _try_norm(self, region: _Region, activations: Sequence[str]) -> Any:
         shapes = self._shapes(region)
         if shapes is None:
@@ -217,7 +222,7 @@ class Probe:
             for place, name in enumerate(region.weights)
             if self.parts.weights[name].array.size == width
         ]
-        probes = [self._random.normal(size=shape) * 2 for shape in shapes]
+        probes = self._normals(shapes, 2.0)
         total = _summed(probes, width)
         found = self._run(region, probes)
         if not isinstance(found, np.ndarray) or found.size != total.size or not 1 <= len(names) < 8:
@@ -255,17 +260,22 @@ class Probe:
     def _epsilon(
         self, region: _Region, probes: list[Array], g: Array, b: Array, act: str
     ) -> float | None:
-        """What is added to the variance: seen where the variance is about as small."""
-        for power in range(0, 22):
-            small = [probe * 10.0 ** (-power / 2) for probe in probes]
+        """What is added to the variance: seen where the variance is about as small.
+
+        The numbers that the nodes use are tried first, then every size.
+        """
+        likely = sorted({x for x in self._scalars(region) if 1e-20 < x < 0.1})
+        for guess in (*likely, *(10.0**-power for power in range(1, 21))):
+            inner = ACTIVATIONS[act](_summed(probes, len(g)))
+            shrink = math.sqrt(guess / max(float(inner[0].var()), 1e-30))
+            small = [probe * shrink for probe in probes]
             found = self._run(region, small).reshape(-1, len(g)) - b
             inner = ACTIVATIONS[act](_summed(small, len(g)))
-            variance = inner.var(-1)
             full = _normal(inner, 0.0) * g
             part = (found * full).sum(-1) / (full * full).sum(-1)
-            if 0.1 < part[0] < 0.9:
-                estimate = float(np.median(variance * (1 / part**2 - 1)))
-                near = [x for x in self._scalars(region) if abs(x - estimate) <= 0.02 * estimate]
+            if 0.05 < part[0] < 0.95:
+                estimate = float(np.median(inner.var(-1) * (1 / part**2 - 1)))
+                near = [x for x in likely if abs(x - estimate) <= 0.02 * estimate]
                 return min(near, key=lambda x: abs(x - estimate)) if near else estimate
         return None
 
@@ -285,7 +295,7 @@ class Probe:
         return found
 
     def _try_sum(self, region: _Region) -> bool:
-        probes = [self._random.normal(size=shape) for shape in self._shapes(region) or []]
+        probes = self._normals(self._shapes(region) or [], 1.0)
         found = self._run(region, probes)
         total = _summed(probes, probes[0].shape[-1])
         return _error(found.reshape(total.shape), total) <= _EXACT_BOUND
@@ -294,7 +304,7 @@ class Probe:
         shapes = self._shapes(region)
         if shapes is None:
             return None
-        probe = np.resize(np.linspace(-6, 6, 481), shapes[0])
+        probe = np.resize(np.linspace(-6, 6, 481), bounded(shapes[0]))
         found = self._run(region, [probe])
         if not isinstance(found, np.ndarray) or found.size != probe.size:
             return None
@@ -315,7 +325,7 @@ class Probe:
         width = size // (rows * columns)
         if width * rows * columns != size:
             return None
-        probes = [self._random.normal(size=shape) * 1.5 for shape in shapes]
+        probes = self._normals(shapes, 1.5)
         found = self._run(region, probes)
         if not isinstance(found, np.ndarray) or found.size != size:
             return None

@@ -23,7 +23,7 @@ from albertkit.formats.onnx_tensors import Stored, bad
 # Of GELU: sqrt(2 / pi), the cubic part, 1 / sqrt(2), sqrt(2).
 _KNOWN = (math.sqrt(2 / math.pi), 0.044715, math.sqrt(0.5), math.sqrt(2))
 _MASKED = ("Attention", "com.microsoft.MultiHeadAttention")
-_MOST_WORK = 1 << 30  # of all arrays together
+_MOST_WORK = 1 << 29  # of all arrays together
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def _einsum(args: list[Value], attributes: Attributes, count: int) -> Value:
     shape = bounded(tuple(sizes[letter] for letter in out))
     if any(isinstance(arg, Standin) for arg in args):
         return Standin(shape)
-    if math.prod(sizes.values()) > _MOST_WORK >> 4:
+    if math.prod(sizes.values()) > _MOST_WORK >> 3:
         raise bad(f"a product of shape {shape[:8]} on the way")
     return np.einsum(equation, *args)
 
