@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,13 @@ from albertkit.errors import CheckpointError, ConfigError
 from albertkit.families import Opened
 from albertkit.files import atomic_folder
 from albertkit.formats.family import Choices, Family
-from albertkit.mapped import blocks, release
+from albertkit.mapped import in_row_order, pieces, release
 from albertkit.rules import Array
 from albertkit.tensor_names import HEADS, listed
 from albertkit.tensors import as_float32, narrow
 
 DTYPES = ("float32", "float16", "bfloat16")
+_COMPARING = 4  # threads; each holds two pieces of a tensor
 # Config keys that say how to train on, not what the model computes; some formats lack them.
 TRAINING_KEYS = (
     "hidden_dropout_prob",
@@ -269,13 +271,18 @@ def same(old: Array, new: Array, dtype: str) -> bool:
         return False
     if old.ndim == 2 and not old.flags.c_contiguous and not new.flags.c_contiguous:
         old, new = old.T, new.T  # both are stored transposed: compare them as they are stored
-    equal = all(
-        np.array_equal(stored(a, dtype).view(np.uint32), b.view(np.uint32))
-        for a, b in zip(blocks(old), blocks(new), strict=True)
-    )
+    if old.ndim == 0:
+        return _same_bits(old, new, dtype)
+    with ThreadPoolExecutor(_COMPARING) as pool:
+        equal = all(pool.map(lambda x: _same_bits(old[x], new[x], dtype), pieces(old)))
     release(old)
     release(new)
     return equal
+
+
+def _same_bits(old: Array, new: Array, dtype: str) -> bool:
+    rounded = stored(in_row_order(old, old.dtype), dtype)
+    return np.array_equal(rounded.view(np.uint32), in_row_order(new, new.dtype).view(np.uint32))
 
 
 def stored(tensor: Array, dtype: str) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +17,7 @@ from albertkit.rules import Array
 
 Bytes = npt.NDArray[np.uint8]
 _BLOCK_BYTES = 4 << 20
+_TILE_ROWS, _TILE_COLUMNS = 256, 128  # of a matrix that is turned: fits the nearest caches
 
 
 def map_file(path: Path) -> Bytes:
@@ -65,18 +67,68 @@ def release(tensor: Array) -> None:
         base.madvise(mmap.MADV_DONTNEED)
 
 
+def pieces(tensor: Array) -> list[slice]:
+    """Runs of rows of a few megabytes each that cover a tensor of one axis or more."""
+    rows = max(1, _BLOCK_BYTES * len(tensor) // max(1, tensor.nbytes))
+    return [slice(start, start + rows) for start in range(0, len(tensor), rows)]
+
+
 def blocks(tensor: Array, dtype: npt.DTypeLike | None = None) -> Iterator[Array]:
     """A tensor in pieces of a few megabytes, in row order, each contiguous and of this dtype.
 
-    A transposed view costs no second copy of the whole tensor that way.
+    A transposed view costs no second copy of the whole tensor that way. While one piece is used,
+    the next is made in another thread.
     """
     kind = tensor.dtype if dtype is None else np.dtype(dtype)
     if tensor.ndim == 0 or tensor.nbytes <= _BLOCK_BYTES:
-        yield np.ascontiguousarray(tensor, dtype=kind).reshape(tensor.shape)
+        yield in_row_order(tensor, kind)
         return
-    rows = max(1, _BLOCK_BYTES * len(tensor) // tensor.nbytes)
-    for start in range(0, len(tensor), rows):
-        yield np.ascontiguousarray(tensor[start : start + rows], dtype=kind)
+    with ThreadPoolExecutor(1) as ahead:
+        waiting: Future[Array] | None = None
+        for piece in pieces(tensor):
+            made = ahead.submit(in_row_order, tensor[piece], kind)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = made
+        if waiting is not None:
+            yield waiting.result()
+
+
+def in_row_order(tensor: Array, dtype: npt.DTypeLike) -> Array:
+    """The same numbers, contiguous in row order and of this dtype; a view where that is so already.
+
+    numpy copies a transposed matrix by walking along one side of it and jumping along the other,
+    which is slow where the jumps are powers of two. Here small tiles go through a buffer whose rows
+    are a little longer than the tile's.
+    """
+    kind = np.dtype(dtype)
+    flat = _merged(tensor)
+    if flat.ndim != 2 or flat.strides[0] >= flat.strides[1]:
+        return np.ascontiguousarray(tensor, dtype=kind).reshape(tensor.shape)
+    turned = np.empty(flat.shape, kind)
+    buffer = np.empty((_TILE_COLUMNS, _TILE_ROWS + 64 // kind.itemsize), kind)
+    for column in range(0, flat.shape[1], _TILE_COLUMNS):
+        for row in range(0, flat.shape[0], _TILE_ROWS):
+            source = flat[row : row + _TILE_ROWS, column : column + _TILE_COLUMNS].T
+            tile = buffer[: source.shape[0], : source.shape[1]]
+            tile[:] = source
+            turned[row : row + _TILE_ROWS, column : column + _TILE_COLUMNS] = tile.T
+    return turned.reshape(tensor.shape)
+
+
+def _merged(tensor: Array) -> Array:
+    """A view with neighbouring axes made one wherever their strides allow it; same row order."""
+    shape: list[int] = []
+    strides: list[int] = []
+    for size, stride in zip(tensor.shape, tensor.strides, strict=True):
+        if size == 1:
+            continue
+        if shape and strides[-1] == stride * size:
+            shape[-1], strides[-1] = shape[-1] * size, stride
+        else:
+            shape.append(size)
+            strides.append(stride)
+    return np.lib.stride_tricks.as_strided(tensor, shape, strides, writeable=False)
 
 
 def write_blocks(file: BinaryIO, tensor: Array, dtype: npt.DTypeLike | None = None) -> int:
