@@ -342,3 +342,9 @@ def test_every_real_config_file_is_read(shared: Path) -> None:
         assert (found.config.norm_order == "pre") == (raw.get("ln_type") == "preln")
         if "dropout0.1" in path.stem:
             assert found.config.hidden_dropout_prob == 0.1
+
+
+def test_a_depth_that_no_model_has_is_refused_before_names_are_made() -> None:
+    AlbertConfig(num_hidden_layers=64, num_hidden_groups=64, inner_group_num=64)
+    with pytest.raises(ConfigError, match="deeper than any ALBERT"):
+        AlbertConfig(num_hidden_layers=4096, num_hidden_groups=4096, inner_group_num=2)

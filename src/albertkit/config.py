@@ -96,6 +96,14 @@ class AlbertConfig:
                     found=f"{name}={getattr(self, name)}",
                     fix=f"change {name} or ffn_groups",
                 )
+        depth = self.num_hidden_layers * self.inner_group_num
+        if depth > LARGEST_DEPTH:  # each may have tensors of its own, with names to make
+            raise ConfigError(
+                "The model is deeper than any ALBERT.",
+                expected=f"num_hidden_layers times inner_group_num at most {LARGEST_DEPTH}",
+                found=depth,
+                fix="correct num_hidden_layers or inner_group_num",
+            )
         order, width = self.embedding_order, self.position_width
         needed = {"norm_then_project": "embedding", "project_then_norm": "hidden"}[order]
         if width != needed:

@@ -92,6 +92,8 @@ def expand(
     """
     table = {rule.ours: rule for rule in rules}
     plain = {}
+    blocks = {"attention": config.attention_blocks, "feed_forward": config.feed_forward_blocks}
+    places = {kind: {n: place for place, n in enumerate(all_)} for kind, all_ in blocks.items()}
     for name in parameter_shapes(config, head):
         block = _BLOCK.match(name)
         template = _BLOCK.sub(r"albert.encoder.\1.{g}.{i}.", name)
@@ -100,12 +102,8 @@ def expand(
         rule = table[template]
         theirs = rule.theirs
         if block is not None:
-            places = {
-                "attention": config.attention_blocks,
-                "feed_forward": config.feed_forward_blocks,
-            }
             number = int(block[2])
-            shown = places[block[1]].index(number) if renumber else number
+            shown = places[block[1]][number] if renumber else number
             theirs = theirs.replace("{g}", str(shown)).replace("{i}", block[3])
         plain[name] = Rule(name, theirs, rule.change)
     return plain

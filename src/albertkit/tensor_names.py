@@ -46,6 +46,7 @@ TIED = {
     "predictions.decoder.weight": "albert.embeddings.word.weight",
     "predictions.decoder.bias": "masked_lm.bias",
 }
+_MOST_POSITIONS = 1 << 20  # of a row of numbers that is compared
 HEADS = ("albert.pooler.", "masked_lm.", "sentence_order.")
 
 
@@ -189,8 +190,9 @@ def rename(
             renamed.used[theirs] = ours
     renamed.tensors = {ours: tensors[theirs] for theirs, ours in renamed.used.items()}
     unknown = []
+    unused = frozenset(range(config.num_hidden_groups)) - frozenset(config.attention_blocks)
     for name, tensor in left.items():
-        reason = None if own else _why_ignored(name, tensor, renamed.tensors, config)
+        reason = None if own else _why_ignored(name, tensor, renamed.tensors, unused)
         if reason is None:
             unknown.append(f"{name} {tuple(tensor.shape)}")
         else:
@@ -206,15 +208,17 @@ def rename(
 
 
 def _why_ignored(
-    name: str, tensor: np.ndarray, renamed: Mapping[str, np.ndarray], config: AlbertConfig
+    name: str, tensor: np.ndarray, renamed: Mapping[str, np.ndarray], unused: frozenset[int]
 ) -> str | None:
-    """Why a tensor of transformers may be left out; None if it may not."""
-    if name.endswith("embeddings.position_ids"):
+    """Why a tensor of transformers may be left out; None if it may not.
+
+    unused: groups that no layer uses.
+    """
+    if name.endswith("embeddings.position_ids") and counts_up(tensor):
         return "the numbers 0, 1, 2, ..."
-    group = re.search(r"encoder\.albert_layer_groups\.(\d+)\.", name)
-    if group and int(group[1]) < config.num_hidden_groups:
-        used = int(group[1]) in config.attention_blocks
-        return None if used else "no layer uses this group"
+    group = re.search(r"encoder\.albert_layer_groups\.(\d{1,9})\.", name)
+    if group:
+        return "no layer uses this group" if int(group[1]) in unused else None
     twin = renamed.get(TIED.get(name, ""))
     if twin is None:
         return None
@@ -226,6 +230,17 @@ def _why_ignored(
             fix="choose: --set tied_decoder=false keeps the decoder, tied_decoder=true the table",
         )
     return f"a copy of {TIED[name]}"
+
+
+def counts_up(tensor: np.ndarray) -> bool:
+    """Whether a tensor holds the numbers 0, 1, 2, ..., perhaps rounded to bfloat16."""
+    if tensor.size > _MOST_POSITIONS:
+        return False
+    numbers = np.arange(tensor.size)
+    exact = tensor.dtype.kind in "iu"
+    with np.errstate(invalid="ignore"):
+        distance = np.abs(tensor.reshape(-1) - numbers)
+        return bool(np.all(distance <= (0 if exact else numbers / 256)))
 
 
 def check_accounts(

@@ -69,6 +69,10 @@ def safetensors_cases(whole: bytes) -> Iterator[Case]:
     yield "a kind twice", raw(text.replace(b'"dtype": "F32"', field, 1)), "stands twice"
     more = {**header, "x": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}
     yield "a tensor too many", raw(json.dumps(more).encode()), "\n"
+    for digits in ("9" * 5000, "\u00b2", "-1"):
+        name = f"albert.encoder.albert_layer_groups.{digits}.x"
+        more = {**header, name: {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}
+        yield f"a group {digits[:9]}", raw(json.dumps(more).encode()), "\n"
     less = {name: value for name, value in header.items() if name != last}
     rest = data[: header[last]["data_offsets"][0]]
     yield "a tensor left out", raw(json.dumps(less).encode(), rest), "\n"
@@ -101,6 +105,12 @@ def json_cases(whole: bytes) -> Iterator[Case]:
     for key in numbers:
         for value in (0, -1, 10**400, 2**31, 1.5, "4", [4], {}, True):
             yield f"{key} {str(value)[:12]!r}", of(key, value), "\n"
+    # Only time and memory are asked for: some formats have one of these keys, and it is a depth.
+    depths = [k for k in numbers if "layers" in k or "groups" in k or "inner" in k]
+    for count in (1, 2, 3):
+        deep = {**inside, **dict.fromkeys(depths[:count], 4096)}
+        data = json.dumps({**values, "config": deep} if "config" in values else deep).encode()
+        yield f"4096 as {count} depths", data, "?"
     for word in ("NaN", "Infinity", "-Infinity"):
         name = numbers[0]
         bad = of(name, "\u0000").replace(b'"\\u0000"', word.encode())

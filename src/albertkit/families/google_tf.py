@@ -21,6 +21,7 @@ from albertkit.formats.tf_read import (
     COMMON_RULES,
     assemble,
     read_head,
+    shape_of,
     shape_sizes,
     tf_dense,
     tf_norm,
@@ -143,7 +144,7 @@ def read(found: Path, choices: Choices) -> Reading:
 def _layout(bundle: Bundle, names: Names) -> Layout:
     """What the tensors of google's layout tell about their model."""
     sizes = shape_sizes(bundle, names, _SIZES)
-    kernel = bundle.entries[names.files[f"{_FIRST}ffn_1/intermediate/dense/kernel"]].shape
+    _, kernel = shape_of(bundle, names, f"{_FIRST}ffn_1/intermediate/dense/kernel", 2, 3)
     sliced = len(kernel) == 3
     places = [
         (int(found[1]), int(found[2]))

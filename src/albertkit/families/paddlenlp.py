@@ -6,6 +6,7 @@ Names and config: formats/paddle_names.py. No Paddle is needed; formats/paddle_f
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from albertkit.formats.family import Choices, Reading
 from albertkit.head_spellings import read_head
 from albertkit.rules import Array, expand, give, take
 from albertkit.task_head import TaskHead
+from albertkit.tensor_names import counts_up
 from albertkit.text.locate import read_settings
 
 TITLE = "PaddlePaddle/PaddleNLP"
@@ -123,15 +125,14 @@ def _head(
 
 def _ignored(source: Mapping[str, Array], config: AlbertConfig) -> Callable[[str], str | None]:
     """The function that tells why a tensor may be left out."""
-    groups, used = config.num_hidden_groups, config.attention_blocks
+    unused = frozenset(range(config.num_hidden_groups)) - frozenset(config.attention_blocks)
 
     def why(name: str) -> str | None:
-        if name.endswith("embeddings.position_ids"):
+        if name.endswith("embeddings.position_ids") and counts_up(source[name]):
             return "the numbers 0, 1, 2, ..."
-        parts = name.split(".")
-        if parts[:3] == ["transformer", "encoder", "albert_layer_groups"] and parts[3].isdigit():
-            group = int(parts[3][:9])
-            return "no layer uses this group" if group < groups and group not in used else None
+        group = re.match(r"transformer\.encoder\.albert_layer_groups\.(\d{1,9})\.", name)
+        if group:
+            return "no layer uses this group" if int(group[1]) in unused else None
         twin = source.get(paddle_names.COPIES.get(name, ""))
         if twin is None:
             return None

@@ -88,9 +88,7 @@ def shape_sizes(
     return sizes
 
 
-def shape_of(
-    bundle: Bundle, names: Names, plain: str, *axes: int
-) -> tuple[str, tuple[int, ...]]:
+def shape_of(bundle: Bundle, names: Names, plain: str, *axes: int) -> tuple[str, tuple[int, ...]]:
     """Name in the file and shape of a tensor that every ALBERT has.
 
     Args:
