@@ -7,6 +7,7 @@ line in TARGETS.
 from __future__ import annotations
 
 import contextlib
+import gzip
 import shutil
 import sys
 import tempfile
@@ -18,6 +19,7 @@ import numpy as np
 
 TESTS = Path(__file__).resolve().parents[1]
 GOLDEN = TESTS / "golden"
+FORMATS = TESTS.parent / "src" / "albertkit" / "formats"
 sys.path.insert(0, str(TESTS / "formats"))
 
 import damage_hdf5  # noqa: E402  # beside the tests of the formats
@@ -48,8 +50,10 @@ class Target:
         yield from self.made()
         for pattern in self.golden:
             for path in sorted(GOLDEN.rglob(pattern)):
-                if path.stat().st_size <= SMALL:
-                    yield path.read_bytes()
+                data = path.read_bytes()
+                data = gzip.decompress(data) if path.suffix == ".gz" else data
+                if len(data) <= SMALL:
+                    yield data
 
 
 def _at(name: str, data: bytes) -> Path:
@@ -197,6 +201,32 @@ def family_config(data: bytes) -> None:
     families.open(folder, family=name)
 
 
+def family_weights(data: bytes) -> None:
+    """weights beside a good config; the first byte tells the family"""
+    from albertkit import families
+
+    if not data:
+        return
+    name = list(WEIGHTS)[data[0] % len(WEIGHTS)]
+    folder = FOLDER / f"{name} weights"
+    if not folder.is_dir():
+        tiny_files.put(tiny_files.folder_of(name), folder)
+    content = damage_tf.with_checksums(data[1:]) if WEIGHTS[name].endswith("index") else data[1:]
+    _at(f"{folder.name}/{WEIGHTS[name]}", content)
+    families.open(folder, family=name)
+
+
+WEIGHTS = {
+    "albertkit": "albertkit.safetensors",
+    "huggingface": "model.safetensors",
+    "uer": "model.bin",
+    "paddlenlp": "model_state.pdparams",
+    "keras_hub": "model.weights.h5",
+    "google_tf": "model.ckpt-best.index",
+    "brightmart_tf": "albert_model.ckpt.index",
+}
+
+
 def keras_config(data: bytes) -> None:
     """config.json and task.json of KerasHub"""
     from albertkit.formats.keras_config import read_configs
@@ -207,13 +237,10 @@ def keras_config(data: bytes) -> None:
 
 
 def onnx(data: bytes) -> None:
-    """model.onnx, with a config beside it"""
+    """model.onnx"""
     from albertkit import families
 
-    (FOLDER / "onnx").mkdir(exist_ok=True)
-    if not (FOLDER / "onnx" / "config.json").exists():
-        _at("onnx/config.json", tiny_files.folder_of("huggingface")["config.json"])
-    families.open(_at("onnx/model.onnx", data), family="onnx")
+    families.open(_at("model.onnx", data), family="onnx")
 
 
 # Tokenizers
@@ -253,8 +280,6 @@ def tokenizer_settings(data: bytes) -> None:
 
 def archive(data: bytes) -> None:
     """.tar.gz and .zip; a tar also without its compression"""
-    import gzip
-
     from albertkit.hub.archives import unpack
 
     tar = data[:4] != b"PK\x03\x04" and data[:2] != b"\x1f\x8b"
@@ -266,8 +291,6 @@ def archive(data: bytes) -> None:
 
 
 def _plain_tar() -> bytes:
-    import gzip
-
     return gzip.decompress(tiny_files.tar(tiny_files.folder_of("google_tf")))
 
 
@@ -327,6 +350,15 @@ TARGETS = {
         ("*config*.json",),
         _JSON + _KEYS,
     ),
+    "family_weights": Target(
+        family_weights,
+        ("tensor_names", "rules", "formats.huggingface_names", "formats.tf_read"),
+        lambda: [
+            bytes([number]) + tiny_files.folder_of(name)[file]
+            for number, (name, file) in enumerate(WEIGHTS.items())
+        ],
+        words=(*_NAMES, b'"dtype":"F32"', b'"shape":[', b'"I32"', b"position_ids"),
+    ),
     "hdf5": Target(
         hdf5,
         ("formats.hdf5",),
@@ -347,21 +379,10 @@ TARGETS = {
         onnx,
         (
             "families.onnx",
-            "formats.onnx_attention",
-            "formats.onnx_config",
-            "formats.onnx_expand",
-            "formats.onnx_graph",
-            "formats.onnx_heads",
-            "formats.onnx_layers",
-            "formats.onnx_ops",
-            "formats.onnx_parts",
-            "formats.onnx_probe",
-            "formats.onnx_run",
-            "formats.onnx_tensors",
-            "formats.onnx_walk",
+            *(f"formats.{path.stem}" for path in sorted(FORMATS.glob("onnx_*.py"))),
         ),
         lambda: [tiny_files.onnx_graph()],
-        ("*.onnx",),
+        ("*.onnx", "*.onnx.gz"),
         (b"MatMul", b"Gather", b"Add", b"Constant", b"Reshape", b"Softmax", b"value", b"perm"),
     ),
     "paddle": Target(
