@@ -342,6 +342,40 @@ def test_what_no_checksum_hides_is_refused_for_what_it_is(
     assert not wrong, wrong
 
 
+# Files that hold the word table as float32: without a checksum over it, and with one.
+PLAIN = [
+    *("safetensors", "safetensors, our own", "safetensors, a shard", "KerasHub"),
+    *("torch, archive without checksums", "torch, stream", "Paddle"),
+]
+CHECKED = ["torch, archive", "UER", "tensor bundle, data"]
+
+
+@pytest.mark.parametrize("name", [*PLAIN, *CHECKED])
+def test_a_flip_in_the_numbers_is_refused_or_differs_exactly_there(
+    name: str, tmp_path: Path
+) -> None:
+    kind = FORMATS[name]
+    place = tiny_files.put(kind.files(), tmp_path / "whole")
+    twin = kind.read(tiny_files.put(kind.files(), tmp_path / "kept"))
+    table = twin[TABLE]
+    assert isinstance(table, np.ndarray)
+    data = bytearray((place / kind.file).read_bytes())
+    start = data.find(np.ascontiguousarray(table).tobytes())
+    assert start > 0
+    row, column = 7, 1
+    data[start + 4 * (row * table.shape[1] + column)] ^= 1
+    (place / kind.file).write_bytes(data)
+    if name in CHECKED:
+        with pytest.raises(AlbertkitError, match="checksum"):
+            kind.read(place)
+        return
+    changed = kind.read(place)
+    after = changed[TABLE]
+    assert isinstance(after, np.ndarray)
+    assert differing(twin, changed) == 1
+    assert np.argwhere(after != table).tolist() == [[row, column]]
+
+
 def test_there_are_thousands_of_cases_and_every_undamaged_twin_opened(
     outcomes: Callable[[str], Outcomes],
 ) -> None:
