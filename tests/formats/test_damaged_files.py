@@ -203,6 +203,7 @@ FORMATS = {
     ),
     "tensor bundle, packed index": Format(snappy, INDEX, 0),
     "tensor bundle, albert_zh": Format(of("brightmart_tf"), "albert_model.ckpt.index", 0),
+    "ONNX": Format(one("model.onnx", tiny_files.onnx_export), "model.onnx"),
     "graph, .meta": Format(
         one("x.meta", tiny_files.graph), "x.meta", 5, graph, lambda whole: graph_cases()
     ),

@@ -275,6 +275,11 @@ def saved_model(name: str = "google_relu") -> bytes:
     return b"\x08\x01\x12" + written_varint(len(meta)) + meta
 
 
+def onnx_export() -> bytes:
+    """A model that PyTorch exported, the smallest of the reference data."""
+    return gzip.decompress((GOLDEN / "onnx" / "dynamo20" / "model.onnx.gz").read_bytes())
+
+
 def onnx_graph() -> bytes:
     """An ONNX model that looks up ids in a table, multiplies, adds and ends: no ALBERT."""
     draw = np.random.default_rng(2)
