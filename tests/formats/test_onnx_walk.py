@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx_writer import Albert, node, tensor
+from onnx_writer import Albert, field, node, tensor, value
 
 from albertkit import families
 from albertkit.errors import CheckpointError, ConfigError
@@ -194,3 +194,46 @@ def test_an_epsilon_that_cannot_be_seen_is_asked_for(tmp_path: Path) -> None:
         families.open(path)
     opened = families.open(path, choices=Choices(values={"layer_norm_eps": 1e-12}))
     assert opened.reading.provenance["layer_norm_eps"] == "given"
+
+
+def test_answers_behind_a_choice_of_shapes(tmp_path: Path) -> None:
+    # Exporters of torch 1.x write squeeze(-1) as: if the axis has size 1, Squeeze, else Identity.
+    graph = Albert([0, 0])
+    logits = graph.linear(None, "span", 8, 2, graph.last)
+    graph.nodes.append(node("Split", [logits], ["start", "end"], axis=-1))
+    ends = []
+    for name in ("start", "end"):
+        one = graph.node("Equal", graph.node("Size", name), graph.number(np.int64(10)))
+        branches = {}
+        for branch, op in (("then_branch", "Squeeze"), ("else_branch", "Identity")):
+            body = node(op, [name], [f"{name}.{op}"])
+            branches[branch] = field(1, body) + field(12, value(f"{name}.{op}"))
+        ends.append(graph.node("If", one, **branches))
+    checkpoint = families.open(write(tmp_path, graph, *ends)).checkpoint
+    assert checkpoint.head.kind == "span"
+    found = checkpoint.tensors["span.weight"]
+    np.testing.assert_array_equal(found, graph.state[None, "span.weight"].T)
+
+
+def test_positions_of_old_opsets(tmp_path: Path) -> None:
+    # torch 1.x wrote arange for opset 9 as the places of the ones in a vector of ones.
+    graph = Albert([0, 0])
+    columns = graph.number(np.array([1]))
+    length = graph.node("Gather", graph.node("Shape", "ids"), columns, axis=0)
+    ones = graph.node("ConstantOfShape", length, value=np.array([1], np.int64))
+    places = graph.node("Transpose", graph.node("NonZero", ones))
+    places = graph.node("Squeeze", places, axes=[1])
+    new = graph.nodes[-6:]
+    old = node("Gather", [graph.names[None, "position"], "places"], ["v1003"])
+    assert old in graph.nodes
+    place = graph.nodes.index(old)
+    changed = node("Gather", [graph.names[None, "position"], places], ["v1003"])
+    graph.nodes = [*graph.nodes[:place], *new, changed, *graph.nodes[place + 1 : -6]]
+    tensors = families.open(write(tmp_path, graph)).checkpoint.tensors
+    found = tensors["albert.embeddings.position.weight"]
+    np.testing.assert_array_equal(found, graph.state[None, "position"])
+    shifted = node("Gather", [graph.names[None, "position"], "later"], ["v1003"])
+    graph.tensors.append(tensor("later", np.arange(1, 6)[None]))
+    graph.nodes[graph.nodes.index(changed)] = shifted
+    with pytest.raises(CheckpointError, match=r"positions \[1, 2, 3, 4\]"):
+        families.open(write(tmp_path, graph))

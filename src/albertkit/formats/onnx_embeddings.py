@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from albertkit.formats.onnx_expand import POSITIONS
 from albertkit.formats.onnx_parts import Linear, Lookup, Weight
 from albertkit.formats.onnx_probe import no_albert
+from albertkit.formats.onnx_run import POSITIONS
 from albertkit.formats.onnx_walk import Walk, put_linear
 
 _ROLES = ("position", "segment")

@@ -13,6 +13,7 @@ import numpy as np
 
 from albertkit.errors import CheckpointError
 from albertkit.formats.onnx_graph import Attribute, Function, Graph, Node, Reference, check_order
+from albertkit.formats.onnx_run import POSITIONS
 from albertkit.formats.onnx_tensors import Stored, bad
 
 _MOST_NODES = 60_000
@@ -143,7 +144,7 @@ def _gelu(approximate: bytes) -> Callable[[Node, _Plain], list[Node]]:
     """BiasGelu, FastGelu, Gelu: an optional bias before the activation."""
 
     def write(node: Node, plain: _Plain) -> list[Node]:
-        source, bias = node.inputs[0], _at(node.inputs, 1)
+        source, bias = _at(node.inputs, 0), _at(node.inputs, 1)
         nodes = []
         if bias:
             summed = _own(node, "sum")
@@ -204,9 +205,6 @@ def _embed_norm(node: Node, plain: _Plain) -> list[Node]:
     return nodes
 
 
-POSITIONS = "rows of a table by their place"
-
-
 def _packed_attention(node: Node, plain: _Plain) -> list[Node]:
     """Query, key and value from one matrix (H, 3H), then attention."""
     source, weight, bias = (_at(node.inputs, place) for place in range(3))
@@ -217,7 +215,7 @@ def _packed_attention(node: Node, plain: _Plain) -> list[Node]:
         raise bad(f"{node} without weights of its own")
     width = matrix.array.shape[1] // 3
     if matrix.array.shape[1] != 3 * width or sizes not in (None, (width,) * 3):
-        raise bad(f"{node} with widths {sizes}")
+        raise bad(f"{node} with widths {sizes!r}")
     nodes: list[Node] = []
     outputs: list[str] = []
     for number, part in enumerate("qkv"):
@@ -256,7 +254,8 @@ def _multi_head(node: Node, plain: _Plain) -> list[Node]:
         name = f"{bias}[{part}]"
         graph.tensors[name] = Stored(tensor.dtype, tensor.array[number * width :][:width])
         graph.parts[name] = (bias, "one part of three")
-        nodes.append(Node("Add", node.name, (node.inputs[number], name), (_own(node, part),), {}))
+        source = _at(node.inputs, number)
+        nodes.append(Node("Add", node.name, (source, name), (_own(node, part),), {}))
         outputs.append(_own(node, part))
     return [*nodes, replace(node, inputs=(*outputs, "", *node.inputs[4:]))]
 

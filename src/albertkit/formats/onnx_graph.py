@@ -219,6 +219,8 @@ class _Reader:
                 for graph in graphs:
                     nested = True
                     captured += self._captured(graph, depth + 1)
+        if not texts[2] or not texts[2][0]:
+            raise bad(f"a node {''.join(texts[4])[:80]!r} that makes nothing")
         op, domain, name, overload = ("".join(texts[number]) for number in (4, 7, 3, 8))
         op = _full_name(domain, op, overload)
         if op == "Constant":

@@ -130,6 +130,8 @@ def _candidates(
     yield config
     if count > LARGEST_DEPTH:
         return
+    alike = attention.order == feed_forward.order
+    shares = ("all",) if alike else ("all", "attention", "ffn", "none")
     kinds = max(len(attention.blocks), len(feed_forward.blocks))
     for inner in (n for n in range(1, count + 1) if count % n == 0):
         layers = count // inner
@@ -138,7 +140,7 @@ def _candidates(
         most = layers if layers <= 64 else fewest
         for groups in dict.fromkeys([fewest, *range(1, most + 1)]):
             for formula in ("google", "huggingface"):
-                for share in ("all", "attention", "ffn", "none"):
+                for share in shares:
                     yield replace(
                         config,
                         num_hidden_layers=layers,

@@ -68,37 +68,37 @@ def axes_of(args: list[Any], attributes: Attributes) -> list[int] | None:
     return attributes.numbers("axes")
 
 
-def _reshape(args: list[Any], attributes: Attributes, count: int) -> Array:
+def _reshape(args: list[Any], attributes: Attributes, count: int) -> Any:
     x, wanted = args[0], ints(args[1])
     if not attributes.number("allowzero", 0):
         wanted = [x.shape[n] if size == 0 else size for n, size in enumerate(wanted)]
     return x.reshape(wanted)
 
 
-def _squeeze(args: list[Any], attributes: Attributes, count: int) -> Array:
+def _squeeze(args: list[Any], attributes: Attributes, count: int) -> Any:
     axes = axes_of(args, attributes)
     return np.squeeze(args[0], None if axes is None else tuple(axes))
 
 
-def _unsqueeze(args: list[Any], attributes: Attributes, count: int) -> Array:
+def _unsqueeze(args: list[Any], attributes: Attributes, count: int) -> Any:
     return np.expand_dims(args[0], tuple(axes_of(args, attributes) or ()))
 
 
-def _transpose(args: list[Any], attributes: Attributes, count: int) -> Array:
+def _transpose(args: list[Any], attributes: Attributes, count: int) -> Any:
     return np.transpose(args[0], attributes.numbers("perm"))
 
 
-def _flatten(args: list[Any], attributes: Attributes, count: int) -> Array:
+def _flatten(args: list[Any], attributes: Attributes, count: int) -> Any:
     x, axis = args[0], attributes.number("axis", 1)
     return x.reshape(math.prod(x.shape[:axis]), -1)
 
 
-def _expand(args: list[Any], attributes: Attributes, count: int) -> Array:
+def _expand(args: list[Any], attributes: Attributes, count: int) -> Any:
     shape = np.broadcast_shapes(args[0].shape, tuple(ints(args[1])))
     return np.broadcast_to(args[0], shape)
 
 
-def _slice(args: list[Any], attributes: Attributes, count: int) -> Array:
+def _slice(args: list[Any], attributes: Attributes, count: int) -> Any:
     given = [None if arg is None else ints(arg) for arg in args[1:]]
     starts, ends, axes, steps = [*given, None, None, None, None][:4]
     starts = attributes.numbers("starts") if starts is None else starts
@@ -126,24 +126,24 @@ def _split(args: list[Any], attributes: Attributes, count: int) -> tuple[Array, 
     return tuple(np.split(x, np.cumsum(sizes)[: count - 1], axis))
 
 
-def _tile(args: list[Any], attributes: Attributes, count: int) -> Array:
+def _tile(args: list[Any], attributes: Attributes, count: int) -> Any:
     repeats = ints(args[1])
     bounded((args[0].size, *repeats))
     return np.tile(args[0], repeats)
 
 
-def _trilu(args: list[Any], attributes: Attributes, count: int) -> Array:
+def _trilu(args: list[Any], attributes: Attributes, count: int) -> Any:
     k = ints(args[1])[0] if len(args) > 1 and args[1] is not None else 0
     return np.triu(args[0], k) if attributes.number("upper", 1) else np.tril(args[0], k)
 
 
-def _softmax(args: list[Any], attributes: Attributes) -> Array:
+def _softmax(args: list[Any], attributes: Attributes) -> Any:
     axis = attributes.number("axis", -1)
     raised = np.exp(args[0] - args[0].max(axis, keepdims=True))
     return raised / raised.sum(axis, keepdims=True)
 
 
-def _layer_norm(args: list[Any], attributes: Attributes) -> Array:
+def _layer_norm(args: list[Any], attributes: Attributes) -> Any:
     x, scale = args[0], args[1]
     if attributes.number("axis", -1) not in (-1, x.ndim - 1):
         raise ValueError("normalised over several axes")
@@ -155,7 +155,8 @@ def _layer_norm(args: list[Any], attributes: Attributes) -> Array:
 
 def gelu_tanh(x: Array) -> Array:
     """The tanh formula."""
-    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    inner = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+    return np.asarray(0.5 * x * (1 + inner))
 
 
 def erf(x: Array) -> Array:
@@ -166,15 +167,15 @@ def erf(x: Array) -> Array:
 
 def gelu_erf(x: Array) -> Array:
     """The exact formula."""
-    return x * 0.5 * (1 + erf(x / math.sqrt(2)))
+    return np.asarray(x * 0.5 * (1 + erf(x / math.sqrt(2))))
 
 
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x))."""
-    return 1 / (1 + np.exp(-x))
+    return np.asarray(1 / (1 + np.exp(-x)))
 
 
-def _gelu(args: list[Any], attributes: Attributes) -> Array:
+def _gelu(args: list[Any], attributes: Attributes) -> Any:
     return (gelu_tanh if attributes.text("approximate", "none") == "tanh" else gelu_erf)(args[0])
 
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from albertkit.formats.onnx_expand import POSITIONS
 from albertkit.formats.onnx_graph import Graph, Node
 from albertkit.formats.onnx_ops import Attributes
-from albertkit.formats.onnx_run import UNKNOWN, Runner, Standin, Value, constant
+from albertkit.formats.onnx_run import POSITIONS, UNKNOWN, Runner, Standin, Value, constant
 from albertkit.formats.onnx_tensors import FLOATS, Stored, bad
 from albertkit.rules import Array
 
@@ -27,6 +26,7 @@ _MOST_ORIGINS = 160  # maps that one value may be made of
 _PASS = {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Cast", "Dropout"}
 _SELECT = {"Gather", "Slice", "GatherND", "GatherElements"}
 _FOLDED = {*_PASS, "Transpose"}
+_LOOKUPS = {"Gather", "Slice", POSITIONS}
 _PRODUCTS = {"MatMul", "com.microsoft.FusedMatMul", "Gemm", "Einsum"}
 
 
@@ -101,6 +101,7 @@ class Parts:
         self.made_of: dict[str, frozenset[str]] = {}
         self.given: set[str] = set()  # values that depend on what the caller gives
         self.rows, self.columns = 0, 0  # of the trial
+        self._origin: dict[str, tuple[str, bool]] = {}
         self._constants = {"", *graph.tensors}
         self._give_inputs()
         for name, tensor in graph.tensors.items():
@@ -132,6 +133,7 @@ class Parts:
         for name in filter(None, node.inputs):
             self.users.setdefault(name, []).append(node)
         self.producer.update(dict.fromkeys(node.outputs, node))
+        self._pass_on(node)
         fixed = all(name in self._constants for name in node.inputs)
         if fixed and not node.nested:
             self._constants.update(node.outputs)
@@ -140,11 +142,6 @@ class Parts:
             self._fold(node, first)
             return
         args = [self.values.get(name, UNKNOWN) for name in node.inputs]
-        if node.op == POSITIONS:
-            table, ids = args
-            shape = (1, ids.shape[-1], table.shape[-1])
-            self.values[node.outputs[0]] = Standin(shape)
-            return
         for name, value in zip(node.outputs, self.runner.run(node, args), strict=False):
             self.values[name] = value
 
@@ -154,7 +151,10 @@ class Parts:
         rest = [self.values.get(name, UNKNOWN) for name in node.inputs[1:]]
         how = first.how
         if node.op == "Transpose":
-            array, how = np.transpose(array, Attributes(node).numbers("perm")), "transposed"
+            turned = self.runner.run(node, [array])[0]
+            if not isinstance(turned, np.ndarray):
+                return
+            array, how = turned, "transposed"
         elif node.op in ("Reshape", "Squeeze", "Unsqueeze", "Flatten"):
             moved = self.runner.run(node, [Standin(array.shape), *rest])[0]
             if not isinstance(moved, Standin):
@@ -178,7 +178,7 @@ class Parts:
             linear = self._linear(node)
             if linear is not None:
                 self.linears.append(linear)
-        elif node.op in ("Gather", POSITIONS, "Slice") and self.is_weight(node.inputs[0]):
+        elif node.op in _LOOKUPS and len(node.inputs) > 1 and self.is_weight(node.inputs[0]):
             table = self.weights[node.inputs[0]]
             if table.array.ndim >= 2 and Attributes(node).number("axis", 0) == 0:
                 index = node.inputs[1] if node.op == "Gather" else ""
@@ -211,25 +211,23 @@ class Parts:
         bias = self.weights.get(name)
         return bias if bias is not None and bias.array.size == width and bias.is_float else None
 
+    def _pass_on(self, node: Node) -> None:
+        """Note what a node's output is made of, if it only changes its shape or takes a part."""
+        first = node.inputs[0] if node.inputs else ""
+        if first and first not in self._constants and node.op in (_PASS | _SELECT):
+            name, selected = self.origin(first)
+            self._origin[node.outputs[0]] = name, selected or node.op in _SELECT
+
     def origin(self, name: str) -> tuple[str, bool]:
         """The value behind changes of shape, and whether a part of it was taken."""
-        selected = False
-        while (node := self.producer.get(name)) is not None and node.inputs:
-            first = node.inputs[0]
-            if node.op in _PASS and first not in self._constants:
-                name = first
-            elif node.op in _SELECT and first not in self._constants:
-                name, selected = first, True
-            else:
-                break
-        return name, selected
+        return self._origin.get(name, (name, False))
 
     def _add_biases(self, linear: Linear) -> None:
         """What is added to a product, as long as it is a constant of its width."""
         name = linear.out
         while len(users := self.users.get(name, [])) == 1 and name not in self.graph.outputs:
             node = users[0]
-            if node.op == "Add":
+            if node.op == "Add" and len(node.inputs) == 2:
                 other = node.inputs[1] if node.inputs[0] == name else node.inputs[0]
                 bias = self._bias(other, len(linear.weight.array))
                 if bias is None:

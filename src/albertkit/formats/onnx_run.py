@@ -26,6 +26,14 @@ _MASKED = ("Attention", "com.microsoft.MultiHeadAttention")
 _MOST_WORK = 1 << 29  # of all arrays together
 
 
+# What numpy and Python raise for shapes and attributes that do not fit an operation.
+_MISFITS = (
+    *(ArithmeticError, AttributeError, IndexError, KeyError, MemoryError, TypeError, ValueError),
+)
+# Rows 0, 1, 2, ... of a table, as many as the second input has columns (onnx_expand.py).
+POSITIONS = "rows of a table by their place"
+
+
 @dataclass(frozen=True)
 class Standin:
     """An array of which only the shape is known."""
@@ -91,7 +99,7 @@ class Runner:
                 found = function(args, Attributes(node), len(node.outputs))
         except CheckpointError:
             raise
-        except (ValueError, IndexError, TypeError, KeyError, OverflowError, MemoryError):
+        except _MISFITS:
             return unknown  # what is made of it is then refused, with the name of the part
         values = list(found) if isinstance(found, tuple) else [found]
         for value in values:
@@ -243,6 +251,10 @@ def _pool(args: list[Value], attributes: Attributes, count: int) -> Value:
     return np.asarray(args[0].mean(tuple(range(2, args[0].ndim)))).reshape(shape)
 
 
+def _positions(args: list[Value], attributes: Attributes, count: int) -> Value:
+    return Standin((1, args[1].shape[-1], args[0].shape[-1]))
+
+
 def _cast(args: list[Value], attributes: Attributes, count: int) -> Value:
     kind = attributes.number("to", 1)
     if isinstance(args[0], Standin):
@@ -318,7 +330,8 @@ _FUNCTIONS: dict[str, Callable[..., Value]] = {
     "Concat": _concat, "MatMul": _matmul, "com.microsoft.FusedMatMul": _matmul, "Gemm": _gemm,
     "Einsum": _einsum, "ConstantOfShape": _filled, "Range": _range, "Shape": _shape,
     "GatherElements": _gather_elements, "GatherND": _gather_nd, "OneHot": _one_hot,
-    "Attention": _attention, "GlobalAveragePool": _pool,
+    POSITIONS: _positions, "Attention": _attention, "GlobalAveragePool": _pool,
+    "NonZero": lambda args, attributes, count: np.array(np.nonzero(args[0]), np.int64),
     "Size": lambda args, attributes, count: np.array(math.prod(args[0].shape), np.int64),
     "com.microsoft.MultiHeadAttention": _multi_head,
 }  # fmt: skip

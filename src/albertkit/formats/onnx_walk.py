@@ -72,6 +72,7 @@ class Walk:
         for name in dict.fromkeys([*self.by_source, *outputs]):
             self.targets.setdefault(parts.made_of.get(name, frozenset()), []).append(name)
         self.contexts = self._find_contexts()
+        self._likely = self._find_likely()
 
     def layers(self, x: str) -> str:
         """Follow the layers from the value that the first one reads; what the last one gives.
@@ -91,7 +92,7 @@ class Walk:
         """
         origins = frozenset[str]().union(*(self.parts.origins[name] for name in ends))
         error: CheckpointError | None = None
-        for name in [*self.targets.get(origins, []), *self._likely(origins)]:
+        for name in [*self.targets.get(origins, []), *self._likely.get(origins, [])]:
             if name in ends:
                 continue
             try:
@@ -108,15 +109,15 @@ class Walk:
         found = [x for x in self.targets.get(origins, []) if self.probe.is_sum(x, ends)]
         return found[0] if found else ""
 
-    def _likely(self, origins: frozenset[str]) -> list[str]:
+    def _find_likely(self) -> dict[frozenset[str], list[str]]:
         """Values that may be a normalisation, where no map reads it: behind the last layer."""
-        names = []
+        likely: dict[frozenset[str], list[str]] = {}
         for node in self.parts.graph.nodes:
-            if node.outputs and self.parts.made_of.get(node.outputs[0]) == origins:
-                scaled = node.op == "Add" and any(map(self.parts.is_weight, node.inputs))
-                if node.op == "LayerNormalization" or scaled:
-                    names.append(node.outputs[0])
-        return names[:4]
+            scaled = node.op == "Add" and any(map(self.parts.is_weight, node.inputs))
+            if node.op == "LayerNormalization" or scaled:
+                name = node.outputs[0]
+                likely.setdefault(self.parts.made_of[name], []).append(name)
+        return {made: names[:4] for made, names in likely.items()}
 
     def put_norm(self, name: str, norm: Norm, to: Block | None = None) -> None:
         """Keep a normalisation under our name."""
@@ -155,7 +156,9 @@ class Walk:
         """The feed-forward that reads a value: its weights, and what it gives."""
         for up in self.by_source.get(x, []):
             for down in self.parts.linears:
-                if down.source == up.out or self.parts.made_of.get(down.source) == {up.out}:
+                if down.source == up.out or self.parts.made_of.get(down.source) == frozenset(
+                    [up.out]
+                ):
                     block: Block = {}
                     act = "linear"
                     if down.source != up.out:

@@ -45,7 +45,7 @@ CASES = {
         23,
         {"hidden_act": "gelu", "tie_word_embeddings": False, "num_attention_heads": 2},
     ),
-    "dynamo_functions": ("ForTokenClassification", "dynamo", 20, {"optimize": False}),
+    "dynamo_unoptimized": ("ForTokenClassification", "dynamo", 20, {"optimize": False}),
     "dynamo_beside": ("ForQuestionAnswering", "dynamo", 20, {"beside": True}),
     "dynamo_bfloat16": ("ForMaskedLM", "dynamo", 20, {"half": "bfloat16"}),
     "script_float16": ("ForPreTraining", "script", 14, {"half": "float16", "layer_norm_eps": 1e-5}),
