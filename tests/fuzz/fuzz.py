@@ -9,7 +9,6 @@ from __future__ import annotations
 import resource
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import atheris
@@ -42,14 +41,15 @@ def main() -> None:
         sys.exit(f"{__doc__}\nPARSER is one of: {', '.join(TARGETS)}")
     name, seconds = sys.argv[1:]
     target = TARGETS[name]
-    corpus = Path(tempfile.mkdtemp(prefix=f"albertkit-corpus-{name}-"))
+    corpus = FOLDER / "corpus"
+    corpus.mkdir()
     for number, seed in enumerate(target.seeds()):
         (corpus / f"seed-{number}").write_bytes(seed)
     found = FINDINGS / name
     for path in found.glob("*"):
         shutil.copy(path, corpus)
     found.mkdir(parents=True, exist_ok=True)
-    words = corpus.with_suffix(".dict")
+    words = FOLDER / "words"
     words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words))
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + (MEGABYTES << 20)
@@ -69,13 +69,8 @@ def main() -> None:
         "-print_final_stats=1",
         "-close_fd_mask=0",
     ]
-    try:
-        atheris.Setup([sys.argv[0], *options, str(corpus)], once)
-        atheris.Fuzz()
-    finally:
-        shutil.rmtree(corpus, ignore_errors=True)
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        words.unlink(missing_ok=True)
+    atheris.Setup([sys.argv[0], *options, str(corpus)], once)
+    atheris.Fuzz()
 
 
 def _escaped(word: bytes) -> str:

@@ -12,12 +12,13 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from targets import TARGETS
+from targets import SCRATCH, TARGETS
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "build" / "fuzz"
@@ -49,9 +50,12 @@ def fuzz(name: str, seconds: int) -> Result:
     before = {path.name for path in stored.glob("*")}
     log = BUILD / f"{name}.log"
     command = [sys.executable, str(HERE / "fuzz.py"), name, str(seconds)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     started, problem = time.monotonic(), ""
-    with log.open("wb") as out:
+    with (
+        tempfile.TemporaryDirectory("-albertkit-fuzz", dir=SCRATCH) as folder,
+        log.open("wb") as out,
+    ):
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "FUZZ_FOLDER": folder}
         try:
             done = subprocess.run(
                 command,

@@ -6,8 +6,10 @@ line in TARGETS.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gzip
+import os
 import shutil
 import sys
 import tempfile
@@ -27,7 +29,10 @@ import damage_tf  # noqa: E402
 import tiny_files  # noqa: E402
 
 MEMORY = Path("/dev/shm")  # files that never reach a disk, where there is such a place
-FOLDER = Path(tempfile.mkdtemp(prefix="albertkit-fuzz-", dir=MEMORY if MEMORY.is_dir() else None))
+SCRATCH = str(MEMORY) if MEMORY.is_dir() else None
+# The fuzzer ends without a farewell: run.py gives it a folder, and removes it.
+FOLDER = Path(os.environ.get("FUZZ_FOLDER") or tempfile.mkdtemp("-albertkit-fuzz", dir=SCRATCH))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 SMALL = 60_000  # bytes; larger seeds make the fuzzer slow
 
 
