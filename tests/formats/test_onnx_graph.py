@@ -214,6 +214,16 @@ LIES = {
         [X],
         [value("a0")],
     ),
+    "an index beyond every table": model(
+        [
+            node("Constant", [], ["s"], value=np.array([1, 2], np.int64)),
+            node("Constant", [], ["i"], value=np.array((1 << 62) + 1, np.int64)),
+            node("Gather", ["s", "i"], ["a"]),
+        ],
+        (),
+        [X],
+        [value("a")],
+    ),
     "a chain of doublings": model(
         [
             node("Constant", [], ["s"], value=np.array([1, 2], np.int64)),
