@@ -18,7 +18,6 @@ FOLDERS = ("formats", "families", "hub", "text")
 # Modules of these folders that no target names, each with the reason.
 NO_PARSERS = {
     "formats.family": "declares what a family is",
-    "formats.mapped": "another name of albertkit.mapped",
     "formats.tf_write": "writes",
     "formats.uer_fold": "turns numbers into others",
     "hub.cache": "files that we wrote ourselves",
