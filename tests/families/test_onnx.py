@@ -272,6 +272,18 @@ def test_the_graph_wins_over_a_config_and_says_so(tmp_path: Path) -> None:
         assert f"config.json says {key}" in told
 
 
+def test_a_config_that_cannot_be_read_is_told_and_not_used(tmp_path: Path) -> None:
+    path = unpacked("dynamo20", tmp_path / "x")
+    write_config(path.parent, some_new_key=1, classifier_dropout_prob=0.3)
+    reading = families.open(path).reading
+    assert reading.config.classifier_dropout_prob == 0.1
+    assert len(reading.problems) == 1
+    assert "config.json is not used: Unknown key 'some_new_key'" in reading.problems[0]
+    chosen = Choices(config=path.parent / "config.json")
+    with pytest.raises(ConfigError, match="some_new_key"):
+        families.open(path, choices=chosen)
+
+
 def test_a_config_of_another_model_is_an_error(tmp_path: Path) -> None:
     path = unpacked("dynamo20", tmp_path / "x")
     (path.parent / "config.json").write_text('{"model_type": "bert", "hidden_size": 8}')

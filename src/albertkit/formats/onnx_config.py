@@ -65,12 +65,18 @@ def tell_config(
         beside.with_values(AlbertConfig(), choices.values)  # raises
     file = choices.config or config_beside(path)
     values = {} if file is None else beside.read_values(file)
+    told = Told(AlbertConfig(), values, files=[] if file is None else [file])
+    said: dict[str, Any] = {}
     try:
         said = _said(values, facts) if file is not None else {}
     except ConfigError as error:
-        raise beside.located(error, file or path) from error
-    told = Told(AlbertConfig(), values, files=[] if file is None else [file])
-    _check_shared(facts, attention, feed_forward, said or choices.values)
+        assert file is not None
+        if choices.config is not None or not _is_albert(values):
+            raise beside.located(error, file) from error
+        # The graph tells all that decides the function.
+        found_there = error.facts.get("found", "")
+        told.problems.append(f"{file.name} is not used: {error.what} ({found_there})")
+    _check_shared(facts, attention, feed_forward, values or choices.values)
     found = _merged(facts, said, choices, told)
     if "layer_norm_eps" not in found:
         raise ConfigError(
@@ -178,6 +184,12 @@ def folders(path: Path) -> list[Path]:
     return [parent, parent.parent] if parent.name == "onnx" else [parent]
 
 
+def _is_albert(values: Mapping[str, Any]) -> bool:
+    """Whether a config file speaks of an ALBERT, whatever else it says."""
+    known = values.get("model_type", "albert") in ("albert", "albertkit")
+    return known and "embedding_size" in values
+
+
 def _said(values: dict[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
     """Our keys that a parsed config file decides; what it lacks is filled for the reading."""
     filled = {key: value for key, value in facts.items() if key in PLAIN}
@@ -185,8 +197,7 @@ def _said(values: dict[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
     try:
         config = read({**filled, **values} if "embedding_size" in values else values).config
     except ConfigError:
-        known = values.get("model_type", "albert") in ("albert", "albertkit")
-        if "embedding_size" not in values or not known:
+        if not _is_albert(values):
             raise
         config = read({**filled, **values}, spelling="huggingface").config
     keys = {_OTHER_NAMES.get(key, key) for key in values}
