@@ -237,3 +237,30 @@ def test_positions_of_old_opsets(tmp_path: Path) -> None:
     graph.nodes[graph.nodes.index(changed)] = shifted
     with pytest.raises(CheckpointError, match=r"positions \[1, 2, 3, 4\]"):
         families.open(write(tmp_path, graph))
+
+
+def test_tables_as_googles_own_program_reads_them(tmp_path: Path) -> None:
+    # google-research/albert, modeling.py: one-hot segments times their table, a slice of positions.
+    graph = Albert([0, 0])
+    table = {part: graph.names[None, part] for part in ("position", "segment")}
+    old = {
+        "position": node("Gather", [table["position"], "places"], ["v1003"]),
+        "segment": node("Gather", [table["segment"], "types"], ["v1005"]),
+    }
+    count = len(graph.nodes)
+    depth, values = graph.number(np.array(2)), graph.number(np.array([0, 1], np.float32))
+    one_hot = graph.node("OneHot", "types", depth, values)
+    size = graph.node("Gather", graph.node("Shape", "ids"), graph.number(np.array([1])), axis=0)
+    rows = graph.node("Slice", table["position"], graph.number(np.array([0])), size)
+    new = [
+        *graph.nodes[count:],
+        node("MatMul", [one_hot, table["segment"]], ["v1005"]),
+        node("Unsqueeze", [rows], ["v1003"], axes=[0]),
+    ]
+    kept = [x for x in graph.nodes[:count] if x not in old.values()]
+    assert len(kept) == count - 2
+    graph.nodes = [*new, *kept]
+    tensors = families.open(write(tmp_path, graph)).checkpoint.tensors
+    for part in table:
+        found = tensors[f"albert.embeddings.{part}.weight"]
+        np.testing.assert_array_equal(found, graph.state[None, part], err_msg=part)

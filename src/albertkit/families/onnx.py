@@ -151,13 +151,14 @@ def _account(
         )
     taken = {name for node in graph.nodes for name in node.inputs}
     taken |= {source for part, (source, _) in graph.parts.items() if part in taken}
+    switches = {name for x in graph.nodes if x.op == "OneHot" for name in x.inputs[2:]}
     unknown = []
     for name, tensor in graph.tensors.items():
         if name in account.used or name in graph.parts:
             continue
         if not tensor.is_float:
             reason: str | None = "no weights: shapes, places, masks"
-        elif tensor.array.size <= 1:
+        elif tensor.array.size <= 1 or name in switches:
             reason = "a number of a formula"
         elif name in pool.copies:
             reason = f"a copy of {pool.copies[name]}"
