@@ -137,6 +137,14 @@ def test_every_tensor_of_the_file_is_in_the_account(case: str, tmp_path: Path) -
     assert ours == set(reading.tensors)
 
 
+def test_the_account_tells_what_was_turned(tmp_path: Path) -> None:
+    used = families.open(unpacked("script17", tmp_path / "x")).reading.account.used.values()
+    changes = {ours: how for names, how in used for ours in names.split(", ")}
+    assert changes["albert.encoder.attention.0.0.query.weight"] == "transposed"  # MatMul
+    assert changes["albert.pooler.weight"] == "as it is"  # Gemm with transB
+    assert changes["albert.embeddings.word.weight"] == "as it is"
+
+
 def test_the_old_masked_lm_head_has_an_epsilon_of_its_own(tmp_path: Path) -> None:
     # transformers up to 4.0.1 left torch's default in that head.
     config = families.open(unpacked("old4_0", tmp_path / "x")).checkpoint.config

@@ -56,6 +56,7 @@ CASES = {
     "old4_0": ("ForPreTraining", "script", 12, {"inner_group_num": 2}),
     "old2_11": ("ForMaskedLM", "script", 12, {"hidden_act": "gelu", "embedding_size": 8}),
     "old4_30": ("ForSequenceClassification", "script", 13, {"num_labels": 1}),
+    "old4_30_fused": ("ForPreTraining", "script", 14, {"after": "fused"}),
 }
 OPTIONS = ("attention", "inputs", "optimize", "beside", "half", "after")
 
