@@ -11,6 +11,7 @@ from torch import nn
 
 from albertkit.config import AlbertConfig
 from albertkit.errors import ConfigError
+from albertkit.model import albert
 from albertkit.model.albert import Albert, GroupedLinear, UerLayerNorm
 from albertkit.model.heads import AlbertForPretraining
 
@@ -221,6 +222,29 @@ def test_a_row_without_any_token_to_look_at_gives_numbers() -> None:
         tokens = model(IDS, mask=mask, return_all=return_all).tokens
         assert torch.isfinite(tokens).all()
         assert torch.allclose(tokens[0], model(IDS).tokens[0], atol=1e-5)
+
+
+def test_attention_written_out_is_the_fused_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = torch.tensor([10, 4])
+    real = torch.arange(10) < lengths[:, None]
+    found = []
+    for written_out in (True, False):
+        monkeypatch.setattr(albert, "is_faster_written_out", lambda query, yes=written_out: yes)
+        model = body()
+        tokens = model(IDS[real], lengths=lengths).tokens
+        tokens.square().sum().backward()
+        found.append([tokens, *(p.grad for p in model.parameters() if p.grad is not None)])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, atol=1e-3, rtol=1e-4)
+
+
+def test_attention_is_written_out_where_torch_is_slow() -> None:
+    query = torch.zeros(1, 1, 256, 8, dtype=torch.bfloat16)
+    assert albert.is_faster_written_out(query)
+    assert not albert.is_faster_written_out(query.float())
+    assert not albert.is_faster_written_out(torch.zeros(1, 1, 257, 8, dtype=torch.bfloat16))
+    with torch.no_grad():
+        assert not albert.is_faster_written_out(query)
 
 
 @pytest.mark.parametrize("changes", [{}, {"ffn_groups": 16}, {"layer_norm_kind": "uer"}], ids=str)

@@ -168,16 +168,32 @@ class Attention(nn.Module):
         mask: Tensor | None,
         probabilities: list[Tensor] | None,
     ) -> Tensor:
-        """Averages of the values; the explicit way when the probabilities are asked for."""
+        """Averages of the values; written out to keep the probabilities, or for speed."""
         dropout = self.probability_dropout if self.training else 0.0
-        if probabilities is None:
+        if probabilities is None and not is_faster_written_out(query):
             return F.scaled_dot_product_attention(query, key, value, mask, dropout)
         scores = query @ key.transpose(2, 3) / math.sqrt(self.head_width)  # (B, N, T, T)
         if mask is not None:
             scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         weights = F.dropout(scores.softmax(-1), dropout, self.training)
-        probabilities.append(weights)
+        if probabilities is not None:
+            probabilities.append(weights)
         return weights @ value
+
+
+def is_faster_written_out(query: Tensor) -> bool:
+    """Whether attention over (B, N, T, D) trains faster without torch's fused kernel.
+
+    So it is in bfloat16 on a CPU for short rows: the kernel's backward pass takes three times as
+    long there (torch 2.13). Without gradients the kernel is always as fast.
+    """
+    short = query.shape[2] <= 256
+    return (
+        short
+        and query.dtype == torch.bfloat16
+        and query.device.type == "cpu"
+        and torch.is_grad_enabled()
+    )
 
 
 class FeedForward(nn.Module):
