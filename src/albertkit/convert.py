@@ -21,7 +21,7 @@ from albertkit.checkpoint import Checkpoint
 from albertkit.config import AlbertConfig
 from albertkit.errors import CheckpointError, ConfigError
 from albertkit.families import Opened
-from albertkit.files import atomic_folder
+from albertkit.files import atomic_folder, flush_folder
 from albertkit.formats.family import Choices, Family
 from albertkit.mapped import in_row_order, pieces, release
 from albertkit.rules import Array
@@ -133,8 +133,11 @@ def convert(
         )
     with atomic_folder(Path(target)) as temporary:
         writer.write(checkpoint, temporary, dtype)
-        again = _reopened(temporary, checkpoint, result)
-        compare(checkpoint, again.checkpoint, dtype, result)
+        with ThreadPoolExecutor(1) as disk:  # it takes the files while they are read again
+            flushed = disk.submit(flush_folder, temporary)
+            again = _reopened(temporary, checkpoint, result)
+            compare(checkpoint, again.checkpoint, dtype, result)
+            flushed.result()
         if check_forward:
             from albertkit.infer.check import check_forward as run_both
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,7 @@ from albertkit.rules import Array
 
 Bytes = npt.NDArray[np.uint8]
 _BLOCK_BYTES = 4 << 20
+_AHEAD = 2  # pieces that are made while another is used
 _TILE_ROWS, _TILE_COLUMNS = 256, 128  # of a matrix that is turned: fits the nearest caches
 
 
@@ -77,21 +79,20 @@ def blocks(tensor: Array, dtype: npt.DTypeLike | None = None) -> Iterator[Array]
     """A tensor in pieces of a few megabytes, in row order, each contiguous and of this dtype.
 
     A transposed view costs no second copy of the whole tensor that way. While one piece is used,
-    the next is made in another thread.
+    the next ones are made in other threads.
     """
     kind = tensor.dtype if dtype is None else np.dtype(dtype)
     if tensor.ndim == 0 or tensor.nbytes <= _BLOCK_BYTES:
         yield in_row_order(tensor, kind)
         return
-    with ThreadPoolExecutor(1) as ahead:
-        waiting: Future[Array] | None = None
+    with ThreadPoolExecutor(_AHEAD) as pool:
+        waiting: deque[Future[Array]] = deque()
         for piece in pieces(tensor):
-            made = ahead.submit(in_row_order, tensor[piece], kind)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = made
-        if waiting is not None:
-            yield waiting.result()
+            waiting.append(pool.submit(in_row_order, tensor[piece], kind))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def in_row_order(tensor: Array, dtype: npt.DTypeLike) -> Array:
