@@ -133,11 +133,7 @@ def convert(
         )
     with atomic_folder(Path(target)) as temporary:
         writer.write(checkpoint, temporary, dtype)
-        with ThreadPoolExecutor(1) as disk:  # it takes the files while they are read again
-            flushed = disk.submit(flush_folder, temporary)
-            again = _reopened(temporary, checkpoint, result)
-            compare(checkpoint, again.checkpoint, dtype, result)
-            flushed.result()
+        again = _read_again(temporary, checkpoint, result)
         if check_forward:
             from albertkit.infer.check import check_forward as run_both
 
@@ -161,6 +157,16 @@ def _writer(to: str, dtype: str) -> Family:
             found=to,
         )
     return writer
+
+
+def _read_again(folder: Path, checkpoint: Checkpoint, result: Conversion) -> Opened:
+    """What was written, once it is known to be the same; the disk takes the files meanwhile."""
+    with ThreadPoolExecutor(1) as disk:
+        flushed = disk.submit(flush_folder, folder)
+        again = _reopened(folder, checkpoint, result)
+        compare(checkpoint, again.checkpoint, result.dtype, result)
+        flushed.result()
+    return again
 
 
 def _reopened(folder: Path, checkpoint: Checkpoint, result: Conversion) -> Opened:
