@@ -11,9 +11,9 @@ from onnx_writer import KINDS, Albert, attribute, field, model, node, tensor, va
 
 from albertkit import families
 from albertkit.errors import AlbertkitError, CheckpointError
-from albertkit.formats.onnx_expand import expand
-from albertkit.formats.onnx_graph import Graph, read
-from albertkit.formats.onnx_tensors import Stored
+from albertkit.formats.onnx.expand import expand
+from albertkit.formats.onnx.graph import Graph, read
+from albertkit.formats.onnx.tensors import Stored
 
 X = value("x", ["rows", 5])
 
@@ -133,10 +133,10 @@ def test_functions_without_end(tmp_path: Path) -> None:
     calls = [node("f", ["a"], ["t"], domain="own"), node("f", ["t"], ["b"], domain="own")]
     data = model([node("f", ["x"], ["y"], domain="own")], (), [X], [value("y")],
                  [function("f", calls)])  # fmt: skip
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(CheckpointError, match="without end"):
         families.open(write(tmp_path, data))
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def nested(depth: int) -> bytes:
@@ -273,10 +273,10 @@ FOUND = {
 def test_files_that_lie_are_refused_soon(lie: str, tmp_path: Path) -> None:
     path = write(tmp_path, LIES[lie])
     assert families.detect(path) == ("onnx", path)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(CheckpointError, match=FOUND[lie]):
         families.open(path)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:

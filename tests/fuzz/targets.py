@@ -384,7 +384,7 @@ TARGETS = {
         onnx,
         (
             "families.onnx",
-            *(f"formats.{path.stem}" for path in sorted(FORMATS.glob("onnx_*.py"))),
+            *(f"formats.onnx.{path.stem}" for path in sorted((FORMATS / "onnx").glob("[a-z]*.py"))),
         ),
         lambda: [tiny_files.onnx_graph()],
         ("*.onnx", "*.onnx.gz"),

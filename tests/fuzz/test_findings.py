@@ -47,9 +47,9 @@ def test_stored_findings_are_refused_or_read(name: str) -> None:
 def test_every_parser_has_a_target() -> None:
     named = {module for target in TARGETS.values() for module in target.modules}
     modules = {
-        f"{folder}.{path.stem}"
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         for folder in FOLDERS
-        for path in (PACKAGE / folder).glob("*.py")
+        for path in (PACKAGE / folder).rglob("*.py")
         if path.stem != "__init__"
     }
     files = {path.stem for path in PACKAGE.glob("*.py")}

@@ -1,9 +1,9 @@
 """ONNX graphs of an ALBERT, from every exporter: read, not written.
 
-Weights are told by their place in the flow of numbers, never by their names: formats/onnx_graph.py
-reads the bytes, onnx_expand.py and onnx_parts.py find the products with constants, onnx_probe.py
-tells what lies between them by trying it; onnx_embeddings.py, onnx_walk.py and onnx_heads.py
-follow the numbers from the inputs to the outputs.
+Weights are told by their place in the flow of numbers, never by their names: formats/onnx/graph.py
+reads the bytes, expand.py and parts.py find the products with constants, probe.py tells what lies
+between them by trying it; embeddings.py, walk.py and heads.py follow the numbers from the inputs to
+the outputs.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from albertkit.checkpoint import Checkpoint
 from albertkit.errors import CheckpointError
 from albertkit.formats import beside
 from albertkit.formats.family import Choices, Reading
-from albertkit.formats.onnx_config import folders, tell_config, tell_head
-from albertkit.formats.onnx_embeddings import find_embeddings
-from albertkit.formats.onnx_expand import expand
-from albertkit.formats.onnx_graph import Graph
-from albertkit.formats.onnx_graph import read as read_graph
-from albertkit.formats.onnx_heads import SECOND_BIAS, find_heads
-from albertkit.formats.onnx_layers import Pool, in_order, names
-from albertkit.formats.onnx_parts import Parts, Weight
-from albertkit.formats.onnx_walk import Found, Walk
+from albertkit.formats.onnx.config import folders, tell_config, tell_head
+from albertkit.formats.onnx.embeddings import find_embeddings
+from albertkit.formats.onnx.expand import expand
+from albertkit.formats.onnx.graph import Graph
+from albertkit.formats.onnx.graph import read as read_graph
+from albertkit.formats.onnx.heads import SECOND_BIAS, find_heads
+from albertkit.formats.onnx.layers import Pool, in_order, names
+from albertkit.formats.onnx.parts import Parts, Weight
+from albertkit.formats.onnx.walk import Found, Walk
 from albertkit.rules import Account, Array, absent_heads
 from albertkit.tensor_names import listed
 

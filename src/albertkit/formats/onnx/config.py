@@ -15,8 +15,8 @@ from albertkit.config import AlbertConfig, shown
 from albertkit.errors import ConfigError
 from albertkit.formats import beside
 from albertkit.formats.family import Choices
-from albertkit.formats.onnx_layers import PLAN, Sequence, plan
-from albertkit.formats.onnx_probe import no_albert
+from albertkit.formats.onnx.layers import PLAN, Sequence, plan
+from albertkit.formats.onnx.probe import no_albert
 from albertkit.head_spellings import ARCHITECTURES, PROBLEM_TYPES, read_head
 from albertkit.spellings import HUGGINGFACE_ACT, PLAIN, read
 from albertkit.task_head import TaskHead

@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from albertkit.errors import CheckpointError
-from albertkit.formats.onnx_graph import Attribute, Function, Graph, Node, Reference, check_order
-from albertkit.formats.onnx_run import POSITIONS
-from albertkit.formats.onnx_tensors import Stored, bad
+from albertkit.formats.onnx.graph import Attribute, Function, Graph, Node, Reference, check_order
+from albertkit.formats.onnx.run import POSITIONS
+from albertkit.formats.onnx.tensors import Stored, bad
 
 _MOST_NODES = 60_000
 _DEEPEST_CALL = 16

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from albertkit.formats import wire
-from albertkit.formats.onnx_tensors import Stored, Tensors, bad, extend
+from albertkit.formats.onnx.tensors import Stored, Tensors, bad, extend
 from albertkit.mapped import map_file
 
 # Bounds far above any ALBERT: the largest has some 5,000 nodes with 30 fields each.

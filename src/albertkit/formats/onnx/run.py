@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from albertkit.errors import CheckpointError
-from albertkit.formats.onnx_attention import attention, multi_head_attention
-from albertkit.formats.onnx_graph import Node
-from albertkit.formats.onnx_ops import ALIKE, EACH, MOVED, Array, Attributes, axes_of, bounded, ints
-from albertkit.formats.onnx_tensors import Stored, bad
+from albertkit.formats.onnx.attention import attention, multi_head_attention
+from albertkit.formats.onnx.graph import Node
+from albertkit.formats.onnx.ops import ALIKE, EACH, MOVED, Array, Attributes, axes_of, bounded, ints
+from albertkit.formats.onnx.tensors import Stored, bad
 
 # Of GELU: sqrt(2 / pi), the cubic part, 1 / sqrt(2), sqrt(2).
 _KNOWN = (math.sqrt(2 / math.pi), 0.044715, math.sqrt(0.5), math.sqrt(2))
@@ -30,7 +30,7 @@ _MOST_WORK = 1 << 29  # of all arrays together
 _MISFITS = (
     *(ArithmeticError, AttributeError, IndexError, KeyError, MemoryError, TypeError, ValueError),
 )
-# Rows 0, 1, 2, ... of a table, as many as the second input has columns (onnx_expand.py).
+# Rows 0, 1, 2, ... of a table, as many as the second input has columns (expand.py).
 POSITIONS = "rows of a table by their place"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from albertkit.formats.onnx_ops import Array, Attributes
+from albertkit.formats.onnx.ops import Array, Attributes
 
 
 def mixed(query: Array, key: Array, value: Array, scale: float) -> Array:

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from albertkit.errors import CheckpointError
-from albertkit.formats.onnx_attention import join, mixed, split
-from albertkit.formats.onnx_graph import Node
-from albertkit.formats.onnx_ops import Array, bounded, gelu_erf, gelu_tanh, sigmoid
-from albertkit.formats.onnx_parts import Parts, Weight
-from albertkit.formats.onnx_run import UNKNOWN, Standin
+from albertkit.formats.onnx.attention import join, mixed, split
+from albertkit.formats.onnx.graph import Node
+from albertkit.formats.onnx.ops import Array, bounded, gelu_erf, gelu_tanh, sigmoid
+from albertkit.formats.onnx.parts import Parts, Weight
+from albertkit.formats.onnx.run import UNKNOWN, Standin
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu_tanh": gelu_tanh,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from albertkit.errors import CheckpointError
-from albertkit.formats.onnx_parts import Linear, Lookup
-from albertkit.formats.onnx_probe import ACTIVATIONS, no_albert
-from albertkit.formats.onnx_walk import Walk, put_linear
+from albertkit.formats.onnx.parts import Linear, Lookup
+from albertkit.formats.onnx.probe import ACTIVATIONS, no_albert
+from albertkit.formats.onnx.walk import Walk, put_linear
 
 # Heads over tokens or the row, by the number of values that the caller gets from one map.
 SPAN_OUTPUTS = 2

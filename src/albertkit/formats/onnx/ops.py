@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from albertkit.formats.onnx_graph import Node
-from albertkit.formats.onnx_tensors import bad
+from albertkit.formats.onnx.graph import Node
+from albertkit.formats.onnx.tensors import bad
 
 Array = npt.NDArray[Any]
 _MOST_NUMBERS = 1 << 24  # of one array: scores of 64 heads over 512 columns

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from albertkit.formats.onnx_parts import Linear, Lookup, Weight
-from albertkit.formats.onnx_probe import no_albert
-from albertkit.formats.onnx_run import POSITIONS
-from albertkit.formats.onnx_walk import Walk, put_linear
+from albertkit.formats.onnx.parts import Linear, Lookup, Weight
+from albertkit.formats.onnx.probe import no_albert
+from albertkit.formats.onnx.run import POSITIONS
+from albertkit.formats.onnx.walk import Walk, put_linear
 
 _ROLES = ("position", "segment")
 _ADDED_UP = "rows that were looked up"

@@ -1,7 +1,7 @@
 """The walk through an ONNX graph from the word table to the outputs: which weight is which.
 
 A tensor is known by its place in the flow of numbers alone. The layers stand here;
-onnx_embeddings.py comes before them, onnx_heads.py behind.
+embeddings.py comes before them, heads.py behind.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from albertkit.errors import CheckpointError
-from albertkit.formats.onnx_parts import Linear, Parts, Weight
-from albertkit.formats.onnx_probe import Norm, Probe, no_albert
+from albertkit.formats.onnx.parts import Linear, Parts, Weight
+from albertkit.formats.onnx.probe import Norm, Probe, no_albert
 
 # Weights of one block under the last part of our name: "query.weight" and so on.
 Block = dict[str, Weight]

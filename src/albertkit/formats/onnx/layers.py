@@ -12,9 +12,9 @@ from typing import Any
 
 from albertkit.config import LARGEST_DEPTH, AlbertConfig
 from albertkit.errors import CheckpointError, ConfigError
-from albertkit.formats.onnx_parts import Weight
-from albertkit.formats.onnx_tensors import Stored
-from albertkit.formats.onnx_walk import Block
+from albertkit.formats.onnx.parts import Weight
+from albertkit.formats.onnx.tensors import Stored
+from albertkit.formats.onnx.walk import Block
 
 _SAMPLES = 64
 # Config keys that say how layers share blocks.

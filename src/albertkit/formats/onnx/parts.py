@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from albertkit.formats.onnx_graph import Graph, Node
-from albertkit.formats.onnx_ops import Attributes
-from albertkit.formats.onnx_run import POSITIONS, UNKNOWN, Runner, Standin, Value, constant
-from albertkit.formats.onnx_tensors import FLOATS, Stored, bad
+from albertkit.formats.onnx.graph import Graph, Node
+from albertkit.formats.onnx.ops import Attributes
+from albertkit.formats.onnx.run import POSITIONS, UNKNOWN, Runner, Standin, Value, constant
+from albertkit.formats.onnx.tensors import FLOATS, Stored, bad
 from albertkit.rules import Array
 
 # The inputs of the trial: rows, columns and, for multiple choice, choices between them.
