@@ -123,10 +123,10 @@ def test_google_makes_no_projection_where_widths_are_equal(tmp_path: Path) -> No
 
 def test_a_bert_is_none_unless_a_config_says_so(tmp_path: Path) -> None:
     path = write(tmp_path, Albert([0, 1, 2], narrow=8, project=False))
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(CheckpointError, match="a BERT"):
         families.open(path)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     opened = families.open(path, choices=Choices(values={"num_hidden_groups": 3}))
     assert opened.checkpoint.config.num_hidden_groups == 3
 
