@@ -19,7 +19,7 @@ from albertkit.rules import Array
 Bytes = npt.NDArray[np.uint8]
 _BLOCK_BYTES = 4 << 20
 _AHEAD = 2  # pieces that are made while another is used
-_TILE_ROWS, _TILE_COLUMNS = 256, 128  # of a matrix that is turned: fits the nearest caches
+_TILE_ROWS, _TILE_COLUMNS = 256, 256  # of a matrix that is turned: fits the second cache
 
 
 def map_file(path: Path) -> Bytes:
