@@ -148,6 +148,11 @@ class Checkpoint:
             OutputError: the place is taken or cannot be written.
             VocabularyError: the tokenizer does not fit the config.
         """
+        with atomic_folder(Path(folder), replace=replace) as temporary:
+            self.fill(temporary, model_card, dtype=dtype)
+
+    def fill(self, folder: Path, model_card: str | None = None, *, dtype: str = "float32") -> None:
+        """Write the files of `save` into an empty folder that somebody else brings into place."""
         if self.tokenizer is not None:
             from albertkit.text.vocabulary import check_fits
 
@@ -163,15 +168,13 @@ class Checkpoint:
             tensors["predictions.decoder.bias"] = tensors["predictions.bias"]
         if not own and not (self.has_masked_lm or self.has_sentence_order or self.head):
             tensors = {name.removeprefix("albert."): x for name, x in tensors.items()}
-        with atomic_folder(Path(folder), replace=replace) as temporary:
-            text = json.dumps(self._config_json(own, dtype), indent=2, sort_keys=True) + "\n"
-            (temporary / CONFIG_FILE).write_text(text, encoding="utf-8")
-            weights = OWN_WEIGHTS if own else HUGGINGFACE_WEIGHTS
-            write_tensors(temporary / weights, tensors, dtype)
-            if self.tokenizer is not None:
-                self.tokenizer.save(temporary)
-            if model_card is not None:
-                (temporary / "README.md").write_text(model_card, encoding="utf-8")
+        text = json.dumps(self._config_json(own, dtype), indent=2, sort_keys=True) + "\n"
+        (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+        write_tensors(folder / (OWN_WEIGHTS if own else HUGGINGFACE_WEIGHTS), tensors, dtype)
+        if self.tokenizer is not None:
+            self.tokenizer.save(folder)
+        if model_card is not None:
+            (folder / "README.md").write_text(model_card, encoding="utf-8")
 
     def _config_json(self, own: bool, dtype: str) -> dict[str, Any]:
         """Our config with what transformers wants to know beside it."""

@@ -233,6 +233,7 @@ def test_a_model_that_transformers_lacks_is_refused(model: Path, tmp_path: Path)
         family.losses(pre)
     eps = replace(checkpoint, config=replace(checkpoint.config, head_layer_norm_eps=1e-5))
     assert "1e-05" in family.losses(eps)[0]
+    (tmp_path / "out").mkdir()
     family.write(eps, tmp_path / "out", "float32")
     same(families.open(tmp_path / "out").checkpoint, checkpoint)
 

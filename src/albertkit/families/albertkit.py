@@ -67,4 +67,4 @@ def losses(checkpoint: Checkpoint) -> list[str]:
 
 def write(checkpoint: Checkpoint, folder: Path, dtype: str) -> None:
     """Write the folder, in transformers' layout where that can hold the model."""
-    checkpoint.save(folder, replace=True, dtype=dtype)
+    checkpoint.fill(folder, dtype=dtype)

@@ -196,4 +196,4 @@ def _within(checkpoint: Checkpoint) -> Checkpoint:
 
 def write(checkpoint: Checkpoint, folder: Path, dtype: str) -> None:
     """Write config.json and model.safetensors, as transformers does."""
-    _within(checkpoint).save(folder, replace=True, dtype=dtype)
+    _within(checkpoint).fill(folder, dtype=dtype)
