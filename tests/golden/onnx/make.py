@@ -15,18 +15,11 @@ import types
 from pathlib import Path
 
 import numpy as np
+from sizes import SIZES
 
 HERE = Path(__file__).resolve().parent
-SIZES = {
-    "vocab_size": 30,
-    "embedding_size": 4,
-    "hidden_size": 8,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 16,
-    "max_position_embeddings": 20,
-    "hidden_act": "gelu_new",
-    "layer_norm_eps": 1e-12,
+CONFIG = {
+    **SIZES,
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
     "classifier_dropout_prob": 0.0,
@@ -92,7 +85,7 @@ def make_model(kind: str, number: int, values: dict) -> tuple:
     import torch
     import transformers
 
-    config = transformers.AlbertConfig(**{**SIZES, **values})
+    config = transformers.AlbertConfig(**{**CONFIG, **values})
     model = getattr(transformers, f"Albert{kind}")(config).eval()
     source = torch.Generator().manual_seed(number)
     with torch.no_grad():
@@ -167,7 +160,7 @@ def make(name: str) -> None:
         key: x.float().numpy() for key, x in model.state_dict().items() if x.is_floating_point()
     }
     save(path.parent, inputs, used, dict(zip(names, results, strict=True)), state)
-    told = {key: getattr(config, key) for key in SIZES if not key.endswith("prob")}
+    told = {key: getattr(config, key) for key in CONFIG if not key.endswith("prob")}
     told |= {key: getattr(config, key) for key in ("num_hidden_groups", "inner_group_num")}
     versions = {"transformers": transformers.__version__, "torch": torch.__version__}
     case = {"class": f"Albert{kind}", "opset": opset, "exporter": exporter, "config": told}

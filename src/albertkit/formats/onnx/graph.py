@@ -7,7 +7,6 @@ from a value to what it is made of always ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -115,7 +114,7 @@ def check_order(graph: Graph) -> None:
 class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.fields_left = _MOST_FIELDS
+        self.fields = wire.Limited(_MOST_FIELDS)  # in all messages of the file
         self.nodes_left = _MOST_NODES
         self.values = Tensors(path, self.fields)
         self.result = Graph()
@@ -161,14 +160,6 @@ class _Reader:
                 self._add_tensor(node.outputs[0], constant)
             else:
                 self.result.nodes.append(node)
-
-    def fields(self, message: memoryview) -> Iterator[wire.Field]:
-        """Fields of a message, as many as a graph can have in all: a bound on the time."""
-        for found in wire.fields(message):
-            self.fields_left -= 1
-            if self.fields_left < 0:
-                raise bad(f"more than {_MOST_FIELDS} fields")
-            yield found
 
     def _add_tensor(self, name: str, tensor: Stored) -> None:
         if not name or name in self.result.tensors:
