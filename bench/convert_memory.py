@@ -4,7 +4,7 @@ python bench/convert_memory.py [--size albert-xxlarge-v2] [--repeats 3] [--place
 
 Each conversion is a process of its own. Memory is the largest resident size of that process, less
 what importing albertkit takes, as a share of the weights; speed is weights per second of wall time
-of `convert` itself (reading, writing, reading back and comparing), the source in the page cache.
+of `convert` itself (result, writing, reading back and comparing), the source in the page cache.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from albertkit.checkpoint import Checkpoint
+from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.parameters import parameter_shapes
 from albertkit.sizes import size
-from albertkit.tensor_names import parameter_shapes
 
 TARGETS = ["huggingface", "google_tf", "paddlenlp", "keras_hub", "albertkit"]
 SCRIPT = """

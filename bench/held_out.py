@@ -15,15 +15,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from albertkit import recipe as recipes
-from albertkit.checkpoint import Checkpoint
-from albertkit.demo import held_out_masks
+from albertkit import settings as recipes
+from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.cli.demo import held_out_masks
 from albertkit.infer.predictor import Predictor
 from albertkit.model.loading import build
 from albertkit.train import prepare
 from albertkit.train.losses import Loss, pretraining_loss
 from albertkit.train.metrics import read_metrics
-from albertkit.train.settings import PretrainingRecipe
+from albertkit.train.recipe import PretrainingRecipe
 from albertkit.train.stages import Micro, Stages
 from albertkit.train.validation import validate, wilson_interval
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--rows", type=int, default=100_000, help="most held-out rows used")
     parser.add_argument("--masks", type=int, default=20)
-    parser.add_argument("--language", choices=["en", "zh"], default="en")
+    parser.add_argument("--language", overrides=["en", "zh"], default="en")
     options = parser.parse_args()
     overrides = [f"run.validation_rows={options.rows}", "run.device=cpu"]
     recipe = recipes.load(options.run / "recipe.toml", PretrainingRecipe, overrides)

@@ -34,7 +34,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     import torch
 
-    from albertkit.checkpoint import Checkpoint
+    from albertkit.checkpoint.checkpoint import Checkpoint
     from albertkit.config import AlbertConfig
     from albertkit.model.heads import AlbertForPretraining
     from albertkit.model.loading import tensors_of

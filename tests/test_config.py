@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from albertkit.checkpoint.families._configs import read, read_file
 from albertkit.config import AlbertConfig, read_config
 from albertkit.errors import ConfigError
 from albertkit.sizes import SIZES
-from albertkit.spellings import read, read_file
 
 GOOGLE = {
     "attention_probs_dropout_prob": 0,

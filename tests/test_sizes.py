@@ -10,8 +10,9 @@ from albertkit.errors import ConfigError
 from albertkit.model.albert import Albert
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.task_heads import AlbertForTask
-from albertkit.sizes import SIZES, count_parameters, memory_to_run, memory_to_train, size
-from albertkit.task_head import TaskHead
+from albertkit.parameters import count_parameters, memory_to_run, memory_to_train
+from albertkit.sizes import SIZES, size
+from albertkit.tasks.head import TaskHead
 
 # encoder, with pooler, masked-LM model (no pooler), full pretraining model. Sources: the sizes of
 # the data files of released checkpoints (bytes / 4), and arithmetic from the tensor shapes.

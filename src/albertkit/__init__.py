@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from albertkit.checkpoint import Checkpoint
+    from albertkit.checkpoint.checkpoint import Checkpoint
     from albertkit.config import AlbertConfig
     from albertkit.data.corpus import read_documents
     from albertkit.data.writing import write_shards

@@ -1,20 +1,19 @@
 """What one ALBERT is: the numbers and named choices that fix its function.
 
-The keys keep Google's names. Variants that exist in released weights are named choices, so that
+The keys keep Google's names. Variants that exist in released weights are named overrides, so that
 a config says everything the model code has to know; how the files of others spell the same
 things is in `spellings.py`.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from albertkit.errors import ConfigError
+from albertkit.errors import ConfigError, shown
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "hidden_act": ("gelu_tanh", "gelu_erf", "relu", "tanh", "linear", "silu"),
@@ -25,8 +24,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "group_formula": ("google", "huggingface"),
     "layer_norm_kind": ("standard", "uer"),
 }
-# A number above these is a typing error or a damaged file, never a model.
-LARGEST_JSON = 2 << 20  # bytes; the config of an ALBERT has some thousand
 LARGEST_COUNT = 2**31 - 1
 LARGEST_DEPTH = 4096
 DEPTHS = ("num_hidden_layers", "num_hidden_groups", "inner_group_num")
@@ -52,7 +49,7 @@ class AlbertConfig:
     ffn_groups: int = 1  # 16 in albert_zh's google_fast: feed-forward of independent slices
     max_position_embeddings: int = 512
     type_vocab_size: int = 2
-    # Named choices.
+    # Named overrides.
     hidden_act: str = "gelu_tanh"
     embedding_order: str = "norm_then_project"  # project_then_norm: albert_zh's own layout
     position_width: str = "embedding"  # width of the position and type tables
@@ -200,13 +197,13 @@ class AlbertConfig:
             ConfigError: not an ALBERT config, an unknown key, a wrong value, or a spelling that
                 cannot be told and matters.
         """
-        from albertkit.spellings import read
+        from albertkit.checkpoint.families._configs import read
 
         return read(values, spelling=spelling, vocab_size=vocab_size).config
 
     def to_json(self) -> dict[str, Any]:
         """JSON object that transformers reads, or one it refuses if it cannot run this model."""
-        from albertkit.spellings import write
+        from albertkit.checkpoint.families._configs import write
 
         return write(self)
 
@@ -219,71 +216,9 @@ def read_config(
     Raises:
         ConfigError: the file is missing, no strict JSON, or describes no ALBERT.
     """
-    from albertkit.spellings import read_file
+    from albertkit.checkpoint.families._configs import read_file
 
     return read_file(Path(path), spelling=spelling, vocab_size=vocab_size).config
-
-
-def json_text(path: Path) -> str:
-    """The text of a JSON file, which is small: parsed it takes up to twenty times the memory.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is too large or not UTF-8.
-    """
-    with path.open("rb") as file:
-        raw = file.read(LARGEST_JSON + 1)
-    if len(raw) > LARGEST_JSON:
-        raise ValueError(f"more than {LARGEST_JSON} bytes")
-    return raw.decode("utf-8-sig")
-
-
-def glimpse_json(path: Path) -> object:
-    """Value of a JSON file to tell whose it is; None if it cannot be read. Never raises."""
-    try:
-        return json.loads(json_text(path))
-    except (OSError, ValueError, RecursionError):
-        return None
-
-
-def strict_json(path: Path) -> object:
-    """Value of a JSON file; NaN, Infinity and doubled keys are refused as well as bad JSON.
-
-    Raises:
-        ConfigError: the file is missing, too large or no strict JSON.
-    """
-    try:
-        text = json_text(path)
-        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_doubles)
-    except ConfigError:
-        raise
-    except OSError as error:
-        raise ConfigError(
-            "The config file cannot be read.",
-            expected="a JSON file",
-            found=error.strerror,
-            fix="check the path",
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(
-            "The config file is not strict JSON.",
-            expected="one JSON object in UTF-8",
-            found=str(error),
-            fix="mend the file or download it again",
-        ) from error
-
-
-def _no_constant(word: str) -> object:
-    raise ConfigError("A config holds finite numbers.", expected="a number", found=word)
-
-
-def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in values:
-            raise ConfigError("A key stands twice.", expected="each key once", found=key[:80])
-        values[key] = value
-    return values
 
 
 def _check_value(name: str, kind: str, value: object) -> None:
@@ -320,13 +255,3 @@ def _check_float(name: str, value: object) -> tuple[str, bool]:
     if name.endswith("dropout_prob"):
         return "a number from 0 to below 1", 0.0 <= number < 1.0
     return "a number above 0, at most 1", 0.0 < number <= 1.0
-
-
-def shown(value: object) -> str:
-    """A value for a message: its repr, cut, with its type."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # an int of 5000 digits; a list inside itself
-        text = "(too large to print)"
-    text = text if len(text) <= 80 else text[:77] + "..."
-    return f"{text} ({type(value).__name__})"

@@ -82,3 +82,19 @@ class PredictionError(AlbertkitError):
 
 class OutputError(AlbertkitError):
     """A place that cannot be written: disk full, no permission, or something is already there."""
+
+
+def shown(value: object) -> str:
+    """A value for a message: its repr, cut, with its type."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an int of 5000 digits; a list inside itself
+        text = "(too large to print)"
+    text = text if len(text) <= 80 else text[:77] + "..."
+    return f"{text} ({type(value).__name__})"
+
+
+def listed(names: list[str], most: int = 6) -> str:
+    """The first names, and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

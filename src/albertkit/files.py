@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -16,10 +17,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
-from albertkit.errors import OutputError
+from albertkit.errors import ConfigError, OutputError
 
 # Path -> (what was expected, what to do), by the error number of the operating system.
 _REFUSALS = {
@@ -232,3 +234,69 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+# A number above these is a typing error or a damaged file, never a model.
+LARGEST_JSON = 2 << 20  # bytes; the config of an ALBERT has some thousand
+
+
+def json_text(path: Path) -> str:
+    """The text of a JSON file, which is small: parsed it takes up to twenty times the memory.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is too large or not UTF-8.
+    """
+    with path.open("rb") as file:
+        raw = file.read(LARGEST_JSON + 1)
+    if len(raw) > LARGEST_JSON:
+        raise ValueError(f"more than {LARGEST_JSON} bytes")
+    return raw.decode("utf-8-sig")
+
+
+def glimpse_json(path: Path) -> object:
+    """Value of a JSON file to tell whose it is; None if it cannot be read. Never raises."""
+    try:
+        return json.loads(json_text(path))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def strict_json(path: Path) -> object:
+    """Value of a JSON file; NaN, Infinity and doubled keys are refused as well as bad JSON.
+
+    Raises:
+        ConfigError: the file is missing, too large or no strict JSON.
+    """
+    try:
+        text = json_text(path)
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_doubles)
+    except ConfigError:
+        raise
+    except OSError as error:
+        raise ConfigError(
+            "The config file cannot be read.",
+            expected="a JSON file",
+            found=error.strerror,
+            fix="check the path",
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(
+            "The config file is not strict JSON.",
+            expected="one JSON object in UTF-8",
+            found=str(error),
+            fix="mend the file or download it again",
+        ) from error
+
+
+def _no_constant(word: str) -> object:
+    raise ConfigError("A config holds finite numbers.", expected="a number", found=word)
+
+
+def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ConfigError("A key stands twice.", expected="each key once", found=key[:80])
+        values[key] = value
+    return values

@@ -5,24 +5,24 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from albertkit.families import Opened, named
-from albertkit.tensor_names import HEADS
+from albertkit.checkpoint.families import Opened, named
+from albertkit.parameters import HEADS
 
 
 def describe(opened: Opened) -> dict[str, Any]:
     """Everything there is to know about an opened checkpoint, as one JSON object."""
-    checkpoint, reading = opened.checkpoint, opened.reading
+    checkpoint, result = opened.checkpoint, opened.result
     present = [head.rstrip(".") for head in HEADS if any(map(_starts(head), checkpoint.tensors))]
     tokenizer = checkpoint.tokenizer
     return {
         "path": str(opened.path),
         "family": opened.family,
         "written_by": named(opened.family).TITLE,
-        "files": [str(path) for path in reading.files],
+        "files": [str(path) for path in result.files],
         "config": asdict(checkpoint.config),
-        "provenance": reading.provenance,
+        "provenance": result.provenance,
         "heads": present,
-        "absent": reading.account.absent,
+        "absent": result.report.missing,
         "task_head": None if checkpoint.head is None else checkpoint.head.to_json(),
         "parameters": sum(tensor.size for tensor in checkpoint.tensors.values()),
         "tensors": [
@@ -32,13 +32,13 @@ def describe(opened: Opened) -> dict[str, Any]:
                 "shape": list(shape),
                 **_use(opened, name),
             }
-            for name, (dtype, shape) in reading.source_tensors.items()
+            for name, (dtype, shape) in result.source_tensors.items()
         ],
-        "optimizer_slots": reading.slots,
+        "optimizer_slots": result.slots,
         "tokenizer": None
         if tokenizer is None
-        else {"file": str(reading.tokenizer or ""), "pieces": tokenizer.vocab_size},
-        "problems": reading.problems,
+        else {"file": str(result.tokenizer or ""), "pieces": tokenizer.vocab_size},
+        "problems": result.problems,
         "not_for_transformers": checkpoint.fits_huggingface,
     }
 
@@ -49,8 +49,8 @@ def _starts(prefix: str) -> Any:
 
 def _use(opened: Opened, name: str) -> dict[str, str]:
     """What became of a tensor of the source."""
-    account = opened.reading.account
-    if name in account.used:
-        ours, how = account.used[name]
+    report = opened.result.report
+    if name in report.loaded:
+        ours, how = report.loaded[name]
         return {"becomes": ours, "change": how}
-    return {"ignored": account.ignored.get(name, "not part of the model")}
+    return {"ignored": report.ignored.get(name, "not part of the model")}

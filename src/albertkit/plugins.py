@@ -18,6 +18,7 @@ from types import ModuleType
 from albertkit.errors import AlbertkitError
 
 VARIABLE = "ALBERTKIT_PLUGINS"
+PACKAGES = {"families": "albertkit.checkpoint.families"}
 
 
 def load(kind: str) -> dict[str, ModuleType]:
@@ -31,10 +32,11 @@ def load(kind: str) -> dict[str, ModuleType]:
 
 @cache
 def _load(kind: str, places: str) -> dict[str, ModuleType]:
-    package = importlib.import_module(f"albertkit.{kind}")
+    package = importlib.import_module(PACKAGES[kind])
     found = {
-        module.name: importlib.import_module(f"albertkit.{kind}.{module.name}")
+        module.name: importlib.import_module(f"{package.__name__}.{module.name}")
         for module in pkgutil.iter_modules(package.__path__)
+        if not module.name.startswith("_")
     }
     for place in filter(None, places.split(os.pathsep)):
         if not Path(place).is_dir():

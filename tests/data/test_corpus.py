@@ -1,4 +1,4 @@
-"""Reading raw text: every format, every container, and what is wrong with real files."""
+"""LoadResult raw text: every format, every container, and what is wrong with real files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from albertkit.data import archives
 from albertkit.data import corpus as corpus_module
 from albertkit.data import lines as lines_module
 from albertkit.data.corpus import read_documents
-from albertkit.data.layouts import format_of, language_of
+from albertkit.data.text_formats import format_of, language_of
 from albertkit.errors import CorpusError
 
 TEXT = "One is here. Two is there.\nThree.\n\nFour.\nFive.\n"

@@ -8,8 +8,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from albertkit.data.draws import keys_of
 from albertkit.data.masking import choose_targets, corrupt, prediction_budget
+from albertkit.data.random_hash import keys_of
 
 
 def original_walk(words: list[list[int]], budget: int, ngram: int, rng: random.Random) -> set[int]:

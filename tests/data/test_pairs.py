@@ -6,8 +6,8 @@ import random
 
 import numpy as np
 
-from albertkit.data.draws import keys_of, permuted
 from albertkit.data.pairs import choose_pairs, plan_epoch, shares_of
+from albertkit.data.random_hash import keys_of, permuted
 
 
 def offsets(lengths: list[int]) -> np.ndarray:

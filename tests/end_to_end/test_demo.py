@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from albertkit.cli import main
+from albertkit.cli.demo import GOAL_NATS, documents_of, free_folder, held_out_masks, is_prose
 from albertkit.data.shard_files import TOKENIZER, TRAIN, VALIDATION
 from albertkit.data.shards import Shards
-from albertkit.demo import GOAL_NATS, documents_of, free_folder, held_out_masks, is_prose
 from albertkit.infer.predictor import Predictor
 from albertkit.text.tokenizer import Tokenizer
 
@@ -72,7 +72,7 @@ def test_demo_in_chinese_needs_a_text(
     assert main(["demo", "--language", "zh", "--out", str(tmp_path / "zh")]) == 2
     assert "--language zh --input FILE" in capsys.readouterr().err
     monkeypatch.setitem(
-        __import__("albertkit.demo", fromlist=["x"]).VOCABULARY, "zh", ("wordpiece", 45)
+        __import__("albertkit.cli.demo", fromlist=["x"]).VOCABULARY, "zh", ("wordpiece", 45)
     )
     size = len(CHINESE)
     documents = [

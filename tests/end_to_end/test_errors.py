@@ -255,7 +255,7 @@ def test_missing_write_permission_is_told(
     assert main(["embed", f"{place}/model", "the cat", "--output", f"{place}/out/v.npy"]) == 0
     capsys.readouterr()
     vectors = [0.5]
-    monkeypatch.setattr("albertkit.cli.ask._open", lambda *_: FakePredictor(vectors))
+    monkeypatch.setattr("albertkit.cli.predict._open", lambda *_: FakePredictor(vectors))
     with unprivileged() as folder:
         assert main(["embed", "model", "the cat", "--output", f"{folder}/v.npy"]) == 2
         assert list(folder.iterdir()) == []

@@ -14,11 +14,11 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["albertkit", "tarfile", "zipfile"]):
+    import albertkit.checkpoint.families
+    import albertkit.checkpoint.formats.safetensors_file
     import albertkit.config
-    import albertkit.convert
-    import albertkit.families
+    import albertkit.conversion
     import albertkit.hub.archives
-    import albertkit.tensors
     import albertkit.text.unigram
     import albertkit.text.wordpiece  # noqa: F401
     from albertkit import plugins

@@ -21,8 +21,8 @@ import numpy as np
 
 TESTS = Path(__file__).resolve().parents[1]
 GOLDEN = TESTS / "golden"
-FORMATS = TESTS.parent / "src" / "albertkit" / "formats"
-sys.path.insert(0, str(TESTS / "formats"))
+FAMILIES = TESTS.parent / "src" / "albertkit" / "checkpoint" / "families"
+sys.path.insert(0, str(TESTS / "robustness"))
 
 import damage_hdf5  # noqa: E402  # beside the tests of the formats
 import damage_tf  # noqa: E402
@@ -40,7 +40,7 @@ SMALL = 60_000  # bytes; larger seeds make the fuzzer slow
 class Target:
     """A parser, the files it begins from, and words that the fuzzer may put in.
 
-    modules: what it is there to test, below albertkit. made: seeds from tests/formats/tiny_files.
+    modules: what it is there to test, below albertkit. made: seeds from robustness/tiny_files.
     golden: patterns below tests/golden.
     """
 
@@ -83,14 +83,14 @@ def _each(*steps: Callable[[], object]) -> None:
 
 def safetensors(data: bytes) -> None:
     """model.safetensors"""
-    from albertkit.tensors import read_tensors
+    from albertkit.checkpoint.formats.safetensors_file import read_tensors
 
     read_tensors(_at("model.safetensors", data))
 
 
 def shard_index(data: bytes) -> None:
     """model.safetensors.index.json beside its shards"""
-    from albertkit.formats.safetensors_files import read_any
+    from albertkit.checkpoint.formats.sharded import read_any
 
     for name, content in tiny_files.shards().items():
         if not (FOLDER / name).exists():
@@ -100,7 +100,7 @@ def shard_index(data: bytes) -> None:
 
 def pickles(data: bytes) -> None:
     """the machine that decodes pickles, with and without storages"""
-    from albertkit.formats.pickles import expect_dict, load
+    from albertkit.checkpoint.formats.unpickle import expect_dict, load
 
     content = np.frombuffer(data, np.uint8)
     _each(lambda: load(content), lambda: expect_dict(load(content, storages=True)[0]))
@@ -108,23 +108,23 @@ def pickles(data: bytes) -> None:
 
 def torch_file(data: bytes) -> None:
     """.bin of torch, an archive or a stream"""
-    from albertkit.formats import torch_files
+    from albertkit.checkpoint.formats import torch_save
 
     path = _at("pytorch_model.bin", data)
-    _each(lambda: torch_files.list_tensors(path), lambda: torch_files.read_weights(path))
+    _each(lambda: torch_save.list_tensors(path), lambda: torch_save.read_weights(path))
 
 
 def paddle(data: bytes) -> None:
     """.pdparams"""
-    from albertkit.formats import paddle_files
+    from albertkit.checkpoint.formats import pdparams
 
-    paddle_files.read_weights(_at("model_state.pdparams", data))
+    pdparams.read_weights(_at("model_state.pdparams", data))
 
 
 def hdf5(data: bytes) -> None:
     """.weights.h5"""
-    from albertkit.formats import hdf5
-    from albertkit.tensors import as_float32
+    from albertkit.checkpoint.formats import hdf5
+    from albertkit.checkpoint.formats.safetensors_file import as_float32
 
     for found in hdf5.read(_at("model.weights.h5", data)).values():
         as_float32(found.array, found.dtype)
@@ -132,7 +132,7 @@ def hdf5(data: bytes) -> None:
 
 def sorted_table(data: bytes) -> None:
     """blocks, keys and Snappy of TensorFlow's index, its checksums put right"""
-    from albertkit.formats.sorted_table import read_table
+    from albertkit.checkpoint.formats.leveldb_table import read_table
 
     path = _at("x.index", data)
     _each(lambda: read_table(path))
@@ -141,7 +141,7 @@ def sorted_table(data: bytes) -> None:
 
 def tensor_bundle(data: bytes) -> None:
     """index of a TensorFlow checkpoint, its checksums put right, with data of zeros"""
-    from albertkit.formats.tensor_bundle import read_bundle
+    from albertkit.checkpoint.formats.tensor_bundle import read_bundle
 
     if not (FOLDER / "model.ckpt.data-00000-of-00001").exists():
         _at("model.ckpt.data-00000-of-00001", bytes(4096))
@@ -153,14 +153,14 @@ def tensor_bundle(data: bytes) -> None:
 
 def object_graph(data: bytes) -> None:
     """the names that TensorFlow 2 keeps in a tensor of its checkpoint"""
-    from albertkit.formats.tf_names import _full_names
+    from albertkit.checkpoint.families._tf.names import _full_names
 
     _full_names(memoryview(data))
 
 
 def tf_graph(data: bytes) -> None:
     """.meta and saved_model.pb"""
-    from albertkit.formats.tf_graph import read_graph
+    from albertkit.checkpoint.families._tf.graph import read_graph
 
     meta, model = _at("model.ckpt.meta", data), _at("saved_model.pb", data)
     _each(lambda: read_graph(meta, 24), lambda: read_graph(model, 24))
@@ -168,8 +168,8 @@ def tf_graph(data: bytes) -> None:
 
 def wire(data: bytes) -> None:
     """protocol buffers, all the way down"""
+    from albertkit.checkpoint.formats.protobuf_wire import fields
     from albertkit.errors import CheckpointError
-    from albertkit.formats.wire import fields
 
     def walk(message: memoryview, depth: int) -> None:
         for _, value in fields(message):
@@ -185,8 +185,8 @@ def wire(data: bytes) -> None:
 
 def config(data: bytes) -> None:
     """config.json, in every spelling"""
+    from albertkit.checkpoint.families._configs import READERS
     from albertkit.config import read_config
-    from albertkit.spellings import READERS
 
     path = _at("config.json", data)
     for spelling in [None, *READERS]:
@@ -195,7 +195,7 @@ def config(data: bytes) -> None:
 
 def family_config(data: bytes) -> None:
     """config.json beside good weights of a family, which the number of its bytes chooses"""
-    from albertkit import families
+    from albertkit.checkpoint import families
 
     name = list(tiny_files.LAYOUTS)[len(data) % len(tiny_files.LAYOUTS)]
     folder = FOLDER / name
@@ -208,7 +208,7 @@ def family_config(data: bytes) -> None:
 
 def family_weights(data: bytes) -> None:
     """weights beside a good config; the first byte tells the family"""
-    from albertkit import families
+    from albertkit.checkpoint import families
 
     if not data:
         return
@@ -234,7 +234,7 @@ WEIGHTS = {
 
 def keras_config(data: bytes) -> None:
     """config.json and task.json of KerasHub"""
-    from albertkit.formats.keras_config import read_configs
+    from albertkit.checkpoint.families.keras_hub.config import read_configs
 
     good = _at("keras.json", tiny_files.folder_of("keras_hub")["config.json"])
     path = _at("task.json", data)
@@ -243,7 +243,7 @@ def keras_config(data: bytes) -> None:
 
 def onnx(data: bytes) -> None:
     """model.onnx"""
-    from albertkit import families
+    from albertkit.checkpoint import families
 
     families.open(_at("model.onnx", data), family="onnx")
 
@@ -340,16 +340,22 @@ TARGETS = {
         ],
         words=(b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x06", b"../", b"x.index"),
     ),
-    "config": Target(config, ("config", "spellings"), _configs, ("*config*.json",), _JSON + _KEYS),
+    "config": Target(
+        config,
+        ("config", "checkpoint.families._configs"),
+        _configs,
+        ("*config*.json",),
+        _JSON + _KEYS,
+    ),
     "family_config": Target(
         family_config,
         (
-            "head_spellings",
-            "formats.beside",
-            "formats.paddle_names",
-            "formats.tf_config",
-            "formats.uer_names",
-            *(f"families.{name}" for name in tiny_files.LAYOUTS),
+            "checkpoint.families._head_configs",
+            "checkpoint.families._beside",
+            "checkpoint.families.paddlenlp.names",
+            "checkpoint.families._tf.config",
+            "checkpoint.families.uer.names",
+            *(f"checkpoint.families.{name}" for name in tiny_files.LAYOUTS),
         ),
         _configs,
         ("*config*.json",),
@@ -357,7 +363,12 @@ TARGETS = {
     ),
     "family_weights": Target(
         family_weights,
-        ("tensor_names", "rules", "formats.huggingface_names", "formats.tf_read"),
+        (
+            "checkpoint.hf_names",
+            "checkpoint.mapping",
+            "checkpoint.families.huggingface.old_names",
+            "checkpoint.families._tf.read",
+        ),
         lambda: [
             bytes([number]) + tiny_files.folder_of(name)[file]
             for number, (name, file) in enumerate(WEIGHTS.items())
@@ -366,25 +377,28 @@ TARGETS = {
     ),
     "hdf5": Target(
         hdf5,
-        ("formats.hdf5",),
+        ("checkpoint.formats.hdf5",),
         lambda: [damage_hdf5.small_hdf5()],
         words=(b"TREE", b"HEAP", b"SNOD", b"\xff" * 8),
     ),
     "keras_config": Target(
         keras_config,
-        ("formats.keras_config",),
+        ("checkpoint.families.keras_hub.config",),
         lambda: [tiny_files.folder_of("keras_hub")[x] for x in ("config.json", "task.json")],
         ("task.json",),
         _JSON,
     ),
     "object_graph": Target(
-        object_graph, ("formats.tf_names",), lambda: [damage_tf.small_object_graph()]
+        object_graph, ("checkpoint.families._tf.names",), lambda: [damage_tf.small_object_graph()]
     ),
     "onnx": Target(
         onnx,
         (
-            "families.onnx",
-            *(f"formats.onnx.{path.stem}" for path in sorted((FORMATS / "onnx").glob("[a-z]*.py"))),
+            "checkpoint.families.onnx",
+            *(
+                f"checkpoint.families.onnx.{path.stem}"
+                for path in sorted((FAMILIES / "onnx").glob("[a-z]*.py"))
+            ),
         ),
         lambda: [tiny_files.onnx_graph()],
         ("*.onnx", "*.onnx.gz"),
@@ -392,7 +406,7 @@ TARGETS = {
     ),
     "paddle": Target(
         paddle,
-        ("formats.paddle_files",),
+        ("checkpoint.formats.pdparams",),
         lambda: [
             _ARRAY,
             tiny_files.paddle_old(),
@@ -402,7 +416,7 @@ TARGETS = {
     ),
     "pickles": Target(
         pickles,
-        ("formats.pickles", "formats.pickle_values"),
+        ("checkpoint.formats.unpickle", "checkpoint.formats.unpickle_allowed"),
         lambda: [
             _ARRAY,
             tiny_files.pickle.dumps({"a": np.arange(3, dtype="f4")}, 0),
@@ -413,18 +427,18 @@ TARGETS = {
     ),
     "safetensors": Target(
         safetensors,
-        ("tensors", "mapped"),
+        ("checkpoint.formats.safetensors_file", "checkpoint.formats.memory_map"),
         lambda: [tiny_files.folder_of("huggingface")["model.safetensors"]],
         words=(*_JSON, b'"dtype"', b'"F16"', b'"BF16"', b'"shape"', b'"data_offsets"'),
     ),
     "shard_index": Target(
         shard_index,
-        ("formats.safetensors_files",),
+        ("checkpoint.formats.sharded",),
         lambda: [tiny_files.shards()["model.safetensors.index.json"]],
         words=(*_JSON, b'"weight_map"', b"../"),
     ),
     "sorted_table": Target(
-        sorted_table, ("formats.sorted_table",), lambda: [_TF], ("*snappy.ckpt.index",)
+        sorted_table, ("checkpoint.formats.leveldb_table",), lambda: [_TF], ("*snappy.ckpt.index",)
     ),
     "spiece": Target(
         spiece,
@@ -434,13 +448,13 @@ TARGETS = {
     ),
     "tensor_bundle": Target(
         tensor_bundle,
-        ("formats.tensor_bundle",),
+        ("checkpoint.formats.tensor_bundle",),
         lambda: [_TF, tiny_files.data_shards()["model.ckpt-best.index"]],
         ("*.index",),
     ),
     "tf_graph": Target(
         tf_graph,
-        ("formats.tf_graph",),
+        ("checkpoint.families._tf.graph",),
         lambda: [
             tiny_files.graph("google_relu")[:9000],
             *damage_tf.small_graphs(),
@@ -449,21 +463,26 @@ TARGETS = {
     ),
     "tokenizer_settings": Target(
         tokenizer_settings,
-        ("text.locate",),
+        ("text.vocabulary_files",),
         lambda: [b'{"do_lower_case": true, "albertkit_quotes": "keep"}'],
         words=(*_JSON, b'"do_lower_case"', b'"albertkit_quotes"'),
     ),
     "torch_stream": Target(
-        torch_file, ("formats.torch_files",), lambda: [tiny_files.torch_stream()], words=_NAMES
+        torch_file,
+        ("checkpoint.formats.torch_save",),
+        lambda: [tiny_files.torch_stream()],
+        words=_NAMES,
     ),
     "torch_zip": Target(
         torch_file,
-        ("formats.zip_files",),
+        ("checkpoint.formats.stored_zip",),
         lambda: [tiny_files.torch_zip(sums=False)],
         words=(*_NAMES, b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x07"),
     ),
     "vocabulary": Target(
         vocabulary, ("text.wordpiece",), lambda: [tiny_files.vocabulary()], words=(b"##", b"\n\n")
     ),
-    "wire": Target(wire, ("formats.wire",), lambda: [tiny_files.spiece(table=True)]),
+    "wire": Target(
+        wire, ("checkpoint.formats.protobuf_wire",), lambda: [tiny_files.spiece(table=True)]
+    ),
 }

@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from albertkit.hub.known import Files, Hub, KnownModel, Nowhere, all_models, find, near
-from albertkit.sizes import count_parameters
+from albertkit.hub.catalog import all_models, find, near
+from albertkit.hub.known import Files, Hub, KnownModel, Nowhere
+from albertkit.parameters import count_parameters
 
 MODELS = all_models()
 

@@ -9,7 +9,7 @@ import pytest
 from server import Site
 
 from albertkit.cli import main
-from albertkit.hub.known import all_models
+from albertkit.hub.catalog import all_models
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> str:

@@ -12,9 +12,11 @@ import pytest
 from server import Site
 from test_hub_archives import FILES, OTHERS, contents, tar_of, zip_of
 
-from albertkit import families, hub
+from albertkit import hub
+from albertkit.checkpoint import families
 from albertkit.errors import CheckpointError, DownloadError, OutputError
-from albertkit.hub.known import Files, KnownModel, find
+from albertkit.hub.catalog import find
+from albertkit.hub.known import Files, KnownModel
 
 SAFETENSORS = {"config.json": b"{}", "model.safetensors": b"x"}
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from albertkit import families
-from albertkit.checkpoint import Checkpoint
+from albertkit.checkpoint import families
+from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.errors import CheckpointError, PredictionError
 from albertkit.infer.predictor import Predictor
 from albertkit.model.heads import AlbertForPretraining

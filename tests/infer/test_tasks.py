@@ -10,13 +10,13 @@ import pytest
 import torch
 import transformers
 
-from albertkit.checkpoint import Checkpoint
+from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.errors import PredictionError
 from albertkit.infer.predictor import Predictor
 from albertkit.model.albert import Albert
 from albertkit.model.loading import build_body, tensors_of
 from albertkit.model.task_heads import AlbertForTask
-from albertkit.task_head import TaskHead
+from albertkit.tasks.head import TaskHead
 
 TEXTS = ["the cat sat on the mat .", "a dog ran", "the dogs and the cats ran on and on ."]
 

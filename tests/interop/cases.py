@@ -3,7 +3,7 @@
     python tests/interop/cases.py FOLDER [FAMILY ...]
 
 Sources are the golden checkpoints of every family and random models (`random_models.py`). Each is
-written with `albertkit.convert.convert`; a case is FOLDER/FAMILY/NAME with
+written with `albertkit.conversion.convert`; a case is FOLDER/FAMILY/NAME with
 
     checkpoint/   what was written
     inputs.npz    input_ids, token_type_ids, attention_mask: (B, T), multiple choice (B, choices, T)
@@ -35,16 +35,16 @@ from goldens import ARRAYS, Golden, goldens
 from random_models import PLANS, make
 from torch.nn import functional as F
 
-from albertkit import families
-from albertkit.checkpoint import Checkpoint
-from albertkit.convert import convert
+from albertkit.checkpoint import families
+from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.checkpoint.families import Opened
+from albertkit.checkpoint.families._protocol import LoadResult, Overrides
+from albertkit.checkpoint.mapping import LoadReport
+from albertkit.conversion import convert
 from albertkit.errors import CheckpointError, ConfigError
-from albertkit.families import Opened
-from albertkit.formats.family import Choices, Reading
 from albertkit.model.heads import AlbertForPretraining
-from albertkit.model.layout import first_segment
 from albertkit.model.loading import build, build_body, build_task
-from albertkit.rules import Account
+from albertkit.model.packing import first_segment
 
 TOLERANCE = 3e-5  # of the largest expected value, which counts as 1 at least
 ROWS, CHOICES, COLUMNS = 4, 2, 14
@@ -134,10 +134,10 @@ def sources(family: str) -> Iterator[tuple[str, Golden | Opened, str]]:
     """What is to be written in a family: every golden, and this family's random models."""
     for plan in PLANS[family]():
         checkpoint = make(family, plan)
-        reading = Reading(checkpoint.config, checkpoint.tensors, Account())
+        result = LoadResult(checkpoint.config, checkpoint.tensors, LoadReport())
         yield (
             f"random-{plan.name}",
-            Opened(checkpoint, "random", Path(plan.name), reading),
+            Opened(checkpoint, "random", Path(plan.name), result),
             plan.dtype,
         )
     for golden in goldens():
@@ -215,8 +215,8 @@ def read_again(folder: Path, family: str, source: Checkpoint) -> Checkpoint:
     """What was written, which may have lost its head; google's files do not say what it is for."""
     if source.head is not None:
         try:
-            told = Choices(head=source.head.kind)
-            return families.open(folder, family=family, choices=told).checkpoint
+            told = Overrides(head=source.head.kind)
+            return families.open(folder, family=family, overrides=told).checkpoint
         except ConfigError:
             pass
     return families.open(folder, family=family).checkpoint
@@ -228,7 +228,7 @@ def write_cases(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
     Raises:
         SystemExit: a family has too few.
     """
-    account: dict[str, dict[str, Any]] = {}
+    report: dict[str, dict[str, Any]] = {}
     for family in names:
         refused = {}
         count = 0
@@ -242,11 +242,11 @@ def write_cases(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
                 count += 1
             else:
                 refused[name] = reason
-        account[family] = {"cases": count, "refused": refused}
+        report[family] = {"cases": count, "refused": refused}
         if count < LEAST[family]:
             sys.exit(f"{family}: {count} cases, fewer than {LEAST[family]}: {refused}")
-    (folder / "account.json").write_text(json.dumps(account, indent=2) + "\n", encoding="utf-8")
-    return account
+    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return report
 
 
 if __name__ == "__main__":

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from albertkit import families
-from albertkit.checkpoint import Checkpoint
+from albertkit.checkpoint import families
+from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.checkpoint.families import Opened
+from albertkit.checkpoint.families._protocol import LoadResult, Overrides
+from albertkit.checkpoint.mapping import LoadReport
 from albertkit.config import read_config
-from albertkit.families import Opened
-from albertkit.formats.family import Choices, Reading
-from albertkit.rules import Account
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.append(str(TESTS / "model"))
@@ -61,7 +61,7 @@ class Golden:
         """Read it, with what its files leave open."""
         if self.path.name == ARRAYS:
             return self._from_arrays()
-        return families.open(self.path, family=self.opener, choices=self.choices())
+        return families.open(self.path, family=self.opener, overrides=self.choices())
 
     @property
     def opener(self) -> str:
@@ -69,7 +69,7 @@ class Golden:
         own = self.family != "brightmart_tf" or self.path.parent.name.startswith("own_")
         return self.family if own else "google_tf"
 
-    def choices(self) -> Choices:
+    def choices(self) -> Overrides:
         """What only the notes beside the goldens say."""
         folder = self.path.parent
         values: dict[str, Any] = {}
@@ -86,7 +86,7 @@ class Golden:
             if options["layernorm_positioning"] == "pre":
                 values["norm_order"] = "pre"
             head = "classification" if self.path.stem == "classifier" else None
-        return Choices(config=config, values=values, head=head)
+        return Overrides(config=config, values=values, head=head)
 
     def _from_arrays(self) -> Opened:
         folder = self.path.parent
@@ -97,8 +97,8 @@ class Golden:
         with np.load(self.path) as found:
             tensors = {name: np.asarray(x) for name, x in renamed(found).items()}
         checkpoint = Checkpoint(config, tensors)
-        reading = Reading(config, tensors, Account())
-        return Opened(checkpoint, self.opener, self.path, reading)
+        result = LoadResult(config, tensors, LoadReport())
+        return Opened(checkpoint, self.opener, self.path, result)
 
 
 def goldens() -> Iterator[Golden]:

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from albertkit.checkpoint import Checkpoint
+from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.config import AlbertConfig
-from albertkit.task_head import TaskHead
-from albertkit.tensor_names import HEADS, parameter_shapes
+from albertkit.parameters import HEADS, parameter_shapes
+from albertkit.tasks.head import TaskHead
 
 SIZES: dict[str, Any] = {
     "vocab_size": 97,

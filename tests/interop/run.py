@@ -100,8 +100,8 @@ def run_all(stages: list[Stage], folder: Path) -> list[Result]:
         made: dict[str, Future[tuple[Path, float | None]]] = {
             stage.name: pool.submit(python_of, stage) for stage in stages
         }
-        account = write_cases(folder, list(PLANS))
-        for family, facts in account.items():
+        report = write_cases(folder, list(PLANS))
+        for family, facts in report.items():
             print(
                 f"{family}: {facts['cases']} cases; {len(facts['refused'])} golden checkpoints "
                 "are models that it cannot be",

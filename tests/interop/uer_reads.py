@@ -18,7 +18,7 @@ import torch
 from reading import Answer, Case, main
 from uer_forward import Uer
 
-from albertkit.formats import torch_files
+from albertkit.checkpoint.formats import torch_save
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], what: str) -> list[str]:
@@ -41,7 +41,7 @@ def read(case: Case) -> Answer:
     tensors = torch.load(path, weights_only=True)
     decoded = {
         name: torch.from_numpy(np.array(x))
-        for name, x in torch_files.read_weights(path).tensors.items()
+        for name, x in torch_save.read_weights(path).tensors.items()
     }
     dtypes = {str(x.dtype).removeprefix("torch.") for x in tensors.values()}
     problems = [] if dtypes == {case.facts["dtype"]} else [f"dtypes {dtypes}"]

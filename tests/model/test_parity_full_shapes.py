@@ -7,9 +7,9 @@ import torch
 from transformers import AlbertConfig as TheirConfig
 from transformers import AlbertForPreTraining
 
+from albertkit.checkpoint.hf_names import huggingface_names
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.sizes import size
-from albertkit.tensor_names import huggingface_names
 
 
 def pair(name: str) -> tuple[AlbertForPretraining, AlbertForPreTraining]:

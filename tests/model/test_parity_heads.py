@@ -11,12 +11,12 @@ import torch
 from names_of_tf import renamed
 from torch.nn import functional as F
 
-from albertkit import families
-from albertkit.checkpoint import Checkpoint
+from albertkit.checkpoint import families
+from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.config import read_config
 from albertkit.model.loading import build_task, tensors_of
 from albertkit.model.task_heads import TaskOutput
-from albertkit.task_head import TaskHead
+from albertkit.tasks.head import TaskHead
 
 TESTS = Path(__file__).resolve().parents[1]
 SHARED = TESTS.parents[1] / "shared" / "golden"
@@ -166,8 +166,8 @@ def test_heads_of_google_give_its_logits(folder: Path) -> None:
 @pytest.mark.parametrize("folder", cases(SHARED, GOOGLE))
 def test_heads_of_google_are_found_in_its_own_files(folder: Path) -> None:
     facts = json.loads((folder / "head.json").read_text())
-    choices = families.Choices(head=GOOGLE_KINDS[facts["kind"]])
-    checkpoint = families.open(folder, choices=choices).checkpoint
+    overrides = families.Overrides(head=GOOGLE_KINDS[facts["kind"]])
+    checkpoint = families.open(folder, overrides=overrides).checkpoint
     if checkpoint.head.kind == "beam_span":  # the file does not say how wide the beam is
         head = TaskHead("beam_span", 2, start_n_top=facts["k1"], end_n_top=facts["k2"])
         checkpoint = Checkpoint(checkpoint.config, checkpoint.tensors, head=head)
@@ -223,8 +223,8 @@ def test_heads_of_transformers_give_its_logits(folder: Path) -> None:
 )
 def test_heads_in_files_of_other_kinds_give_their_logits(folder: Path) -> None:
     silent = folder.parts[-2].endswith("v2.2.2") and folder.name == "sequence_classification"
-    choices = families.Choices(head="classification" if silent else None)
-    checkpoint = families.open(folder, choices=choices).checkpoint
+    overrides = families.Overrides(head="classification" if silent else None)
+    checkpoint = families.open(folder, overrides=overrides).checkpoint
     # PaddleNLP 2.8.1 returns its start logits as the end logits.
     check_rows(checkpoint, folder, ends="paddlenlp" not in folder.parts)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from albertkit.checkpoint import Checkpoint
+from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.model.loading import build, build_body
 
 TESTS = Path(__file__).resolve().parents[1]

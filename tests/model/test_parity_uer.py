@@ -13,7 +13,7 @@ import torch
 from albertkit.config import AlbertConfig
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.task_heads import AlbertForTask
-from albertkit.task_head import TaskHead
+from albertkit.tasks.head import TaskHead
 
 CASES = [
     "gelu_fast_tied",

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from albertkit.checkpoint import Checkpoint
+from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.config import AlbertConfig
 from albertkit.errors import CheckpointError, ConfigError
 from albertkit.model.albert import Albert
 from albertkit.model.loading import build_body, build_task, tensors_of
 from albertkit.model.task_heads import AlbertForTask, TaskOutput, barred
-from albertkit.task_head import PARTS, POOLINGS, TaskHead
+from albertkit.tasks.head import PARTS, POOLINGS, TaskHead
 
 CONFIG = AlbertConfig(
     vocab_size=30,

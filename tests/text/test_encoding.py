@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from albertkit.errors import TokenizationError
-from albertkit.text.tokenizer import Tokenizer, Truncation
+from albertkit.text.encoding import Truncation
+from albertkit.text.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="module", params=["english", "chinese"])

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import struct
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sentencepiece
+import tiny_files
+from damage_tf import field
 from sentencepiece import sentencepiece_model_pb2
 
 from albertkit.errors import VocabularyError
 from albertkit.text import unigram
-from albertkit.text.locate import MOST_PIECES
 from albertkit.text.sentencepiece_check import check_model, check_table
 from albertkit.text.tokenizer import Tokenizer
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "formats"))
-import tiny_files  # noqa: E402
-from damage_tf import field  # noqa: E402
+from albertkit.text.vocabulary_files import MOST_PIECES
 
 Proto = sentencepiece_model_pb2.ModelProto
 MANY = f"more than {MOST_PIECES:,} pieces"

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from albertkit import recipe as recipes
+from albertkit import settings as recipes
 from albertkit.data.corpus import Document
 from albertkit.data.writing import write_shards
 from albertkit.text.tokenizer import Tokenizer
-from albertkit.train.settings import PretrainingRecipe
+from albertkit.train.recipe import PretrainingRecipe
 
 NUM_WORDS = 40
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

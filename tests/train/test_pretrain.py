@@ -17,16 +17,16 @@ import pytest
 import torch
 from rich.console import Console
 
-from albertkit import recipe as recipes
-from albertkit.checkpoint import Checkpoint
+from albertkit import settings as recipes
+from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.errors import OutputError, RecipeError, ShardError, TrainingError, VocabularyError
 from albertkit.files import sha256_of
 from albertkit.train import report
 from albertkit.train.losses import Loss
 from albertkit.train.metrics import Metrics, read_metrics
 from albertkit.train.pretrain import DOES_NOT_LEARN, RunResult, pretrain
+from albertkit.train.recipe import PretrainingRecipe
 from albertkit.train.run import PretrainingRun
-from albertkit.train.settings import PretrainingRecipe
 from albertkit.train.stages import Micro
 
 Make = Callable[..., PretrainingRecipe]

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from albertkit import __version__
-from albertkit.cli import ask, checkpoints, models, prepare, train
+from albertkit.cli import checkpoints, models, predict, prepare, train
 from albertkit.errors import AlbertkitError
 
 MISTAKE = 2
@@ -36,10 +36,10 @@ EXAMPLES: dict[Callable[..., int | None], str] = {
     prepare.tokenize: "albertkit tokenize --vocab vocab --json < lines.txt",
     prepare.make_data: "albertkit make-data text.txt --vocab vocab --output data",
     train.pretrain: "albertkit pretrain recipe.toml --data data --out run --set run.seed=1",
-    ask.fill_mask: 'albertkit fill-mask run/model "Paris is the [MASK] of France."',
-    ask.order: 'albertkit order run/model "It rained." "So the street was wet."',
-    ask.embed: "albertkit embed run/model --input lines.txt --output vectors.npy",
-    ask.info: "albertkit info albert-base-v2",
+    predict.fill_mask: 'albertkit fill-mask run/model "Paris is the [MASK] of France."',
+    predict.order: 'albertkit order run/model "It rained." "So the street was wet."',
+    predict.embed: "albertkit embed run/model --input lines.txt --output vectors.npy",
+    predict.info: "albertkit info albert-base-v2",
     checkpoints.inspect: "albertkit inspect model.ckpt-best",
     checkpoints.convert: "albertkit convert model.ckpt-best model --to huggingface",
     models.download: "albertkit download albert-base-v2",

@@ -11,12 +11,12 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from albertkit.cli.show import print_json, print_table, spell_bytes
+from albertkit.cli.output import print_json, print_table, spell_bytes
 from albertkit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from albertkit.convert import Conversion
-    from albertkit.formats.family import Choices
+    from albertkit.checkpoint.families._protocol import Overrides
+    from albertkit.conversion import Conversion
 
 Flag = Annotated[bool, Parameter(negative=())]
 Json = Annotated[bool, Parameter(name="--json", negative=())]
@@ -54,10 +54,10 @@ def inspect(
     json
         One JSON object.
     """
-    from albertkit import families
+    from albertkit.checkpoint import families
     from albertkit.inspection import describe
 
-    opened = families.open(path, family=family, choices=read_choices(config, head, set))
+    opened = families.open(path, family=family, overrides=read_choices(config, head, set))
     facts = describe(opened)
     if json:
         print_json(facts)
@@ -140,18 +140,18 @@ def convert(
         detect: Text: decides what the files leave open by the masked-LM loss.
         allow_loss: Write although the target cannot hold everything; what is lost is printed.
         check_forward: Also run a fixed batch through source and target.
-        json: One JSON object: the whole account.
+        json: One JSON object: the whole report.
     """
-    from albertkit.convert import convert as run
+    from albertkit.conversion import convert as run
 
-    choices = read_choices(config, head, set)
+    overrides = read_choices(config, head, set)
     if detect is not None:
-        choices = _detected(source, detect, choices, family, tokenizer, quiet=json)
+        overrides = _detected(source, detect, overrides, family, tokenizer, quiet=json)
     done = run(
         source,
         target,
         to,
-        choices=choices,
+        overrides=overrides,
         family=family,
         tokenizer=tokenizer,
         dtype=dtype,
@@ -165,21 +165,21 @@ def convert(
 
 
 def _show_conversion(done: Conversion) -> None:
-    reading, console = done.source.reading, Console(highlight=False)
-    changes = Counter(how for _, how in reading.account.used.values())
+    result, console = done.source.result, Console(highlight=False)
+    changes = Counter(how for _, how in result.report.loaded.values())
     used = ", ".join(f"{count} {how}" for how, count in changes.items())
     rows = [
         ("from", f"{done.source.family}  {done.source.path}"),
         ("to", f"{done.to}  {done.folder}"),
-        ("tensors used", f"{len(reading.account.used)} ({used})"),
-        ("tensors ignored", len(reading.account.ignored)),
-        ("heads absent", ", ".join(reading.account.absent) or "none"),
+        ("tensors used", f"{len(result.report.loaded)} ({used})"),
+        ("tensors ignored", len(result.report.ignored)),
+        ("heads absent", ", ".join(result.report.missing) or "none"),
         ("read back, equal bit by bit", f"{len(done.kept)} tensors in {done.dtype}"),
         ("lost", len(done.lost)),
         ("written", f"{spell_bytes(done.bytes_written)} in {done.seconds:.2f} s"),
     ]
     print_table("", ["", ""], rows)
-    reasons = Counter(reading.account.ignored.values())
+    reasons = Counter(result.report.ignored.values())
     if reasons:
         print_table("ignored", ["tensors", "why"], [(n, r) for r, n in reasons.items()], right=[0])
     if done.differences:
@@ -188,20 +188,20 @@ def _show_conversion(done: Conversion) -> None:
         print_table("one batch through both", columns, differences, right=[1])
     for kind, lines in (
         ("lost", done.lost),
-        ("problem", reading.problems),
+        ("problem", result.problems),
         ("note", done.notes),
     ):
         for line in lines:
             console.print(Text.assemble((f"{kind}: ", "bold yellow"), line))
 
 
-def read_choices(config: Path | None, head: str | None, settings: tuple[str, ...]) -> Choices:
+def read_choices(config: Path | None, head: str | None, settings: tuple[str, ...]) -> Overrides:
     """What the user says about a source, from the options of a command.
 
     Raises:
         ConfigError: a setting that is not KEY=VALUE.
     """
-    from albertkit.formats.family import Choices
+    from albertkit.checkpoint.families._protocol import Overrides
 
     values: dict[str, Any] = {}
     for setting in settings:
@@ -212,35 +212,37 @@ def read_choices(config: Path | None, head: str | None, settings: tuple[str, ...
             values[key] = json_library.loads(value)
         except ValueError:
             values[key] = value  # a word, such as relu
-    return Choices(config=config, values=values, head=head)
+    return Overrides(config=config, values=values, head=head)
 
 
 def _detected(
     source: Path,
     text: Path,
-    choices: Choices,
+    overrides: Overrides,
     family: str | None,
     tokenizer: Path | None,
     *,
     quiet: bool,
-) -> Choices:
-    """Choices made by masked-LM loss on a text; all losses are shown."""
-    from albertkit import families
-    from albertkit.checkpoint import Checkpoint
-    from albertkit.cli.lines import read_lines, require_lines
-    from albertkit.convert import with_choices
-    from albertkit.infer.detect import detect_choices, open_choices
+) -> Overrides:
+    """Overrides made by masked-LM loss on a text; all losses are shown."""
+    from albertkit.checkpoint import families
+    from albertkit.checkpoint.checkpoint import Checkpoint
+    from albertkit.cli.inputs import read_lines, require_lines
+    from albertkit.conversion import with_choices
+    from albertkit.infer.disambiguate import detect_choices, open_choices
 
     def opened(values: dict[str, Any]) -> Checkpoint:
-        chosen = with_choices(choices, values)
-        return families.open(source, family=family, choices=chosen, tokenizer=tokenizer).checkpoint
+        chosen = with_choices(overrides, values)
+        return families.open(
+            source, family=family, overrides=chosen, tokenizer=tokenizer
+        ).checkpoint
 
     lines = list(require_lines(read_lines(text)))
-    losses = detect_choices(opened, open_choices(opened, choices.values), lines)
+    losses = detect_choices(opened, open_choices(opened, overrides.values), lines)
     if not quiet:
         rows = [
             (" ".join(f"{key}={value}" for key, value in values.items()), f"{loss:.4f}")
             for values, loss in losses
         ]
         print_table("masked-LM loss of each choice", ["choice", "nats"], rows, right=[1])
-    return with_choices(choices, losses[0][0])
+    return with_choices(overrides, losses[0][0])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from albertkit.cli.show import print_json, spell_bytes
+from albertkit.cli.output import print_json, spell_bytes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,7 +70,7 @@ def models(name: str | None = None, /, *, json: Json = False) -> None:
 
 def as_json(model: KnownModel) -> dict[str, Any]:
     """Everything known about a model as one JSON object."""
-    from albertkit.info import parameters
+    from albertkit.cli.facts import parameters
 
     return {
         "name": model.name,
@@ -135,7 +135,7 @@ def _print_one(model: KnownModel) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from albertkit.info import parameters
+    from albertkit.cli.facts import parameters
 
     console = _console()
     console.print(Text(model.name, style="bold"))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from albertkit.cli.lines import read_lines, refuse_unknown_options
-from albertkit.cli.show import print_json, print_table, spell_bytes
+from albertkit.cli.inputs import read_lines, refuse_unknown_options
+from albertkit.cli.output import print_json, print_table, spell_bytes
 
 if TYPE_CHECKING:
     from albertkit.data.corpus import Corpus

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from albertkit.cli.show import spell_bytes
+from albertkit.cli.output import spell_bytes
 
 if TYPE_CHECKING:
     from albertkit.data.writing import Progress as Written

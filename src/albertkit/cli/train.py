@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from albertkit.cli.show import print_json
+from albertkit.cli.output import print_json
 
 Flag = Annotated[bool, Parameter(negative=())]
 Json = Annotated[bool, Parameter(name="--json", negative=())]
@@ -44,9 +44,9 @@ def pretrain(
     """
     from rich.console import Console
 
-    from albertkit import recipe as recipes
+    from albertkit import settings as recipes
     from albertkit.train.pretrain import pretrain as run
-    from albertkit.train.settings import PretrainingRecipe
+    from albertkit.train.recipe import PretrainingRecipe
 
     places = [("data.path", data), ("run.output", out)]
     given = [f"{key}={json_text.dumps(str(path))}" for key, path in places if path is not None]
@@ -92,8 +92,8 @@ def demo(
     """
     from rich.console import Console
 
-    from albertkit.demo import demo as run
-    from albertkit.demo import free_folder
+    from albertkit.cli.demo import demo as run
+    from albertkit.cli.demo import free_folder
 
     folder = out or free_folder(Path(f"demo-run-{language}"))
     console = Console(stderr=json, highlight=False)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from albertkit.data.archives import InputBytes, TextFile, open_sources
-from albertkit.data.layouts import FORMATS, READERS, format_of, is_wrapped, language_of, unwrap
 from albertkit.data.lines import CorpusReport, lines_of, text_pieces
 from albertkit.data.sentences import split_sentences
+from albertkit.data.text_formats import FORMATS, READERS, format_of, is_wrapped, language_of, unwrap
 from albertkit.errors import CorpusError
 
 MAX_DOCUMENT_CHARACTERS = 1 << 23
@@ -130,8 +130,8 @@ def _count(counts: dict[str, int], name: str) -> None:
     counts[name] = counts.get(name, 0) + 1
 
 
-def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
+def _check_choice(option: str, value: str, overrides: tuple[str, ...]) -> None:
+    if value not in overrides:
         raise CorpusError(
-            f"There is no {option} of this name.", expected=" | ".join(choices), found=value
+            f"There is no {option} of this name.", expected=" | ".join(overrides), found=value
         )

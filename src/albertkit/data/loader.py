@@ -18,9 +18,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from albertkit.data.draws import Keys, keys_of, permuted
 from albertkit.data.masking import choose_targets, corrupt, prediction_budget
 from albertkit.data.pairs import SPECIALS_PER_PAIR, EpochPlan, Pairs, choose_pairs, plan_epoch
+from albertkit.data.random_hash import Keys, keys_of, permuted
 from albertkit.data.shards import Shards
 from albertkit.errors import ShardError
 

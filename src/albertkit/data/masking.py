@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from albertkit.data.draws import Keys, Purpose, bits, uniform
+from albertkit.data.random_hash import Keys, Purpose, bits, uniform
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]

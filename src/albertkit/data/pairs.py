@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from albertkit.data.draws import Keys, Purpose, below, coin_flips, keys_of, uniform
+from albertkit.data.random_hash import Keys, Purpose, below, coin_flips, keys_of, uniform
 
 Ints = npt.NDArray[np.int64]
 

@@ -18,8 +18,9 @@ from albertkit.errors import CheckpointError, DownloadError
 from albertkit.files import atomic_folder, sha256_of
 from albertkit.hub import archives
 from albertkit.hub.cache import Place
+from albertkit.hub.catalog import all_models, find, near
 from albertkit.hub.fetch import Fetched, Progress, fetch_file
-from albertkit.hub.known import Files, Hub, KnownModel, Nowhere, all_models, find, near
+from albertkit.hub.known import Files, Hub, KnownModel, Nowhere
 from albertkit.hub.repository import fetch_repository
 
 __all__ = ["KnownModel", "all_models", "copy_to", "find", "named", "resolve"]

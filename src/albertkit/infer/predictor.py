@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from albertkit import families
+from albertkit.checkpoint import families
+from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.errors import PredictionError
-from albertkit.formats.family import Choices
 from albertkit.infer.answers import (
     Candidate,
     Classification,
@@ -29,13 +29,13 @@ from albertkit.infer.answers import (
     HiddenStates,
     TokenLabels,
 )
-from albertkit.infer.masks import Beam, best_ids, put_pieces, search
-from albertkit.infer.rows import by_length, choose_device, pack
+from albertkit.infer.batches import by_length, choose_device, pack
+from albertkit.infer.fill_mask import Beam, best_ids, put_pieces, search
 from albertkit.infer.tasks import CLASSIFYING, classify, label_tokens, need_head
 from albertkit.infer.texts import as_list, as_pairs, shown
-from albertkit.model.layout import first_segment
 from albertkit.model.loading import build, build_body, build_task
-from albertkit.text.tokenizer import Encoding
+from albertkit.model.packing import first_segment
+from albertkit.text.encoding import Encoding
 
 MASK = "[MASK]"
 POOLINGS = ("mean", "cls", "pooled")
@@ -50,7 +50,7 @@ class Predictor:
     folder: a checkpoint folder, a weights file, or the prefix of several (`families.open`).
     device: cpu, cuda, cuda:1, mps, or auto. batch_size: most rows in one run of the network.
     tokenizer: spiece.model, vocab.txt or tokenizer.json, if it does not lie beside the weights.
-    choices: what the files do not say, see `formats.family.Choices`.
+    overrides: what the files do not say, see `formats.family.Overrides`.
     """
 
     def __init__(
@@ -60,9 +60,9 @@ class Predictor:
         *,
         batch_size: int = 32,
         tokenizer: str | Path | None = None,
-        choices: Choices | None = None,
+        overrides: Overrides | None = None,
     ) -> None:
-        checkpoint = families.open(folder, tokenizer=tokenizer, choices=choices).checkpoint
+        checkpoint = families.open(folder, tokenizer=tokenizer, overrides=overrides).checkpoint
         if checkpoint.tokenizer is None:
             raise PredictionError(
                 "This checkpoint has no tokenizer.",

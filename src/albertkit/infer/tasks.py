@@ -11,10 +11,11 @@ import torch
 
 from albertkit.errors import PredictionError
 from albertkit.infer.answers import Classification, Label, TokenLabels
-from albertkit.infer.rows import Rows, by_length
+from albertkit.infer.batches import Rows, by_length
 from albertkit.model.task_heads import AlbertForTask
-from albertkit.task_head import TaskHead
-from albertkit.text.tokenizer import Encoding, Tokenizer
+from albertkit.tasks.head import TaskHead
+from albertkit.text.encoding import Encoding
+from albertkit.text.tokenizer import Tokenizer
 
 CLASSIFYING = ("classification", "multi_label", "regression")
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from albertkit.config import AlbertConfig
-from albertkit.model.layout import Layout, first_segment
+from albertkit.model.packing import Layout, first_segment
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_tanh": partial(F.gelu, approximate="tanh"),

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from albertkit.checkpoint import Checkpoint
+from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.errors import CheckpointError
 from albertkit.model.albert import Albert
 from albertkit.model.heads import AlbertForPretraining

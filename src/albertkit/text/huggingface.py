@@ -23,7 +23,7 @@ from tokenizers import (
 )
 from tokenizers import Tokenizer as RustTokenizer
 
-from albertkit.text.locate import SETTINGS_FILE
+from albertkit.text.vocabulary_files import SETTINGS_FILE
 
 if TYPE_CHECKING:
     from albertkit.text.tokenizer import Tokenizer

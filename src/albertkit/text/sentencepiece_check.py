@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from sentencepiece import sentencepiece_model_pb2
 
-from albertkit.text.locate import MOST_PIECES
+from albertkit.text.vocabulary_files import MOST_PIECES
 
 # Fields of ModelProto by number, and the most bytes of each.
 _PIECE, _TRAINER, _NORMALIZER, _SELF_TEST, _DENORMALIZER = 1, 2, 3, 4, 5

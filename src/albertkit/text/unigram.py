@@ -23,14 +23,11 @@ from sentencepiece import sentencepiece_model_pb2
 
 from albertkit.errors import VocabularyError
 from albertkit.files import translate_os_errors
-from albertkit.text.locate import SENTENCEPIECE_FILE, read_bytes
+from albertkit.text.encoding import Offsets, refuse_surrogates
 from albertkit.text.sentencepiece_check import check_model
 from albertkit.text.ties import Segmenter, TieFinder
-from albertkit.text.tokenizer import (
-    Offsets,
-    Tokenizer,
-    refuse_surrogates,
-)
+from albertkit.text.tokenizer import Tokenizer
+from albertkit.text.vocabulary_files import SENTENCEPIECE_FILE, read_bytes
 
 SPACE = "\u2581"  # SentencePiece's mark of a space in front
 SPECIAL_PIECES = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
@@ -47,7 +44,7 @@ class UnigramTokenizer(Tokenizer):
 
     Raises:
         VocabularyError: the file is no SentencePiece model, lacks a special piece, or `quotes` is
-            not one of the choices.
+            not one of the overrides.
     """
 
     kind = "sentencepiece"

@@ -18,11 +18,9 @@ from albertkit.config import AlbertConfig
 from albertkit.errors import VocabularyError
 from albertkit.files import atomic_folder
 from albertkit.text import unigram, wordpiece
-from albertkit.text.locate import SENTENCEPIECE_FILE, WORDPIECE_FILE
-from albertkit.text.tokenizer import (
-    Tokenizer,
-    refuse_surrogates,
-)
+from albertkit.text.encoding import refuse_surrogates
+from albertkit.text.tokenizer import Tokenizer
+from albertkit.text.vocabulary_files import SENTENCEPIECE_FILE, WORDPIECE_FILE
 from albertkit.text.wordpiece import MAX_WORD_CHARACTERS, CharacterTable
 
 Kind = Literal["sentencepiece", "wordpiece"]

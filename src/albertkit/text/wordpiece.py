@@ -20,12 +20,9 @@ from typing import Any
 
 from albertkit.errors import VocabularyError
 from albertkit.files import translate_os_errors
-from albertkit.text.locate import MOST_PIECES, WORDPIECE_FILE, read_bytes, too_large
-from albertkit.text.tokenizer import (
-    Offsets,
-    Tokenizer,
-    refuse_surrogates,
-)
+from albertkit.text.encoding import Offsets, refuse_surrogates
+from albertkit.text.tokenizer import Tokenizer
+from albertkit.text.vocabulary_files import MOST_PIECES, WORDPIECE_FILE, read_bytes, too_large
 
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_WORD_CHARACTERS = 200  # longer words are unknown, as in google's code (transformers: 100)

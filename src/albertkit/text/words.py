@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from albertkit.errors import VocabularyError
-from albertkit.text.tokenizer import Tokenizer, refuse_surrogates
+from albertkit.text.encoding import refuse_surrogates
+from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.wordpiece import (
     CAPITAL_SIGMA,
     MAX_CACHED_WORDS,
@@ -160,11 +161,11 @@ def segmenter_for(tokenizer: Tokenizer, name: str | None = None) -> WordSegmente
     Raises:
         VocabularyError: the segmenter does not go with this kind of vocabulary.
     """
-    choices = ("pieces",) if tokenizer.kind == "sentencepiece" else ("jieba", "none")
-    if name is not None and name not in choices:
+    overrides = ("pieces",) if tokenizer.kind == "sentencepiece" else ("jieba", "none")
+    if name is not None and name not in overrides:
         raise VocabularyError(
             "The word segmenter does not go with the vocabulary.",
-            expected=" or ".join(choices) + f" for a {tokenizer.kind} vocabulary",
+            expected=" or ".join(overrides) + f" for a {tokenizer.kind} vocabulary",
             found=repr(name),
             fix="choose one of these",
         )

@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from albertkit import recipe as recipes
+from albertkit import settings as recipes
 from albertkit.config import AlbertConfig
 from albertkit.data.shards import Shards
-from albertkit.model_card import NOT_STATED, CardFacts, model_card
-from albertkit.recipe import setting
+from albertkit.settings import setting
 from albertkit.train.baselines import Baselines
 from albertkit.train.metrics import read_metrics
+from albertkit.train.model_card import NOT_STATED, CardFacts, model_card
 from albertkit.train.validation import wilson_interval
 
 if TYPE_CHECKING:
     from albertkit.train.prepare import Data
-    from albertkit.train.settings import PretrainingRecipe
+    from albertkit.train.recipe import PretrainingRecipe
 
 
 @dataclass(frozen=True, kw_only=True)

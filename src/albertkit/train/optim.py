@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from albertkit.recipe import setting
+from albertkit.settings import setting
 
 SLOTS = ("mean", "mean_square")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from albertkit import recipe as recipes
+from albertkit import settings as recipes
 from albertkit.config import AlbertConfig
 from albertkit.data.loader import PretrainingLoader
 from albertkit.data.shard_files import INDEX, TOKENIZER, TRAIN, VALIDATION
@@ -20,7 +20,7 @@ from albertkit.text.tokenizer import Tokenizer
 from albertkit.train.baselines import Baselines, order_accuracy, unigram_entropy
 from albertkit.train.loop import seed_of
 from albertkit.train.optim import Adam
-from albertkit.train.settings import PretrainingRecipe
+from albertkit.train.recipe import PretrainingRecipe
 from albertkit.train.stages import Stages
 from albertkit.train.validation import HeldOut
 

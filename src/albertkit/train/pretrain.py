@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from albertkit import recipe as recipes
-from albertkit.checkpoint import Checkpoint
+from albertkit import settings as recipes
+from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.config import AlbertConfig
 from albertkit.errors import TrainingError
 from albertkit.files import atomic_folder, clear_leftovers, require_free
@@ -31,10 +31,10 @@ from albertkit.train.console import Ticker
 from albertkit.train.health import Verdict
 from albertkit.train.loop import Trainer
 from albertkit.train.metrics import Metrics
+from albertkit.train.recipe import PretrainingRecipe
 from albertkit.train.report import write_report
 from albertkit.train.resume import newest_state, read_state, restore, saved_states
 from albertkit.train.run import PretrainingRun
-from albertkit.train.settings import PretrainingRecipe
 from albertkit.train.stages import Stages
 
 DOES_NOT_LEARN = 3  # exit code of a run that ended without learning

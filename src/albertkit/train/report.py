@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from albertkit import recipe as recipes
+from albertkit import settings as recipes
 from albertkit.files import write_atomic
 from albertkit.train.baselines import Baselines
 from albertkit.train.health import Verdict
 from albertkit.train.metrics import read_metrics
-from albertkit.train.settings import PretrainingRecipe
+from albertkit.train.recipe import PretrainingRecipe
 from albertkit.train.validation import wilson_interval
 
 _STYLE = """

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from albertkit.recipe import setting
+from albertkit.settings import setting
 from albertkit.train.baselines import Baselines
 from albertkit.train.console import Ticker
 from albertkit.train.health import Verdict, judge

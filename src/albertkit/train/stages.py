@@ -11,7 +11,7 @@ from torch import Tensor
 
 from albertkit.data.loader import Batch, LoaderSettings, PretrainingLoader
 from albertkit.data.shards import Shards
-from albertkit.recipe import setting
+from albertkit.settings import setting
 from albertkit.train.optim import ScheduleSettings, learning_rate
 
 # Distance between the seeds of two stages, so that stages of close seeds share no samples.

@@ -1,0 +1,169 @@
+"""What lies beside the weights of a folder: config, tokenizer, and what the user chose."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from albertkit.checkpoint.families._protocol import Overrides
+from albertkit.config import AlbertConfig
+from albertkit.errors import AlbertkitError, ConfigError, shown
+from albertkit.files import strict_json
+from albertkit.tasks.head import TaskHead
+
+if TYPE_CHECKING:
+    from albertkit.text.tokenizer import Tokenizer
+
+SPECIAL_IDS = ("pad_token_id", "bos_token_id", "eos_token_id")
+
+
+def find_config(folder: Path, names: Iterable[str], overrides: Overrides) -> Path:
+    """The config file that was chosen, or the first of these names in the folder.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if overrides.config is not None:
+        return overrides.config
+    wanted = list(names)
+    for name in wanted:
+        if (folder / name).is_file():
+            return folder / name
+    raise ConfigError(
+        "There is no config beside the weights.",
+        expected=" or ".join(wanted),
+        found="no such file",
+        where=folder,
+        fix="copy the config file there, or name one with --config",
+    )
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """The JSON object of a config file.
+
+    Raises:
+        ConfigError: missing, no strict JSON, or no object.
+    """
+    try:
+        values = strict_json(path)
+        if not isinstance(values, dict):
+            raise ConfigError("A config is a JSON object.", expected="{...}", found=shown(values))
+    except ConfigError as error:
+        raise located(error, path) from error
+    return values
+
+
+def located(error: ConfigError, path: Path) -> ConfigError:
+    """The same error with the file it is about."""
+    facts = error.facts
+    return ConfigError(
+        error.what,
+        expected=facts.get("expected"),
+        found=facts.get("found"),
+        where=facts.get("where", path),
+        fix=facts.get("to do"),
+    )
+
+
+def with_values(config: AlbertConfig, values: Mapping[str, Any]) -> AlbertConfig:
+    """The config with what the user chose.
+
+    Raises:
+        ConfigError: an unknown key, or a value that no ALBERT has.
+    """
+    known = {field.name for field in dataclasses.fields(AlbertConfig)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ConfigError(
+            "No config has this key.",
+            expected=", ".join(sorted(known)),
+            found=", ".join(unknown)[:80],
+            fix="correct the key",
+        )
+    return dataclasses.replace(config, **values)
+
+
+def check_head(head: TaskHead | None, kind: str | None) -> None:
+    """Refuse a head that was named and is not in the file.
+
+    Raises:
+        ConfigError: there is none, or one of another kind.
+    """
+    if kind is not None and (head is None or head.kind != kind):
+        raise ConfigError(
+            "The file holds no head of this kind.",
+            expected="no head named" if head is None else head.kind,
+            found=kind,
+            fix="leave --head out",
+        )
+
+
+def provenance(
+    config: AlbertConfig,
+    spelled: Mapping[str, str],
+    file: Path,
+    overrides: Overrides,
+    told: Mapping[str, str],
+) -> dict[str, str]:
+    """Where the value of each config key came from.
+
+    Args:
+        config: the config.
+        spelled: our key of each key that the file holds.
+        file: the config file.
+        overrides: what the user said.
+        told: keys that something else decided, and what.
+    """
+    places = {field.name: "default" for field in dataclasses.fields(config)}
+    places |= dict.fromkeys((key for key in spelled.values() if key in places), file.name)
+    return {**places, **told, **dict.fromkeys(overrides.values, "given")}
+
+
+def find_tokenizer(folder: Path, problems: list[str]) -> Path | None:
+    """The tokenizer in a folder: the folder itself, one file, or none; doubts go to `problems`."""
+    usual = [name for name in ("spiece.model", "vocab.txt") if (folder / name).is_file()]
+    if len(usual) == 1:
+        return folder
+    for pattern in ("*spiece*.model", "*vocab*.txt"):
+        there = sorted(folder.glob(pattern))
+        if len(there) == 1 and not usual:
+            return there[0]
+        if there:
+            names = ", ".join(path.name for path in there[:5])
+            problems.append(f"no tokenizer is read: {names} lie here; name one (--tokenizer)")
+            return None
+    return None
+
+
+def special_ids(values: Mapping[str, Any]) -> dict[str, int]:
+    """Ids of special pieces that a config file tells."""
+    return {name: values[name] for name in SPECIAL_IDS if type(values.get(name)) is int}
+
+
+def check_special_ids(
+    ids: dict[str, int], tokenizer: Path | None, problems: list[str]
+) -> dict[str, int]:
+    """The ids that the tokenizer has, where one is beside; what is wrong goes to `problems`."""
+    if tokenizer is None:
+        return ids
+    from albertkit.text.tokenizer import Tokenizer
+
+    try:
+        opened = Tokenizer.load(tokenizer)
+    except AlbertkitError:
+        return ids  # the error is told when the tokenizer is opened for good
+    real = ids_of(opened)
+    wrong = [f"{name} is {ids[name]}, not {real[name]}" for name in ids if ids[name] != real[name]]
+    if wrong:
+        problems.append(
+            f"the config tells wrong ids, the tokenizer's are taken: {'; '.join(wrong)}"
+        )
+    return real
+
+
+def ids_of(tokenizer: Tokenizer) -> dict[str, int]:
+    """The ids of the special pieces as config files tell them."""
+    known = (tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id)
+    return dict(zip(SPECIAL_IDS, known, strict=True))

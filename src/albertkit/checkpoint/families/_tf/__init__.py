@@ -1,0 +1,1 @@
+"""What the TensorFlow families share: names, configs, graphs, reading and writing."""

@@ -1,0 +1,163 @@
+"""Writing shared by the two families that TensorFlow 1 wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.checkpoint.formats.memory_map import Array
+from albertkit.checkpoint.formats.tensor_bundle import write_bundle
+from albertkit.checkpoint.mapping import Rule, expand, give
+from albertkit.config import AlbertConfig
+from albertkit.errors import CheckpointError
+from albertkit.tasks.head import TaskHead
+
+FAST_GROUPS = 16
+_EPSILON = 1e-12
+ACTS = {"gelu_tanh": "gelu", "relu": "relu", "tanh": "tanh", "linear": "linear", "silu": "swish"}
+_KEYS = (
+    *("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "num_attention_heads"),
+    *("intermediate_size", "max_position_embeddings", "type_vocab_size", "hidden_dropout_prob"),
+    *("attention_probs_dropout_prob", "initializer_range"),
+)
+# Kinds of head that google's programs write, and what a file does not say about them.
+_HEADS = {
+    "classification": "",
+    "regression": "",
+    "multiple_choice": "",
+    "span": "",
+    "beam_span": "",
+    "multi_label": "that any number of the classes may hold (multi_label)",
+}
+_UER_SEGMENTS = 3
+_BEAM = 5  # google's default of start_n_top and end_n_top, which are flags there
+
+
+def refuse(checkpoint: Checkpoint, reasons: Mapping[str, bool]) -> None:
+    """Refuse what both families, or one of them for `reasons`, would compute otherwise.
+
+    Raises:
+        CheckpointError: one of the reasons holds.
+    """
+    config = checkpoint.config
+    both = {
+        "layer_norm_kind=uer": config.layer_norm_kind != "standard",
+        "final_norm": config.final_norm,
+        "gelu by erf": config.hidden_act == "gelu_erf",
+        f"layer_norm_eps={config.layer_norm_eps}": config.layer_norm_eps != _EPSILON,
+        "3 segment rows, of which UER keeps the first for padding": (
+            config.type_vocab_size == _UER_SEGMENTS
+        ),
+    }
+    found = [reason for reason, holds in {**both, **reasons}.items() if holds]
+    if found:
+        raise CheckpointError(
+            "The programs of this family would compute something else.",
+            expected="a model that they can be",
+            found=", ".join(found),
+            fix="choose another family; albertkit holds everything",
+        )
+
+
+def _keeps_masked_lm(checkpoint: Checkpoint) -> bool:
+    """Whether the masked-LM head is written: its last matrix has to be the word table."""
+    return checkpoint.has_masked_lm and checkpoint.config.tied_decoder
+
+
+def _keeps_head(head: TaskHead | None) -> bool:
+    return head is not None and head.kind in _HEADS and head.pooling == "first"
+
+
+def losses(checkpoint: Checkpoint) -> list[str]:
+    """What is left out, one sentence each."""
+    head = checkpoint.head
+    lost = []
+    if checkpoint.has_masked_lm and not _keeps_masked_lm(checkpoint):
+        lost.append("the masked-LM head (tied_decoder=False): there its decoder is the word table")
+    elif checkpoint.has_masked_lm and checkpoint.config.head_layer_norm_eps != _EPSILON:
+        lost.append(
+            f"head_layer_norm_eps={checkpoint.config.head_layer_norm_eps:g}: these programs take "
+            f"{_EPSILON:g} for the masked-LM head, too"
+        )
+    if head is not None and not _keeps_head(head):
+        how = f"{head.kind}, pooling={head.pooling}" if head.pooling != "first" else head.kind
+        lost.append(f"the head of the task ({how}): no program of this family has it")
+    elif head is not None:
+        if _HEADS[head.kind]:
+            lost.append(_HEADS[head.kind])
+        if head.labels:
+            lost.append("names of the labels: " + ", ".join(head.labels[:6]))
+        if (head.start_n_top, head.end_n_top) != (_BEAM, _BEAM):
+            lost.append(f"start_n_top={head.start_n_top}, end_n_top={head.end_n_top}: flags there")
+    tokenizer = checkpoint.tokenizer
+    if tokenizer is not None:
+        if not tokenizer.lower_case:
+            lost.append("that the tokenizer keeps capitals: do_lower_case is a flag there")
+        if tokenizer.settings().get("quotes", "keep") != "keep":
+            lost.append("that the tokenizer rewrites quotes, as only transformers does")
+    return lost
+
+
+def config_values(config: AlbertConfig) -> dict[str, Any]:
+    """The part of a config file that both families write alike."""
+    values = {key: getattr(config, key) for key in _KEYS}
+    return {**values, "hidden_act": ACTS[config.hidden_act]}
+
+
+def write(
+    checkpoint: Checkpoint,
+    twin: AlbertConfig,
+    rules: Sequence[Rule],
+    values: Mapping[str, Any],
+    prefix: Path,
+    dtype: str,
+) -> None:
+    """Write index, data, config and vocabulary.
+
+    Args:
+        checkpoint: the model; what `losses` named is left out.
+        twin: its config as this family deals layers to blocks.
+        rules: names of the tensors.
+        values: content of albert_config.json.
+        prefix: path of the checkpoint without `.index`.
+        dtype: float32, float16 or bfloat16.
+    """
+    head = checkpoint.head if _keeps_head(checkpoint.head) else None
+    kept = {
+        name: tensor
+        for name, tensor in checkpoint.tensors.items()
+        if (_keeps_masked_lm(checkpoint) or not name.startswith("masked_lm."))
+        and (head is not None or not name.startswith(("classifier.", "span.", "beam_span.")))
+    }
+    renamed = _renumbered(kept, checkpoint.config, twin)
+    write_bundle(prefix, give(renamed, expand(rules, twin, head), twin), dtype)
+    text = json.dumps(values, indent=2, sort_keys=True) + "\n"
+    (prefix.parent / "albert_config.json").write_text(text, encoding="utf-8")
+    tokenizer = checkpoint.tokenizer
+    if tokenizer is not None:
+        name = "vocab.txt" if tokenizer.kind == "wordpiece" else "30k-clean.model"
+        (prefix.parent / name).write_bytes(tokenizer.vocabulary_bytes())
+
+
+def _renumbered(
+    tensors: Mapping[str, Array], config: AlbertConfig, twin: AlbertConfig
+) -> dict[str, Array]:
+    """Tensors under the block numbers of another config with the same plan."""
+    blocks = {
+        "attention": dict(zip(config.attention_blocks, twin.attention_blocks, strict=True)),
+        "feed_forward": dict(
+            zip(config.feed_forward_blocks, twin.feed_forward_blocks, strict=True)
+        ),
+    }
+
+    def name_of(name: str) -> str:
+        found = re.match(r"albert\.encoder\.(attention|feed_forward)\.(\d+)(\..*)", name)
+        if found is None:
+            return name
+        return f"albert.encoder.{found[1]}.{blocks[found[1]][int(found[2])]}{found[3]}"
+
+    return {name_of(name): tensor for name, tensor in tensors.items()}

@@ -1,0 +1,200 @@
+"""transformers' folders of all versions, and lonePatient's albert_pytorch.
+
+config.json with model.safetensors or pytorch_model.bin, also in shards. Names: tensor_names.py;
+older ones: formats/huggingface_names.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from albertkit.checkpoint.checkpoint import CONFIG_FILE, OWN_WEIGHTS, Checkpoint
+from albertkit.checkpoint.families import _beside
+from albertkit.checkpoint.families._configs import read as read_spelling
+from albertkit.checkpoint.families._head_configs import read_head
+from albertkit.checkpoint.families._protocol import LoadResult, Overrides
+from albertkit.checkpoint.families.huggingface.old_names import (
+    PROJECTION,
+    Present,
+    add_biases,
+    choose_decoder,
+    present,
+    whose,
+)
+from albertkit.checkpoint.formats.sharded import INDEX, names_in, read_any
+from albertkit.checkpoint.hf_names import Renamed, rename
+from albertkit.checkpoint.mapping import LoadReport, absent_heads
+from albertkit.config import AlbertConfig
+from albertkit.errors import CheckpointError, ConfigError
+from albertkit.files import glimpse_json
+from albertkit.tasks.head import TaskHead
+
+TITLE = "transformers, every version; lonePatient/albert_pytorch"
+WRITES = True
+USUAL = (
+    "model.safetensors",
+    f"model.safetensors{INDEX}",
+    "pytorch_model.bin",
+    f"pytorch_model.bin{INDEX}",
+)
+_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", INDEX)
+# lonePatient's own keys; what they mean is in the names of the tensors, or stands below.
+_LONE_KEYS = {"ln_type", "share_type"}
+_ORDERS = {"postln": "post", "preln": "pre"}
+
+
+def detect(path: Path) -> Path | None:
+    """A folder with weights under transformers' or lonePatient's names, or such a file."""
+    if path.is_file():
+        if path.name == OWN_WEIGHTS or not path.name.endswith(_SUFFIXES):
+            return None
+        names = names_in(path)
+        usual = path.name in USUAL or path.suffix in (".bin", ".pt", ".pth")
+        mine = usual if names is None else whose(names) is not None
+        return path if mine else None
+    if not path.is_dir() or _is_ours(path):
+        return None
+    for name in USUAL:
+        if (path / name).is_file():
+            return detect(path / name)
+    there = [x for x in sorted(path.iterdir()) if x.name.endswith(_SUFFIXES) and x.is_file()]
+    claimed = [x for x in there if whose(names_in(x) or []) is not None]
+    return claimed[0] if len(claimed) == 1 else None
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether this is albertkit's own folder, which transformers refuses."""
+    if (folder / OWN_WEIGHTS).is_file():
+        return True
+    values = glimpse_json(folder / CONFIG_FILE)
+    return isinstance(values, dict) and values.get("model_type") == "albertkit"
+
+
+def read(found: Path, overrides: Overrides) -> LoadResult:
+    """Read a file of weights and the config beside it."""
+    file = _beside.find_config(found.parent, [CONFIG_FILE, "albert_config.json"], overrides)
+    values = _beside.read_values(file)
+    weights, files = read_any(found)
+    source = present(weights)
+    try:
+        config = _config(values, source)
+        head = read_head(values, source.tensors, kind=overrides.head)
+        _beside.check_head(head, overrides.head)
+    except ConfigError as error:
+        raise _beside.located(error, file) from error
+    config = _beside.with_values(config, overrides.values)
+    choose_decoder(source, overrides.values)
+    if config.tied_decoder:
+        add_biases(source)
+    _drop_unused(source, config)
+    renamed = rename(source.tensors, config, head, own=False)
+    problems: list[str] = []
+    tokenizer = _beside.find_tokenizer(found.parent, problems)
+    told = {} if source.lone is None else dict.fromkeys(_lone_choices(source, {}), "tensor names")
+    return LoadResult(
+        config=config,
+        tensors=renamed.tensors,
+        report=_account(renamed, source),
+        head=head,
+        provenance=_beside.provenance(config, _spelled(values), file, overrides, told),
+        tokenizer=tokenizer,
+        special_ids=_beside.special_ids(values),
+        source_tensors=weights.kinds,
+        problems=weights.problems + source.problems + problems,
+        files=[file, *files],
+    )
+
+
+def _spelled(values: Mapping[str, Any]) -> dict[str, str]:
+    """Our key of each key in a config file."""
+    other = {"tie_word_embeddings": "tied_decoder", "ln_type": "norm_order"}
+    return {key: other.get(key, key) for key in values}
+
+
+def _config(values: Mapping[str, Any], source: Present) -> AlbertConfig:
+    """The config of the file; of lonePatient's two programs, what they do otherwise, too."""
+    if source.lone is None:
+        return read_spelling(values, spelling="huggingface").config
+    kept = {key: value for key, value in values.items() if key not in _LONE_KEYS}
+    config = read_spelling(kept, spelling="huggingface").config
+    return replace(config, **_lone_choices(source, values))
+
+
+def _lone_choices(source: Present, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What lonePatient's two programs do otherwise than transformers."""
+    chosen: dict[str, Any] = {"group_formula": "google", "project_equal_width": False}
+    if source.lone == "brightmart":
+        kind = values.get("ln_type", "postln")
+        if not isinstance(kind, str) or kind not in _ORDERS:
+            raise ConfigError("Unknown ln_type.", expected=", ".join(_ORDERS), found=str(kind)[:80])
+        chosen |= {
+            "norm_order": _ORDERS[kind],
+            "embedding_order": "project_then_norm",
+            "position_width": "hidden",
+            "projection_bias": False,
+            "project_equal_width": True,
+        }
+    return chosen
+
+
+def _drop_unused(source: Present, config: AlbertConfig) -> None:
+    """lonePatient's google program makes a projection for E = H and never uses it."""
+    if source.lone != "google" or config.has_projection:
+        return
+    for kind in ("weight", "bias"):
+        if source.tensors.pop(f"{PROJECTION}.{kind}", None) is not None:
+            name = source.names.pop(f"{PROJECTION}.{kind}")
+            source.ignored[name] = "not used where embedding and hidden width are equal"
+
+
+def _account(renamed: Renamed, source: Present) -> LoadReport:
+    """What became of every tensor of the file, under its names there."""
+    report = LoadReport(missing=absent_heads(renamed.tensors))
+    for today, ours in renamed.used.items():
+        report.loaded[source.names[today]] = (ours, "as it is")
+    report.ignored = {source.names[today]: why for today, why in renamed.ignored.items()}
+    report.ignored |= source.ignored
+    return report
+
+
+def losses(checkpoint: Checkpoint) -> list[str]:
+    """What transformers cannot hold."""
+    config, head = checkpoint.config, checkpoint.head
+    lost = []
+    if checkpoint.has_masked_lm and config.head_layer_norm_eps != config.layer_norm_eps:
+        lost.append(
+            f"head_layer_norm_eps={config.head_layer_norm_eps:g}: transformers takes "
+            f"{config.layer_norm_eps:g} for the masked-LM head as well"
+        )
+    if head is not None and head.fits_huggingface:
+        lost.append(f"the head of the task: {', '.join(head.fits_huggingface)}")
+    reasons = _within(checkpoint).fits_huggingface
+    if reasons:
+        raise CheckpointError(
+            "transformers has no model that computes this.",
+            expected="an ALBERT of transformers' kind",
+            found="; ".join(reasons),
+            fix="convert to albertkit, which holds every ALBERT",
+        )
+    return lost
+
+
+def _within(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint without what `losses` names."""
+    config, head = checkpoint.config, checkpoint.head
+    config = replace(config, head_layer_norm_eps=config.layer_norm_eps)
+    kept: TaskHead | None = head if head is None or not head.fits_huggingface else None
+    tensors = {
+        name: tensor
+        for name, tensor in checkpoint.tensors.items()
+        if head is None or head is kept or name not in head.shapes(config.hidden_size)
+    }
+    return replace(checkpoint, config=config, tensors=tensors, head=kept)
+
+
+def write(checkpoint: Checkpoint, folder: Path, dtype: str) -> None:
+    """Write config.json and model.safetensors, as transformers does."""
+    _within(checkpoint).fill(folder, dtype=dtype)

@@ -1,0 +1,135 @@
+"""Older names of transformers' tensors, and lonePatient's (albert_pytorch), as they are today.
+
+lonePatient's two programs keep google's and brightmart's TensorFlow names, with dots.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from albertkit.checkpoint.formats.safetensors_file import Weights
+
+_BERT = r"^bert\."
+_GROUP = r"encoder\.transformer\.group\.(\d+)\.inner_group\.(\d+)\."
+_LAYER = r"albert_layers\.\d+\."
+# Pattern, replacement; in this order, each once. The first lines turn google's scopes of
+# lonePatient into those of transformers, the next brightmart's.
+_LONE = [
+    (_GROUP, r"encoder.albert_layer_groups.\1.albert_layers.\2."),
+    (r"encoder\.layer_shared\.", "encoder.albert_layer_groups.0.albert_layers.0."),
+    (r"embeddings\.word_embeddings_2\.", "encoder.embedding_hidden_mapping_in."),
+    (rf"({_LAYER})attention(_1)?\.self\.", r"\1attention."),
+    (rf"({_LAYER})attention(_1)?\.output\.", r"\1attention."),
+    (rf"({_LAYER})LayerNorm\.", r"\1attention.LayerNorm."),
+    (rf"({_LAYER})(LayerNorm_1|output\.LayerNorm)\.", r"\1full_layer_layer_norm."),
+    (rf"({_LAYER})ffn(_1)?\.intermediate\.output\.dense\.", r"\1ffn_output."),
+    (rf"({_LAYER})ffn(_1)?\.intermediate\.dense\.", r"\1ffn."),
+    (rf"({_LAYER})output\.dense\.", r"\1ffn_output."),
+    (rf"({_LAYER})intermediate\.dense\.", r"\1ffn."),
+    (r"^(albert\.)?pooler\.dense\.", r"\1pooler."),
+    (r"^cls\.predictions\.transform\.", "predictions."),
+    (r"^cls\.predictions\.", "predictions."),
+    (r"^cls\.seq_relationship\.", "sop_classifier.classifier."),
+]
+_NORM = re.compile(r"(LayerNorm|layer_norm)\.(gamma|beta)$")
+_TODAY = {"gamma": "weight", "beta": "bias"}
+PROJECT_LAYER = "predictions.project_layer.weight"
+DECODER = "predictions.decoder.weight"
+BIASES = ("predictions.bias", "predictions.decoder.bias")
+PROJECTION = "albert.encoder.embedding_hidden_mapping_in"
+
+
+@dataclass
+class Present:
+    """The tensors of a file under the names that transformers has today.
+
+    names: name in the file of each. ignored: names in the file with reasons. lone: "google" or
+    "brightmart" for lonePatient's files.
+    """
+
+    tensors: dict[str, np.ndarray] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    ignored: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    lone: str | None = None
+
+
+def whose(names: Iterable[str]) -> str | None:
+    """Whose file this is: "transformers", lonePatient's "google" or "brightmart", or nobody's."""
+    known = set(names)
+    if "bert.embeddings.word_embeddings_2.weight" in known:
+        return "brightmart"
+    if any(re.search(_GROUP, name) for name in known):
+        return "google"
+    words = "embeddings.word_embeddings.weight"
+    found = known & {words, f"albert.{words}", f"bert.{words}"}
+    return "transformers" if found else None
+
+
+def present(read: Weights) -> Present:
+    """Today's names for the tensors of a file."""
+    owner = whose(read.tensors)
+    result = Present(lone=owner if owner in ("google", "brightmart") else None)
+    for name, tensor in read.tensors.items():
+        today = _today(name, lone=result.lone is not None)
+        today = name if today in result.tensors else today  # two spellings: the second is left over
+        result.tensors[today] = tensor
+        result.names[today] = name
+    _drop_project_layer(result)
+    return result
+
+
+def _today(name: str, *, lone: bool) -> str:
+    if lone:
+        name = re.sub(_BERT, "albert.", name)
+        for pattern, replacement in _LONE:
+            name = re.sub(pattern, replacement, name, count=1)
+    return _NORM.sub(lambda found: f"{found[1]}.{_TODAY[found[2]]}", name)
+
+
+def _drop_project_layer(result: Present) -> None:
+    """lonePatient's masked-LM head has a matrix that its converter never filled (defect #46).
+
+    The original goes back through the projection of the embeddings, which the file holds as well.
+    """
+    if result.lone != "brightmart" or PROJECT_LAYER not in result.tensors:
+        return
+    matrix = result.tensors.pop(PROJECT_LAYER)
+    name = result.names.pop(PROJECT_LAYER)
+    projection = result.tensors.get(f"{PROJECTION}.weight")
+    if projection is not None and np.array_equal(matrix, projection.T):
+        result.ignored[name] = "the projection of the embeddings, transposed"
+        return
+    result.ignored[name] = "never filled by the converter that wrote the file"
+    result.problems.append(
+        f"{name} is not the projection of the embeddings: lonePatient's converter leaves it at "
+        "random (defect 46), and its own masked-LM numbers with it; the original's are given"
+    )
+
+
+def add_biases(result: Present) -> None:
+    """transformers 2.2 added two biases to the masked-LM logits; one is left that is their sum."""
+    first, second = (result.tensors.get(name) for name in BIASES)
+    if first is None or second is None or first.shape != second.shape:
+        return
+    if np.array_equal(first, second):
+        return
+    result.tensors[BIASES[0]] = first + second
+    del result.tensors[BIASES[1]]
+    name = result.names.pop(BIASES[1])
+    result.ignored[name] = f"added to {result.names[BIASES[0]]}, as transformers 2.2 did"
+    result.problems.append(
+        "the masked-LM head has two different biases: both were added, as transformers 2.2 did; "
+        "later versions of transformers use one of them and give other numbers"
+    )
+
+
+def choose_decoder(result: Present, values: Mapping[str, object]) -> None:
+    """Leave the decoder out if the user says that it is tied."""
+    if values.get("tied_decoder") is True and DECODER in result.tensors:
+        del result.tensors[DECODER]
+        result.ignored[result.names.pop(DECODER)] = "tied_decoder=true was chosen"

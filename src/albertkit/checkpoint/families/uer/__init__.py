@@ -1,0 +1,226 @@
+"""UER-py and TencentPretrain: model.bin with a config.json of their own keys.
+
+Names and config: formats/uer_names.py. The normalisation is UER's own and stays so
+(`layer_norm_kind` uer); formats/uer_fold.py turns it into the standard one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.checkpoint.families import _beside
+from albertkit.checkpoint.families._configs import UER_KEYS
+from albertkit.checkpoint.families._protocol import LoadResult, Overrides
+from albertkit.checkpoint.families.uer import names as uer_names
+from albertkit.checkpoint.formats import torch_save
+from albertkit.checkpoint.formats.memory_map import Array
+from albertkit.checkpoint.formats.sharded import names_in
+from albertkit.checkpoint.mapping import expand, give, take
+from albertkit.errors import CheckpointError, ConfigError, shown
+from albertkit.tasks.head import TaskHead
+
+TITLE = "dbiir/UER-py and Tencent/TencentPretrain"
+WRITES = True
+WEIGHTS = "model.bin"
+CONFIG = "config.json"
+
+
+def detect(path: Path) -> Path | None:
+    """A file of torch with UER's names, or a folder with one."""
+    if path.is_file():
+        return path if _is_mine(path) else None
+    if not path.is_dir():
+        return None
+    # UER adds the number of steps behind the suffix: model.bin-250000.
+    there = [x for x in sorted(path.glob("*.bin*")) if x.is_file() and _is_mine(x)]
+    usual = [x for x in there if x.name == WEIGHTS]
+    chosen = usual or there
+    return chosen[0] if len(chosen) == 1 else None
+
+
+def _is_mine(path: Path) -> bool:
+    if ".bin" not in path.name and path.suffix not in (".pt", ".pth"):
+        return False
+    return uer_names.WORDS in {uer_names.today(name) for name in names_in(path) or []}
+
+
+def read(found: Path, overrides: Overrides) -> LoadResult:
+    """Read a file of weights and the config beside it."""
+    file = _beside.find_config(found.parent, [CONFIG], overrides)
+    values = _beside.read_values(file)
+    weights = torch_save.read_weights(found)
+    source = {uer_names.today(name): tensor for name, tensor in weights.tensors.items()}
+    names = {uer_names.today(name): name for name in weights.tensors}
+    if len(names) != len(weights.tensors):
+        raise CheckpointError(
+            "The file holds tensors under old and new names.",
+            expected="each tensor once",
+            found=f"{len(weights.tensors) - len(names)} twice",
+        )
+    _check_albert(source)
+    given = dict(overrides.values)
+    pooling = given.pop("pooling", values.get("pooling", "first"))
+    tied = given.pop("tied_decoder", None)
+    try:
+        config = uer_names.read_config(
+            values,
+            vocab_size=len(source[uer_names.WORDS]),
+            segments=len(source["embedding.seg.embedding.weight"]),
+            final_norm=uer_names.FINAL_NORM in source,
+            tied=_is_tied(source) if tied is None else tied,
+        )
+        head = _head(source, values, overrides.head, pooling)
+        _beside.check_head(head, overrides.head)
+    except ConfigError as error:
+        raise _beside.located(error, file) from error
+    config = _beside.with_values(config, given)
+    plain = expand(uer_names.rules(head), config, head)
+    tensors, report = take(source, plain, config, ignore=_ignored(source, head))
+    report.loaded = {names[theirs]: use for theirs, use in report.loaded.items()}
+    report.ignored = {names[theirs]: why for theirs, why in report.ignored.items()}
+    problems = list(weights.problems)
+    told = {
+        "vocab_size": "shape of the word table",
+        "type_vocab_size": "shape of the segment table",
+        "tied_decoder": "decoder and word table",
+        "layer_norm_kind": "UER-py",
+    }
+    if uer_names.FINAL_NORM in source:
+        told |= dict.fromkeys(("norm_order", "final_norm"), "tensor names")
+    spelled = {**UER_KEYS, "dropout": "hidden_dropout_prob", "layernorm_positioning": "norm_order"}
+    return LoadResult(
+        config=config,
+        tensors=tensors,
+        report=report,
+        head=head,
+        provenance=_beside.provenance(
+            config, {key: spelled.get(key, "") for key in values}, file, overrides, told
+        ),
+        tokenizer=_beside.find_tokenizer(found.parent, problems),
+        source_tensors=weights.kinds,
+        problems=problems,
+        files=[file, found],
+    )
+
+
+def _check_albert(source: Mapping[str, Array]) -> None:
+    """Refuse other models of UER, and tables that are none."""
+    needed = [uer_names.WORDS, "embedding.seg.embedding.weight", "encoder.linear.weight"]
+    missing = [name for name in needed if name not in source or source[name].ndim != 2]
+    if missing:
+        raise CheckpointError(
+            "This model of UER-py is no ALBERT.",
+            expected=", ".join(needed),
+            found="no table " + ", ".join(missing),
+            fix="check that the file is the right one",
+        )
+
+
+def _is_tied(source: Mapping[str, Array]) -> bool:
+    """Whether the masked-LM decoder is the word table, or is not there."""
+    decoder = source.get(uer_names.DECODER)
+    return decoder is None or np.array_equal(decoder, source[uer_names.WORDS], equal_nan=True)
+
+
+def _ignored(source: Mapping[str, Array], head: TaskHead | None) -> Callable[[str], str | None]:
+    """The function that tells why a tensor may be left out."""
+    own_pooler = head is not None and head.kind in uer_names.CLASSIFIERS
+
+    def why(name: str) -> str | None:
+        if name == uer_names.DECODER:
+            copy = _is_tied(source)
+            return "a copy of the word table" if copy else "tied_decoder=true was chosen"
+        if own_pooler and name.startswith("target.sp."):
+            return "the classifier has a pooler of its own"
+        return None
+
+    return why
+
+
+def _head(
+    source: Mapping[str, Array], values: Mapping[str, Any], kind: str | None, pooling: object
+) -> TaskHead | None:
+    """The head of a task that the names tell of.
+
+    Raises:
+        ConfigError: its purpose cannot be told, or is another than was chosen.
+    """
+    pooled = "output_layer_2.weight" in source
+    matrix = source.get("output_layer_2.weight" if pooled else "output_layer.weight")
+    if matrix is None:
+        return None
+    if uer_names.HEAD_KEY in values:  # our own files say it, with the names of the classes
+        told = TaskHead.from_json(values[uer_names.HEAD_KEY])
+        if kind in (None, told.kind):
+            return told
+    count = len(matrix) if matrix.ndim else 0
+    if pooled and kind is None:
+        kind = "regression" if count == 1 else "classification"
+    kinds = uer_names.CLASSIFIERS if pooled else uer_names.OVER_TOKENS
+    if kind is None or kind not in kinds:
+        raise ConfigError(
+            "The files do not say what the output layer is for.",
+            expected=", ".join(kinds),
+            found="nothing" if kind is None else kind,
+            fix="name the head; UER's multiple choice (C3) has no pooler and is not read",
+        )
+    poolings = {**uer_names.POOLINGS, **{x: x for x in uer_names.POOLINGS.values()}}
+    if not isinstance(pooling, str) or pooling not in poolings:
+        raise ConfigError(
+            "Rows are not pooled that way.",
+            expected=", ".join(uer_names.POOLINGS),
+            found=shown(pooling),
+        )
+    return TaskHead(kind, count, pooling=poolings[pooling] if pooled else "first")
+
+
+def losses(checkpoint: Checkpoint) -> list[str]:
+    """What UER's files cannot hold."""
+    reasons = uer_names.reasons(checkpoint.config)
+    if reasons:
+        raise CheckpointError(
+            "UER-py has no model that computes this.",
+            expected="an ALBERT of UER's kind (layer_norm_kind=uer, 3 segments, all shared)",
+            found="; ".join(reasons),
+            fix="convert to huggingface or albertkit",
+        )
+    head, kept = checkpoint.head, _within(checkpoint)
+    lost = []
+    if head is not None and kept.head is None:
+        lost.append(f"the head of the task: UER-py has none for {head.kind}")
+    if checkpoint.has_sentence_order and not kept.has_sentence_order:
+        lost.append("the sentence-order head: UER's classifier has a pooler of its own")
+    return lost
+
+
+def _within(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint without what `losses` names."""
+    head, tensors = checkpoint.head, dict(checkpoint.tensors)
+    if head is not None and head.kind not in (*uer_names.CLASSIFIERS, *uer_names.OVER_TOKENS):
+        for name in head.shapes(checkpoint.config.hidden_size):
+            del tensors[name]
+        head = None
+    if head is not None and head.kind in uer_names.CLASSIFIERS:
+        tensors = {n: x for n, x in tensors.items() if not n.startswith("sentence_order.")}
+    return replace(checkpoint, tensors=tensors, head=head)
+
+
+def write(checkpoint: Checkpoint, folder: Path, dtype: str) -> None:
+    """Write config.json and model.bin in today's names."""
+    kept = _within(checkpoint)
+    config, head = kept.config, kept.head
+    named = give(kept.tensors, expand(uer_names.rules(head), config, head), config)
+    if kept.has_masked_lm and config.tied_decoder:
+        named[uer_names.DECODER] = named[uer_names.WORDS]
+    text = json.dumps(uer_names.write_config(config, head), indent=2) + "\n"
+    (folder / CONFIG).write_text(text, encoding="utf-8")
+    torch_save.write_weights(folder / WEIGHTS, named, dtype)
+    if checkpoint.tokenizer is not None:
+        checkpoint.tokenizer.save(folder)

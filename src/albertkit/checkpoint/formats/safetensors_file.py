@@ -1,0 +1,243 @@
+"""Tensors in safetensors files: read as views of the mapped file, written in a stream.
+
+Fractions of any width become float32 numpy arrays; whole numbers stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from albertkit.checkpoint.formats.memory_map import Bytes, blocks, map_file, release, view
+from albertkit.errors import CheckpointError
+
+# Kinds of numbers by safetensors' names: ours, and numpy's (which has no bfloat16: its bits).
+KINDS = {
+    "F64": ("float64", "<f8"),
+    "F32": ("float32", "<f4"),
+    "F16": ("float16", "<f2"),
+    "BF16": ("bfloat16", "<u2"),
+    "I64": ("int64", "<i8"),
+    "I32": ("int32", "<i4"),
+}
+NAMES = {name: code for code, (name, _) in KINDS.items()}
+# ALBERT's largest header has some 300 kB; parsed JSON takes up to twenty times its text.
+_LARGEST_HEADER = 2 << 20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of a file: kind of its numbers (a key of KINDS), shape, first and last byte."""
+
+    kind: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+@dataclass
+class Weights:
+    """What a file of tensors holds, of whatever format.
+
+    tensors: by name; fractions in float32, views of the file where it has them so. kinds: name of
+    the numbers in the file ("float16") and shape of each tensor. ignored: other entries, each with
+    the reason why it is left out.
+    """
+
+    tensors: dict[str, np.ndarray] = field(default_factory=dict)
+    kinds: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
+    ignored: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def problems(self) -> list[str]:
+        """What was lost by reading them as float32."""
+        wide = sum(kind == "float64" for kind, _ in self.kinds.values())
+        return [f"{wide} float64 tensors were rounded to float32"] if wide else []
+
+
+def read_weights(path: Path) -> Weights:
+    """The tensors of a safetensors file.
+
+    Raises:
+        CheckpointError: the file is missing, cut, or no safetensors file.
+    """
+    data, entries = _open(path)
+    read = Weights()
+    for name, entry in entries.items():
+        kind, stored = KINDS[entry.kind]
+        read.kinds[name] = kind, entry.shape
+        read.tensors[name] = as_float32(view(data, entry.start, stored, entry.shape), kind)
+    return read
+
+
+def read_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Every tensor of a safetensors file by its name; see `read_weights`."""
+    return read_weights(path).tensors
+
+
+def list_tensors(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Kind ("float32") and shape of every tensor of a safetensors file; nothing is read.
+
+    Raises:
+        CheckpointError: the file is missing, cut, or no safetensors file.
+    """
+    return {name: (KINDS[entry.kind][0], entry.shape) for name, entry in _open(path)[1].items()}
+
+
+def as_float32(tensor: np.ndarray, kind: str) -> np.ndarray:
+    """Fractions in float32, copied if they have another width; whole numbers stay.
+
+    Args:
+        tensor: the numbers; bfloat16 as their bits in uint16.
+        kind: "float32", "bfloat16", "int64", ...
+    """
+    if kind == "bfloat16":  # the upper half of a float32
+        bits = tensor.astype(np.uint32)
+        np.left_shift(bits, 16, out=bits)
+        return bits.view(np.float32)
+    if kind.startswith("float"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            return tensor.astype(np.float32, copy=False)
+    return tensor
+
+
+def narrow(tensor: np.ndarray, dtype: str) -> np.ndarray:
+    """float32 numbers as they are stored in `dtype`: bfloat16 as bits in uint16.
+
+    Rounds to the nearest, of two equally near ones to the even one.
+
+    Raises:
+        CheckpointError: a number that is too large for float16.
+    """
+    if dtype == "float32":
+        return tensor
+    if dtype == "float16":
+        with np.errstate(over="ignore", invalid="ignore"):
+            half = tensor.astype(np.float16)
+        if np.any(np.isinf(half) & np.isfinite(tensor)):
+            raise CheckpointError(
+                "The model has numbers that are too large for float16.",
+                expected="numbers up to 65504",
+                found=f"{np.abs(tensor).max():.6g}",
+                fix="choose bfloat16 or float32",
+            )
+        return half
+    bits = np.ascontiguousarray(tensor).view(np.uint32)
+    upper = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+    quiet = (bits >> np.uint32(16)) | np.uint32(0x40)  # rounding could make a NaN infinite
+    return np.where(np.isnan(tensor), quiet, upper).astype(np.uint16)
+
+
+def narrow_blocks(tensor: np.ndarray, dtype: str) -> Iterator[memoryview]:
+    """The bytes of a float32 tensor as it is stored in `dtype`, in row order, piece by piece.
+
+    The pages of a mapped source are given back after the last piece.
+    """
+    for block in blocks(tensor):
+        stored = np.ascontiguousarray(narrow(block, dtype)).reshape(-1)
+        yield stored.view(np.uint8).data
+    release(tensor)
+
+
+def _open(path: Path) -> tuple[Bytes, dict[str, Entry]]:
+    """The mapped file and its tensors, every place checked."""
+    data = map_file(path)
+    size = int.from_bytes(data[:8].tobytes(), "little") if len(data) >= 8 else -1
+    if not 2 <= size <= min(len(data) - 8, _LARGEST_HEADER):
+        raise _damaged(path, f"{len(data)} bytes with a header of {size}")
+    try:
+        values = json.loads(data[8 : 8 + size].tobytes(), object_pairs_hook=_pairs)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, f"a header that is no JSON: {str(error)[:80]}") from error
+    if not isinstance(values, dict):
+        raise _damaged(path, "a header that is no JSON object")
+    values.pop("__metadata__", None)
+    unusual = {
+        value["dtype"][:20]
+        for value in values.values()
+        if isinstance(value, dict)
+        and isinstance(value.get("dtype"), str)
+        and value["dtype"] not in KINDS
+    }
+    if unusual:
+        raise CheckpointError(
+            "The file holds numbers of an unusual kind.",
+            expected=", ".join(KINDS),
+            found=", ".join(sorted(unusual)),
+            where=path,
+            fix="save the model in float32",
+        )
+    entries = {name: _entry(path, name, value, 8 + size) for name, value in values.items()}
+    _check_places(path, entries, 8 + size, len(data))
+    return data, entries
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a name stands twice")
+    return values
+
+
+def _entry(path: Path, name: str, value: Any, first: int) -> Entry:
+    """One tensor of the header."""
+    try:
+        kind, shape, (start, end) = value["dtype"], value["shape"], value["data_offsets"]
+        good = isinstance(kind, str) and isinstance(shape, list) and len(shape) <= 32
+        good = good and all(type(x) is int and 0 <= x < 1 << 50 for x in [*shape, start, end])
+        good = good and math.prod(max(x, 1) for x in shape) < 1 << 50
+    except (TypeError, KeyError, ValueError):
+        good = False
+    if not good:
+        raise _damaged(path, f"no kind, shape and place for {name[:80]}")
+    if end - start != math.prod(shape) * np.dtype(KINDS[kind][1]).itemsize:
+        raise _damaged(path, f"{name[:80]} has {end - start} bytes for the shape {shape}"[:200])
+    return Entry(kind, tuple(shape), first + start, first + end)
+
+
+def _check_places(path: Path, entries: Mapping[str, Entry], first: int, size: int) -> None:
+    """Tensors follow one another without gaps, to the end of the file."""
+    place = first
+    for entry in sorted(entries.values(), key=lambda entry: (entry.start, entry.end)):
+        if entry.start != place:
+            raise _damaged(path, f"a gap or an overlap at byte {place}")
+        place = entry.end
+    if place != size:
+        raise _damaged(path, f"{size} bytes where the header tells of {place}")
+
+
+def _damaged(path: Path, found: str) -> CheckpointError:
+    return CheckpointError(
+        "The weights cannot be read.",
+        expected="a whole safetensors file",
+        found=found,
+        where=path,
+        fix="copy or download the file again",
+    )
+
+
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], dtype: str = "float32") -> None:
+    """Write float32 tensors; the note `format: pt` is what transformers looks for.
+
+    dtype: float32, float16 or bfloat16.
+    """
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    kind, place = NAMES[dtype], 0
+    width = np.dtype(KINDS[kind][1]).itemsize
+    for name, tensor in tensors.items():
+        end = place + tensor.size * width
+        header[name] = {"dtype": kind, "shape": tensor.shape, "data_offsets": [place, end]}
+        place = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for tensor in tensors.values():
+            for piece in narrow_blocks(tensor, dtype):
+                file.write(piece)

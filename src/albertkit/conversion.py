@@ -1,0 +1,311 @@
+"""From one family's files to another's, through the one checkpoint in memory, with an report.
+
+Nothing is believed: what was written is read again and compared with the source, tensor by tensor
+and bit by bit, before it gets its name.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from albertkit.checkpoint import families
+from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.checkpoint.families import Opened
+from albertkit.checkpoint.families._protocol import Family, Overrides
+from albertkit.checkpoint.formats.memory_map import Array, in_row_order, pieces, release
+from albertkit.checkpoint.formats.safetensors_file import as_float32, narrow
+from albertkit.config import AlbertConfig
+from albertkit.errors import CheckpointError, ConfigError, listed
+from albertkit.files import atomic_folder, flush_folder
+from albertkit.parameters import HEADS
+
+DTYPES = ("float32", "float16", "bfloat16")
+_COMPARING = 4  # threads; each holds two pieces of a tensor
+# Config keys that say how to train on, not what the model computes; some formats lack them.
+TRAINING_KEYS = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "classifier_dropout_prob",
+    "initializer_range",
+)
+_TASK_PARTS = ("classifier.", "span.", "beam_span.")
+# Keys that number or spell the same function in another way; `plan` and shapes compare it.
+SPELLING_KEYS = ("group_formula", "num_hidden_groups", "share")
+
+
+@dataclass
+class Conversion:
+    """What a conversion did.
+
+    lost: what the target cannot hold, one sentence each. kept: tensors found again bit by bit.
+    notes: training settings that the target's config has no place for, and other remarks.
+    differences: largest difference of each output, if the forward pass was compared.
+    """
+
+    source: Opened
+    to: str
+    folder: Path
+    dtype: str
+    kept: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    differences: dict[str, float] = field(default_factory=dict)
+    bytes_written: int = 0
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON object with the whole report."""
+        result = self.source.result
+        return {
+            "source": {
+                "path": str(self.source.path),
+                "family": self.source.family,
+                "account": result.report.to_json(),
+                "optimizer_slots": result.slots,
+                "problems": result.problems,
+            },
+            "target": {"path": str(self.folder), "family": self.to, "dtype": self.dtype},
+            "kept": self.kept,
+            "lost": self.lost,
+            "notes": self.notes,
+            "differences": self.differences,
+            "bytes_written": self.bytes_written,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def convert(
+    source: Path | str | Opened,
+    target: Path | str,
+    to: str,
+    *,
+    overrides: Overrides | None = None,
+    family: str | None = None,
+    tokenizer: Path | str | None = None,
+    dtype: str = "float32",
+    allow_loss: bool = False,
+    check_forward: bool = False,
+) -> Conversion:
+    """Write a checkpoint of any family as one of another.
+
+    Args:
+        source: path of any family, or what `families.open` gave.
+        target: folder to make; must be free.
+        to: name of the family to write.
+        overrides, family, tokenizer: see `families.open`.
+        dtype: float32, float16 or bfloat16; what is compared are the rounded numbers.
+        allow_loss: write although the target cannot hold everything.
+        check_forward: also run a fixed batch through source and target.
+
+    Raises:
+        CheckpointError: the target cannot be this model, or something would be lost and
+            `allow_loss` is not given, or what was written does not read back the same.
+        OutputError: the target is taken or cannot be written.
+    """
+    started = time.perf_counter()
+    opened = (
+        source
+        if isinstance(source, Opened)
+        else families.open(source, family=family, overrides=overrides, tokenizer=tokenizer)
+    )
+    if to == "albertkit" and not opened.checkpoint.fits_huggingface:
+        to = "huggingface"  # our folder is transformers' layout wherever that can hold the model
+    result = Conversion(opened, to, Path(target), dtype)
+    writer = _writer(to, dtype)
+    checkpoint = _expressible(opened.checkpoint, to, result)
+    result.lost += writer.losses(checkpoint)
+    if result.lost and not allow_loss:
+        raise CheckpointError(
+            f"{to} cannot hold all of this checkpoint.",
+            expected="nothing lost",
+            found="; ".join(result.lost),
+            where=opened.path,
+            fix="choose another family (albertkit holds everything), or allow the loss",
+        )
+    with atomic_folder(Path(target)) as temporary:
+        writer.write(checkpoint, temporary, dtype)
+        again = _read_again(temporary, checkpoint, result)
+        if check_forward:
+            from albertkit.infer.compare import check_forward as run_both
+
+            result.differences = run_both(opened.checkpoint, again.checkpoint)
+        result.bytes_written = _size(temporary)
+    result.seconds = time.perf_counter() - started
+    return result
+
+
+def _writer(to: str, dtype: str) -> Family:
+    """The family to write, if it can be written in this form."""
+    if dtype not in DTYPES:
+        raise CheckpointError(
+            "Weights are not written in that form.", expected=", ".join(DTYPES), found=dtype
+        )
+    writer = families.named(to)
+    if not writer.WRITES:
+        raise CheckpointError(
+            f"{to} is a family that is only read.",
+            expected=", ".join(n for n, f in families.all_families().items() if f.WRITES),
+            found=to,
+        )
+    return writer
+
+
+def _read_again(folder: Path, checkpoint: Checkpoint, result: Conversion) -> Opened:
+    """What was written, once it is known to be the same; the disk takes the files meanwhile."""
+    with ThreadPoolExecutor(1) as disk:
+        flushed = disk.submit(flush_folder, folder)
+        again = _reopened(folder, checkpoint, result)
+        compare(checkpoint, again.checkpoint, result.dtype, result)
+        flushed.result()
+    return again
+
+
+def _reopened(folder: Path, checkpoint: Checkpoint, result: Conversion) -> Opened:
+    """What was written. Some formats do not say what a head is for; here it is known."""
+    head = checkpoint.head
+    if head is not None:
+        try:
+            return families.open(folder, family=result.to, overrides=Overrides(head=head.kind))
+        except ConfigError:
+            if not result.lost:  # else it may be the head that is gone
+                raise
+    return families.open(folder, family=result.to)
+
+
+def _expressible(checkpoint: Checkpoint, to: str, result: Conversion) -> Checkpoint:
+    """The checkpoint, or the nearest one the target can be, with a loss for what changed.
+
+    UER's normalisation exists nowhere else: its factor sqrt((n - 1) / n) goes into the scales.
+    """
+    if checkpoint.config.layer_norm_kind != "uer" or to in ("uer", "albertkit"):
+        return checkpoint
+    from albertkit.checkpoint.families.uer.fold import fold
+    from albertkit.infer.compare import check_forward as run_both
+
+    folded = fold(checkpoint)
+    differences = run_both(checkpoint, folded)
+    shown = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
+    result.lost.append(
+        "UER's normalisation (deviation of n - 1, epsilon outside the root) becomes the standard "
+        f"one with scaled weights; largest differences on a fixed batch: {shown}"
+    )
+    return folded
+
+
+def compare(before: Checkpoint, after: Checkpoint, dtype: str, result: Conversion) -> None:
+    """Hold what was written against what was to be written.
+
+    Raises:
+        CheckpointError: another function, or a tensor that is not the same bit by bit.
+    """
+    given_up = {key for key in asdict(before.config) if any(key in loss for loss in result.lost)}
+    if not after.has_masked_lm:
+        given_up.add("head_layer_norm_eps")
+    result.notes += _compare_configs(before.config, after.config, given_up)
+    old, new = by_place(before), by_place(after)
+    gone = [name for name in old if name not in new]
+    wrong = [name for name in gone if not name.startswith((*HEADS, *_TASK_PARTS))]
+    wrong += [name for name in new if name not in old]
+    if gone and not result.lost:
+        wrong += [name for name in gone if name not in wrong]
+    for name in [name for name in old if name in new]:
+        if same(old[name], new[name], dtype):
+            result.kept.append(name)
+        else:
+            wrong.append(name)
+    if wrong:
+        raise CheckpointError(
+            "What was written does not read back the same: a mistake of albertkit.",
+            expected="every tensor bit by bit",
+            found=listed(wrong),
+            fix="please report it; nothing was left behind",
+        )
+
+
+def _compare_configs(before: AlbertConfig, after: AlbertConfig, given_up: set[str]) -> list[str]:
+    """Notes on training settings that changed.
+
+    given_up: keys that an allowed loss names, or that belong to a part that is not there.
+
+    Raises:
+        CheckpointError: a key that decides the function changed.
+    """
+    old, new = asdict(before), asdict(after)
+    changed = {key for key in old if old[key] != new[key]} - set(SPELLING_KEYS)
+    function = sorted(changed - set(TRAINING_KEYS) - given_up)
+    if before.layer_plan != after.layer_plan:
+        function.append("layer_plan")
+    if function:
+        raise CheckpointError(
+            "What was written is another model: a mistake of albertkit.",
+            expected="; ".join(f"{key}={old.get(key)}" for key in function),
+            found="; ".join(f"{key}={new.get(key)}" for key in function),
+            fix="please report it; nothing was left behind",
+        )
+    return [
+        f"{key} {old[key]} reads back as {new[key]}: the target has no place for it"
+        for key in TRAINING_KEYS
+        if key in changed
+    ]
+
+
+def by_place(checkpoint: Checkpoint) -> Mapping[str, Array]:
+    """Tensors by name, blocks counted without gaps: numbers that no layer uses are left out."""
+    config = checkpoint.config
+    places = {
+        "attention": config.attention_blocks,
+        "feed_forward": config.feed_forward_blocks,
+    }
+    named = {}
+    for name, tensor in checkpoint.tensors.items():
+        parts = name.split(".")
+        if parts[:2] == ["albert", "encoder"] and parts[2] in places:
+            parts[3] = str(places[parts[2]].index(int(parts[3])))
+        named[".".join(parts)] = tensor
+    return named
+
+
+def same(old: Array, new: Array, dtype: str) -> bool:
+    """Whether two tensors have the same shape and the same bits, once `old` is of this dtype."""
+    if old.shape != new.shape:
+        return False
+    if old.ndim == 2 and not old.flags.c_contiguous and not new.flags.c_contiguous:
+        old, new = old.T, new.T  # both are stored transposed: compare them as they are stored
+    if old.ndim == 0:
+        return _same_bits(old, new, dtype)
+    with ThreadPoolExecutor(_COMPARING) as pool:
+        equal = all(pool.map(lambda x: _same_bits(old[x], new[x], dtype), pieces(old)))
+    release(old)
+    release(new)
+    return equal
+
+
+def _same_bits(old: Array, new: Array, dtype: str) -> bool:
+    rounded = stored(in_row_order(old, old.dtype), dtype)
+    return np.array_equal(rounded.view(np.uint32), in_row_order(new, new.dtype).view(np.uint32))
+
+
+def stored(tensor: Array, dtype: str) -> Array:
+    """float32 numbers with the precision of `dtype`, again as float32."""
+    return tensor if dtype == "float32" else as_float32(narrow(tensor, dtype), dtype)
+
+
+def with_choices(overrides: Overrides, values: Mapping[str, Any]) -> Overrides:
+    """The same choices with some more values."""
+    return replace(overrides, values={**overrides.values, **values})
+
+
+def _size(folder: Path) -> int:
+    return sum(
+        os.path.getsize(os.path.join(place, name))
+        for place, _, names in os.walk(folder)
+        for name in names
+    )

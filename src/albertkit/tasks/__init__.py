@@ -1,0 +1,1 @@
+"""What a fine-tuned ALBERT is for: kinds of head, as data."""

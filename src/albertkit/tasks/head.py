@@ -1,0 +1,139 @@
+"""What a fine-tuned checkpoint answers: the head of a task, as data (modules: model/heads.py).
+
+A checkpoint has at most one. Its tensors are `classifier.*`, `span.*` or `beam_span.*`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from albertkit.errors import ConfigError, shown
+
+# Kind: the part of the tensors' names. `pooled` kinds read the row's vector, the others tokens.
+PARTS = {
+    "classification": "classifier",  # one class of C for a row
+    "multi_label": "classifier",  # any of C classes for a row
+    "regression": "classifier",  # a number for a row
+    "multiple_choice": "classifier",  # one of several rows; one score a row
+    "token_classification": "classifier",  # one class of C for each token
+    "span": "span",  # start and end of an answer (google's SQuAD 1 head)
+    "beam_span": "beam_span",  # start, end given the start, answerable (google's SQuAD 2 head)
+}
+POOLED = ("classification", "multi_label", "regression", "multiple_choice")
+# Which vector of a row the pooler reads. UER-py multiplies tokens by their segment number first.
+POOLINGS = ("first", "uer_mean", "uer_max", "uer_last")
+LARGEST_LABELS = 2**20
+
+
+@dataclass(frozen=True)
+class TaskHead:
+    """Head of a task.
+
+    kind: a key of PARTS. num_labels: classes C, 1 or more (1 for regression and multiple choice,
+    2 for span: start and end). labels: their names in order, or none. pooling: one of POOLINGS.
+    start_n_top, end_n_top: width of the beam search of `beam_span`.
+
+    Raises:
+        ConfigError: an unknown kind, or values that do not fit together.
+    """
+
+    kind: str
+    num_labels: int
+    labels: tuple[str, ...] = ()
+    pooling: str = "first"
+    start_n_top: int = 5
+    end_n_top: int = 5
+
+    def __post_init__(self) -> None:
+        if self.kind not in PARTS:
+            raise ConfigError(
+                "No head has this kind.", expected=", ".join(PARTS), found=shown(self.kind)
+            )
+        for name in ("num_labels", "start_n_top", "end_n_top"):
+            value = getattr(self, name)
+            if type(value) is not int or not 1 <= value <= LARGEST_LABELS:
+                raise ConfigError(
+                    f"{name} of the head has a value that no task can have.",
+                    expected=f"a whole number from 1 to {LARGEST_LABELS}",
+                    found=shown(value),
+                )
+        needed = {"regression": 1, "multiple_choice": 1, "span": 2, "beam_span": 2}
+        if self.num_labels != needed.get(self.kind, self.num_labels):
+            raise ConfigError(
+                f"A head for {self.kind} has a fixed number of outputs.",
+                expected=needed[self.kind],
+                found=self.num_labels,
+            )
+        if self.pooling not in POOLINGS:
+            raise ConfigError(
+                "Rows are not pooled that way.",
+                expected=", ".join(POOLINGS),
+                found=shown(self.pooling),
+            )
+        if self.labels and len(self.labels) != self.num_labels:
+            raise ConfigError(
+                "The labels do not fit the head.",
+                expected=f"{self.num_labels} names",
+                found=f"{len(self.labels)} names",
+            )
+
+    @property
+    def part(self) -> str:
+        """First part of the names of its tensors."""
+        return PARTS[self.kind]
+
+    @property
+    def needs_pooler(self) -> bool:
+        """Whether it reads the pooled vector of a row."""
+        return self.kind in POOLED
+
+    @property
+    def fits_huggingface(self) -> list[str]:
+        """Why transformers has no such head; an empty list says that it has."""
+        reasons = []
+        if self.kind == "beam_span":
+            reasons.append("the beam-search head of SQuAD 2")
+        if self.pooling != "first":
+            reasons.append(f"pooling={self.pooling}")
+        return reasons
+
+    def shapes(self, hidden_size: int) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each tensor."""
+        h = hidden_size
+        if self.part in ("classifier", "span"):
+            name, count = self.part, self.num_labels
+            return {f"{name}.weight": (count, h), f"{name}.bias": (count,)}
+        return {
+            "beam_span.start.weight": (1, h),
+            "beam_span.start.bias": (1,),
+            "beam_span.end_transform.weight": (h, 2 * h),
+            "beam_span.end_transform.bias": (h,),
+            "beam_span.end_norm.weight": (h,),
+            "beam_span.end_norm.bias": (h,),
+            "beam_span.end.weight": (1, h),
+            "beam_span.end.bias": (1,),
+            "beam_span.answer_transform.weight": (h, 2 * h),
+            "beam_span.answer_transform.bias": (h,),
+            "beam_span.answer.weight": (1, h),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in our own config files, under `task_head`."""
+        return {**asdict(self), "labels": list(self.labels)}
+
+    @classmethod
+    def from_json(cls, values: object) -> TaskHead:
+        """The reverse of `to_json`."""
+        known = set(cls.__dataclass_fields__)
+        if not isinstance(values, Mapping) or not {"kind", "num_labels"} <= set(values) <= known:
+            raise ConfigError(
+                "task_head is no description of a head.",
+                expected="kind, num_labels and perhaps " + ", ".join(sorted(known)),
+                found=shown(values),
+            )
+        labels = values.get("labels", [])
+        if not isinstance(labels, list) or not all(isinstance(x, str) for x in labels):
+            raise ConfigError("labels is no list of names.", expected="[...]", found=shown(labels))
+        return cls(**{**values, "labels": tuple(labels)})

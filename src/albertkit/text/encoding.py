@@ -1,0 +1,84 @@
+"""What a tokenizer gives: token ids with offsets, and how a text is cut to a length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from albertkit.errors import TokenizationError
+
+Truncation = Literal["longest_first", "only_first", "only_second"]
+
+
+Offsets = list[tuple[int, int]]
+
+
+TRUNCATIONS = ("longest_first", "only_first", "only_second")
+
+
+@dataclass
+class Encoding:
+    """One text or pair, ready for the model: lists of equal length.
+
+    `offsets` are (start, end) in characters of the original text (of the pair's second text for
+    type 1); (0, 0) for special tokens. `word_starts` marks tokens that do not continue a word.
+    """
+
+    ids: list[int]
+    types: list[int]
+    offsets: Offsets
+    word_starts: list[bool]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def cut(first: Encoding, second: Encoding | None, max_tokens: int, truncate: Truncation) -> None:
+    """Shorten one or both segments, in place, so that they fit with their special tokens.
+
+    Raises:
+        TokenizationError: the segment to cut is too short for that, or the choice is unknown.
+    """
+    if truncate not in TRUNCATIONS:
+        raise TokenizationError(
+            "Unknown way to truncate.", expected=", ".join(TRUNCATIONS), found=truncate
+        )
+    a, b = len(first.ids), 0 if second is None else len(second.ids)
+    room = max_tokens - (2 if second is None else 3)
+    excess = a + b - room
+    if excess <= 0:
+        return
+    if second is None or truncate == "only_first":
+        keep_a, keep_b = a - excess, b
+    elif truncate == "only_second":
+        keep_a, keep_b = a, b - excess
+    else:
+        keep_a = min(a, max(room - b, (room + 1) // 2))
+        keep_b = room - keep_a
+    if keep_a < 0 or keep_b < 0:
+        raise TokenizationError(
+            "The limit leaves no room for the text.",
+            expected=f"room for {a + b} tokens besides the special ones, or a segment to cut",
+            found=f"max_tokens={max_tokens}, truncate={truncate!r}",
+            fix="raise max_tokens or truncate the longer segment",
+        )
+    for part, kept in ((first, keep_a), (second, keep_b)):
+        if part is not None:
+            del part.ids[kept:], part.offsets[kept:], part.word_starts[kept:]
+
+
+def refuse_surrogates(text: str) -> None:
+    """Raise for half of a surrogate pair: it is no character, and no file can hold it.
+
+    Raises:
+        TokenizationError: with the place of the first one.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise TokenizationError(
+            "The text holds half of a surrogate pair, which is no character.",
+            expected="valid Unicode text",
+            found=f"{text[error.start]!a} at character {error.start}",
+            fix="decode the source with errors='replace', or remove the character",
+        ) from error
