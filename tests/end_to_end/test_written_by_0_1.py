@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from albertkit import Checkpoint, Predictor, Tokenizer, pretrain
-from albertkit import recipe as recipes
+from albertkit import settings as recipes
 from albertkit.data.loader import LoaderSettings, PretrainingLoader
 from albertkit.data.shards import Shards
-from albertkit.train.settings import PretrainingRecipe
+from albertkit.train.recipe import PretrainingRecipe
 
 TOLERANCE = 1e-6
 WRITTEN = Path(__file__).resolve().parents[1] / "golden" / "written_by_0_1"

@@ -23,16 +23,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from albertkit.task_head import TaskHead
+from albertkit.tensor_names import parameter_shapes
+from albertkit.train.settings import PretrainingRecipe
 
 from albertkit import AlbertConfig, Checkpoint, Predictor, Tokenizer
 from albertkit import recipe as recipes
 from albertkit.cli import main
 from albertkit.data.loader import LoaderSettings, PretrainingLoader
 from albertkit.data.shards import Shards
-from albertkit.task_head import TaskHead
-from albertkit.tensor_names import parameter_shapes
 from albertkit.train.run import PretrainingRun
-from albertkit.train.settings import PretrainingRecipe
 
 STEPS, STOPPED_AFTER = 12, 6
 SIZES = {"en": 64, "zh": 56}  # pieces of the vocabularies
