@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,6 +18,7 @@ from safetensors.numpy import save_file
 
 from albertkit.errors import OutputError
 from albertkit.files import (
+    atomic_file,
     atomic_folder,
     clear_leftovers,
     sha256_of,
@@ -145,3 +149,99 @@ def test_safetensors_writes_into_the_folder(tmp_path: Path) -> None:
     written = (tmp_path / "out" / "t.safetensors").stat()
     assert written.st_size > 12
     assert written.st_mode & 0o444 == (tmp_path / "out").stat().st_mode & 0o444
+
+
+def read_pipe(path: Path) -> list[bytes]:
+    """Make a pipe, and read it in the background: a list that gets what came out."""
+    os.mkfifo(path)
+    came: list[bytes] = []
+    threading.Thread(target=lambda: came.append(path.read_bytes()), daemon=True).start()
+    return came
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders")
+def test_a_pipe_gets_the_bytes_and_stays_a_pipe(tmp_path: Path) -> None:
+    came = read_pipe(tmp_path / "pipe")
+    write_atomic(tmp_path / "pipe", b"abc")
+    for thread in threading.enumerate():
+        if thread.daemon and thread is not threading.current_thread():
+            thread.join(5)
+    assert came == [b"abc"]
+    assert (tmp_path / "pipe").is_fifo()
+    assert [p.name for p in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_a_device_stays_a_device() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    write_atomic(Path("/dev/null"), b"abc")
+    assert Path("/dev/null").is_char_device()
+    with pytest.raises(OutputError) as caught:
+        write_atomic(Path("/dev/full"), b"abc")
+    assert caught.value.facts["expected"] == "free space on the disk"
+    assert Path("/dev/full").is_char_device()
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_an_open_descriptor_gets_the_bytes_between_what_is_printed(
+    name: str, tmp_path: Path
+) -> None:
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("this system has no /proc")
+    code = (
+        "from albertkit.files import write_atomic; from pathlib import Path; print('one');"
+        f"write_atomic(Path('{name}'), 'two\\n'); print('three')"
+    )
+    with (tmp_path / "out").open("wb") as file:  # a file, as `> out` gives
+        subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
+    assert (tmp_path / "out").read_text() == "one\ntwo\nthree\n"
+    piped = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert piped.stdout == b"one\ntwo\nthree\n"
+
+
+def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place" / "real").write_text("old")
+    (tmp_path / "link").symlink_to("place/real")
+    (tmp_path / "dangling").symlink_to("place/new")
+    write_atomic(tmp_path / "link", "new")
+    write_atomic(tmp_path / "dangling", "newer")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "place" / "real").read_text() == "new"
+    assert (tmp_path / "place" / "new").read_text() == "newer"
+    assert len(list((tmp_path / "place").iterdir())) == 2
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(OutputError) as caught:
+        write_atomic(tmp_path / "circle", "x")
+    assert "links" in caught.value.facts["expected"]
+    assert (tmp_path / "circle").is_symlink()
+
+
+def test_a_failure_writes_nothing_into_a_link_or_a_device(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+
+    def fail_halfway() -> None:
+        with atomic_file(tmp_path / "link") as file:
+            file.write(b"half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_halfway()
+    assert (tmp_path / "link").read_text() == "old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "real"]
+
+
+def test_a_folder_behind_a_link_is_replaced_there_and_pipes_are_no_folders(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "old").touch()
+    (tmp_path / "link").symlink_to("real")
+    with atomic_folder(tmp_path / "link", replace=True) as folder:
+        (folder / "new").touch()
+    assert (tmp_path / "link").is_symlink()
+    assert [p.name for p in (tmp_path / "real").iterdir()] == ["new"]
+    if os.name != "nt":
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(OutputError), atomic_folder(tmp_path / "pipe", replace=True):
+            pass
+        assert (tmp_path / "pipe").is_fifo()

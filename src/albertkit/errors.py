@@ -19,11 +19,20 @@ Each message says what happened, what was expected, what was found, where, and w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
+
+FACTS = ("expected", "found", "where", "to do")  # in the order of a message
 
 
 class AlbertkitError(ValueError):
-    """Something the user can mend; `str()` is the whole message, one fact a line."""
+    """Something the user can mend; `str()` is the whole message, one fact a line.
+
+    what: what happened, a sentence. facts: expected, found, where and "to do", those that are
+    known. fix: what to do, for a reader in Python; command_fix: the same for a reader at the
+    command line, where the two differ ("pass truncate=True" and "add --truncate").
+    """
 
     def __init__(
         self,
@@ -33,11 +42,31 @@ class AlbertkitError(ValueError):
         found: object = None,
         where: str | Path | None = None,
         fix: str | None = None,
+        command_fix: str | None = None,
     ) -> None:
         facts = {"expected": expected, "found": found, "where": where, "to do": fix}
         self.what = what
         self.facts = {name: str(fact) for name, fact in facts.items() if fact is not None}
-        super().__init__("\n".join([what, *(f"  {n}: {f}" for n, f in self.facts.items())]))
+        self.command_fix = command_fix
+        super().__init__(what)
+
+    def at(self, where: str | Path) -> Self:
+        """The same error, to be raised again, about this place."""
+        self.facts["where"] = str(where)
+        return self
+
+    def for_command_line(self) -> str:
+        """The message with what to do in options and commands instead of Python."""
+        if self.command_fix is None:
+            return str(self)
+        return self._message({**self.facts, "to do": self.command_fix})
+
+    def __str__(self) -> str:
+        return self._message(self.facts)
+
+    def _message(self, facts: Mapping[str, str]) -> str:
+        lines = (f"  {name}: {facts[name]}" for name in FACTS if name in facts)
+        return "\n".join([self.what, *lines])
 
 
 class ConfigError(AlbertkitError):

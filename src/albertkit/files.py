@@ -14,10 +14,13 @@ import os
 import re
 import secrets
 import shutil
+import stat
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from safetensors import SafetensorError
 
@@ -50,11 +53,14 @@ def atomic_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
 
     When the block fails nothing of it stays, and what was at `target` is untouched. Missing parent
     folders are made (and removed again on failure). An existing target is an OutputError unless
-    `replace`; an empty folder counts as free.
+    `replace`; an empty folder counts as free. A link stays when the folder it points to is
+    replaced; pipes and devices are never replaced.
     """
     target = Path(target)
     with translate_os_errors(target):
-        if not replace:
+        if replace:
+            target = _follow_links(target)
+        if not replace or _is_special(target):
             require_free(target)
         made = _make_parents(target.parent)
         temporary = target.parent / f".{target.name}{_WRITING}{secrets.token_hex(6)}"
@@ -69,27 +75,86 @@ def atomic_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
             for folder in made:
                 _remove_if_empty(folder)
             if isinstance(error, OutputError) and temporary.name in error.facts.get("where", ""):
-                raise _at(error, target) from error
+                error.at(target)
             raise
         _flush(target.parent)
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a file so that `path` holds either its old content or the new one; text is UTF-8."""
+    """Write a file so that `path` holds either its old content or the new one; text is UTF-8.
+
+    Pipes, devices and links: see `atomic_file`.
+    """
+    with atomic_file(path) as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to fill, which can seek; when the block ends well `path` holds its content.
+
+    A regular file holds either its old content or the new one. A link stays a link: the file that
+    it points to is replaced. A pipe, a device or an open descriptor (/dev/stdout) gets the bytes
+    at the end of the block and is never replaced. When the block fails nothing is written.
+    """
     path = Path(path)
-    data = content.encode("utf-8") if isinstance(content, str) else content
+    if _is_special(path):
+        with translate_os_errors(path), tempfile.TemporaryFile() as file:
+            yield cast(BinaryIO, file)
+            file.seek(0)
+            with _open_special(path) as target:
+                shutil.copyfileobj(file, target, 1 << 20)
+        return
+    with translate_os_errors(path):
+        path = _follow_links(path)
     temporary = path.parent / f".{path.name}{_WRITING}{secrets.token_hex(6)}"
     with translate_os_errors(path):
         try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            with temporary.open("x+b") as opened:
+                yield opened
+                opened.flush()
+                os.fsync(opened.fileno())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         _flush(path.parent)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether a path leads to something that is no file or folder of a disk."""
+    if _descriptor(path) is not None:
+        return True
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # nothing there yet; what is wrong with the path shows when it is opened
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _descriptor(path: Path) -> int | None:
+    """Number of the open file that a path such as /dev/stdout or /dev/fd/3 stands for."""
+    names = {"/dev/stdout": 1, "/dev/stderr": 2}
+    found = re.fullmatch(r"/(?:dev|proc/self)/fd/(\d+)", str(path))
+    return int(found[1]) if found else names.get(str(path))
+
+
+def _open_special(path: Path) -> BinaryIO:
+    number = _descriptor(path)
+    if number is None:
+        return path.open("wb")
+    sys.stdout.flush()  # what was printed before comes first
+    return os.fdopen(os.dup(number), "wb")
+
+
+def _follow_links(path: Path) -> Path:
+    """The place that a link points to, a file or nothing yet; other paths as they are."""
+    if not path.is_symlink():
+        return path
+    real = Path(os.path.realpath(path))
+    if real.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return real
 
 
 def require_free(target: Path) -> None:
@@ -100,10 +165,18 @@ def require_free(target: Path) -> None:
         raise OutputError(
             "There is something at the place of the output already.",
             expected="a free name",
-            found="a folder with content" if target.is_dir() else "a file",
+            found=_what_is(target),
             where=target,
             fix="remove it, or choose another name",
         )
+
+
+def _what_is(target: Path) -> str:
+    if target.is_symlink():
+        return f"a link to {os.readlink(target)}"
+    if target.is_dir():
+        return "a folder with content"
+    return "a file" if target.is_file() else "a pipe or a device"
 
 
 def clear_leftovers(folder: Path) -> list[Path]:
@@ -175,12 +248,6 @@ def _concerns(error: OSError, target: Path) -> bool:
 
 def _line(path: Path) -> list[Path]:
     return [path, *path.parents]
-
-
-def _at(error: OutputError, target: Path) -> OutputError:
-    """The same error about another place."""
-    expected, found, fix = (error.facts.get(name) for name in ("expected", "found", "to do"))
-    return OutputError(error.what, expected=expected, found=found, where=target, fix=fix)
 
 
 def _refusal(number: int | None, found: str, target: Path) -> OutputError:

@@ -30,7 +30,7 @@ class Opened:
 
 def all_families() -> dict[str, Family]:
     """Every family by its name."""
-    return {name: cast(Family, module) for name, module in plugins.load("families").items()}
+    return {name: named(name) for name in plugins.names("families")}
 
 
 def named(name: str) -> Family:
@@ -39,10 +39,10 @@ def named(name: str) -> Family:
     Raises:
         CheckpointError: there is none.
     """
-    families = all_families()
-    if name not in families:
-        raise CheckpointError("No family has this name.", expected=", ".join(families), found=name)
-    return families[name]
+    known = plugins.names("families")
+    if name not in known:
+        raise CheckpointError("Unknown checkpoint family.", expected=", ".join(known), found=name)
+    return cast(Family, plugins.load("families", name))
 
 
 def detect(path: Path | str) -> tuple[str, Path]:
