@@ -26,6 +26,7 @@ from albertkit.config import AlbertConfig
 from albertkit.errors import CheckpointError, ConfigError, listed
 from albertkit.files import atomic_folder, flush_folder
 from albertkit.parameters import HEADS
+from albertkit.tasks.kinds import PARTS
 
 DTYPES = ("float32", "float16", "bfloat16")
 _COMPARING = 4  # threads; each holds two pieces of a tensor
@@ -36,7 +37,7 @@ TRAINING_KEYS = (
     "classifier_dropout_prob",
     "initializer_range",
 )
-_TASK_PARTS = ("classifier.", "span.", "beam_span.")
+_TASK_PARTS = tuple(f"{part}." for part in PARTS)
 # Keys that number or spell the same function in another way; `plan` and shapes compare it.
 SPELLING_KEYS = ("group_formula", "num_hidden_groups", "share")
 

@@ -15,7 +15,8 @@ from albertkit.infer.compare import check_forward
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.loading import tensors_of
 from albertkit.model.task_heads import AlbertForTask
-from albertkit.tasks.head import PARTS, TaskHead
+from albertkit.tasks.head import TaskHead
+from albertkit.tasks.kinds import KINDS
 
 SMALL = AlbertConfig(
     vocab_size=40,
@@ -66,7 +67,7 @@ def test_a_head_that_one_of_them_lacks_is_left_out() -> None:
     assert check_forward(Checkpoint(SMALL, bare), whole) == {"hidden": 0.0}
 
 
-@pytest.mark.parametrize("kind", PARTS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_head_of_a_task_is_compared(kind: str) -> None:
     count = {"regression": 1, "multiple_choice": 1}.get(kind, 2)
     head = TaskHead(kind, count)

@@ -14,7 +14,8 @@ from albertkit.errors import CheckpointError, ConfigError
 from albertkit.model.albert import Albert
 from albertkit.model.loading import build_body, build_task, tensors_of
 from albertkit.model.task_heads import AlbertForTask, TaskOutput, barred
-from albertkit.tasks.head import PARTS, POOLINGS, TaskHead
+from albertkit.tasks.head import POOLINGS, TaskHead
+from albertkit.tasks.kinds import KINDS
 
 CONFIG = AlbertConfig(
     vocab_size=30,
@@ -58,7 +59,7 @@ def parts(output: TaskOutput, real: Tensor | None) -> list[Tensor]:
 
 @pytest.mark.parametrize(
     ("kind", "pooling"),
-    [*((kind, "first") for kind in PARTS), *(("classification", p) for p in POOLINGS[1:])],
+    [*((kind, "first") for kind in KINDS), *(("classification", p) for p in POOLINGS[1:])],
 )
 def test_packed_rows_give_what_padded_rows_give(kind: str, pooling: str) -> None:
     # Rows allow more places than the beam is wide, or ties would be compared.
@@ -78,7 +79,7 @@ def test_packed_rows_give_what_padded_rows_give(kind: str, pooling: str) -> None
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", PARTS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_parameters_have_the_names_and_shapes_of_the_checkpoint(kind: str) -> None:
     model, head = model_of(kind), head_of(kind)
     found = {name: tuple(x.shape) for name, x in model.named_parameters()}

@@ -14,10 +14,11 @@ from albertkit.infer.answers import Classification, Label, TokenLabels
 from albertkit.infer.batches import Rows, by_length
 from albertkit.model.task_heads import AlbertForTask
 from albertkit.tasks.head import TaskHead
+from albertkit.tasks.kinds import kinds_where
 from albertkit.text.encoding import Encoding
 from albertkit.text.tokenizer import Tokenizer
 
-CLASSIFYING = ("classification", "multi_label", "regression")
+CLASSIFYING = kinds_where(task="classify")
 
 Floats = npt.NDArray[np.float32]
 Packing = Callable[[Sequence[Encoding], Sequence[int]], Rows]

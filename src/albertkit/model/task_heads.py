@@ -42,7 +42,7 @@ class SpanBeam:
 class TaskOutput:
     """What a head gives; the field of its kind is there, the others are None.
 
-    logits: (B, C) for classification, multi_label and regression (C = 1); (B, overrides) for
+    logits: (B, C) for classification, multi_label and regression (C = 1); (B, choices) for
     multiple choice; (B, T, C) or packed (S, C) for token classification. start, end: (B, T) or
     packed (S,). beam: for `beam_span`.
     """
@@ -168,8 +168,8 @@ class AlbertForTask(nn.Module):
     ) -> TaskOutput:
         """Logits of the task for a padded or packed batch; see `Albert`.
 
-        Multiple choice takes ids (B, overrides, T) with types and mask of this shape, or packed ids
-        with lengths (B, overrides).
+        Multiple choice takes ids (B, choices, T) with types and mask of this shape, or packed ids
+        with lengths (B, choices).
 
         Args:
             ids: whole numbers below vocab_size.
@@ -185,9 +185,9 @@ class AlbertForTask(nn.Module):
             ConfigError: a batch that this model has no room for, or of the wrong shape.
         """
         kind = self.head.kind
-        overrides = None
+        choices = None
         if kind == "multiple_choice":
-            overrides = _choices(ids, lengths)
+            choices = _choices(ids, lengths)
             ids, types, mask, lengths = _as_rows(ids, types, mask, lengths)
         encoder = self.albert(ids, types, mask=mask, lengths=lengths, return_all=return_all)
         module = self.get_submodule(self.head.part)
@@ -203,7 +203,7 @@ class AlbertForTask(nn.Module):
             return TaskOutput(encoder, logits=module(self.dropout(encoder.tokens)))
         pooled = self.pool(encoder, ids, types, mask, lengths)
         logits = module(self.dropout(pooled))  # (B, C)
-        return TaskOutput(encoder, logits=logits if overrides is None else logits.view(overrides))
+        return TaskOutput(encoder, logits=logits if choices is None else logits.view(choices))
 
     def pool(
         self,
@@ -255,7 +255,7 @@ def _choices(ids: Tensor, lengths: Tensor | None) -> tuple[int, int]:
     if source is None or ids.ndim not in (1, 3) or source.ndim < 2:
         raise ConfigError(
             "Multiple choice reads several rows for one question.",
-            expected="ids (B, overrides, T), or packed ids (S,) with lengths (B, overrides)",
+            expected="ids (B, choices, T), or packed ids (S,) with lengths (B, choices)",
             found=f"ids {tuple(ids.shape)}",
         )
     return source.shape[0], source.shape[1]

@@ -10,19 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from albertkit.errors import ConfigError, shown
+from albertkit.tasks.kinds import KINDS, Kind
 
-# Kind: the part of the tensors' names. `pooled` kinds read the row's vector, the others tokens.
-PARTS = {
-    "classification": "classifier",  # one class of C for a row
-    "multi_label": "classifier",  # any of C classes for a row
-    "regression": "classifier",  # a number for a row
-    "multiple_choice": "classifier",  # one of several rows; one score a row
-    "token_classification": "classifier",  # one class of C for each token
-    "span": "span",  # start and end of an answer (google's SQuAD 1 head)
-    "beam_span": "beam_span",  # start, end given the start, answerable (google's SQuAD 2 head)
-}
-POOLED = ("classification", "multi_label", "regression", "multiple_choice")
-# Which vector of a row the pooler reads. UER-py multiplies tokens by their segment number first.
+# Which vector the pooler reads. UER-py multiplies tokens by their segment number first.
 POOLINGS = ("first", "uer_mean", "uer_max", "uer_last")
 LARGEST_LABELS = 2**20
 
@@ -31,7 +21,7 @@ LARGEST_LABELS = 2**20
 class TaskHead:
     """Head of a task.
 
-    kind: a key of PARTS. num_labels: classes C, 1 or more (1 for regression and multiple choice,
+    kind: a key of KINDS. num_labels: classes C, 1 or more (1 for regression and multiple choice,
     2 for span: start and end). labels: their names in order, or none. pooling: one of POOLINGS.
     start_n_top, end_n_top: width of the beam search of `beam_span`.
 
@@ -47,28 +37,28 @@ class TaskHead:
     end_n_top: int = 5
 
     def __post_init__(self) -> None:
-        if self.kind not in PARTS:
+        if self.kind not in KINDS:
             raise ConfigError(
-                "No head has this kind.", expected=", ".join(PARTS), found=shown(self.kind)
+                "Unknown kind of head.", expected=", ".join(KINDS), found=shown(self.kind)
             )
         for name in ("num_labels", "start_n_top", "end_n_top"):
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= LARGEST_LABELS:
                 raise ConfigError(
                     f"{name} of the head has a value that no task can have.",
-                    expected=f"a whole number from 1 to {LARGEST_LABELS}",
+                    expected=f"an integer from 1 to {LARGEST_LABELS}",
                     found=shown(value),
                 )
-        needed = {"regression": 1, "multiple_choice": 1, "span": 2, "beam_span": 2}
-        if self.num_labels != needed.get(self.kind, self.num_labels):
+        needed = self.traits.num_outputs
+        if needed is not None and self.num_labels != needed:
             raise ConfigError(
                 f"A head for {self.kind} has a fixed number of outputs.",
-                expected=needed[self.kind],
+                expected=needed,
                 found=self.num_labels,
             )
         if self.pooling not in POOLINGS:
             raise ConfigError(
-                "Rows are not pooled that way.",
+                "Unknown pooling of a head.",
                 expected=", ".join(POOLINGS),
                 found=shown(self.pooling),
             )
@@ -80,20 +70,25 @@ class TaskHead:
             )
 
     @property
+    def traits(self) -> Kind:
+        """What is true of every head of its kind."""
+        return KINDS[self.kind]
+
+    @property
     def part(self) -> str:
         """First part of the names of its tensors."""
-        return PARTS[self.kind]
+        return self.traits.part
 
     @property
     def needs_pooler(self) -> bool:
-        """Whether it reads the pooled vector of a row."""
-        return self.kind in POOLED
+        """Whether it reads the pooled vector of a sequence."""
+        return self.traits.reads == "pooled"
 
     @property
     def fits_huggingface(self) -> list[str]:
         """Why transformers has no such head; an empty list says that it has."""
         reasons = []
-        if self.kind == "beam_span":
+        if self.traits.transformers is None:
             reasons.append("the beam-search head of SQuAD 2")
         if self.pooling != "first":
             reasons.append(f"pooling={self.pooling}")
@@ -129,11 +124,13 @@ class TaskHead:
         known = set(cls.__dataclass_fields__)
         if not isinstance(values, Mapping) or not {"kind", "num_labels"} <= set(values) <= known:
             raise ConfigError(
-                "task_head is no description of a head.",
+                "task_head does not describe a head.",
                 expected="kind, num_labels and perhaps " + ", ".join(sorted(known)),
                 found=shown(values),
             )
         labels = values.get("labels", [])
         if not isinstance(labels, list) or not all(isinstance(x, str) for x in labels):
-            raise ConfigError("labels is no list of names.", expected="[...]", found=shown(labels))
+            raise ConfigError(
+                "labels is not a list of strings", expected="[...]", found=shown(labels)
+            )
         return cls(**{**values, "labels": tuple(labels)})

@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from albertkit.checkpoint.families._head_configs import CLASS_OF
 from albertkit.config import AlbertConfig
 from albertkit.parameters import count_parameters
 from albertkit.tasks.head import TaskHead
@@ -17,27 +16,6 @@ from albertkit.tasks.head import TaskHead
 NOT_STATED = "not stated"
 _CURVE_LINES = 12
 _BARS = "▁▂▃▄▅▆▇█"
-# The hub's name of what a head does.
-_PIPELINES = {
-    "classification": "text-classification",
-    "multi_label": "text-classification",
-    "regression": "text-classification",
-    "multiple_choice": "multiple-choice",
-    "token_classification": "token-classification",
-    "span": "question-answering",
-    "beam_span": "question-answering",
-}
-_PURPOSES = {
-    "classification": "one class of {count} for a text",
-    "multi_label": "any of {count} classes for a text",
-    "regression": "a number for a text",
-    "multiple_choice": "a choice among several texts",
-    "token_classification": "one class of {count} for each token",
-    "span": "start and end of an answer",
-    "beam_span": "start and end of an answer, or that there is none",
-}
-_CLASSIFYING = ("classification", "multi_label", "regression", "token_classification")
-
 _CONTAMINATION = {
     "en": [
         "Wikipedia contains the articles that SQuAD 1.1, SQuAD 2.0 and WikiText were made from. A "
@@ -94,7 +72,7 @@ def _header(facts: CardFacts) -> str:
     """The hub's keys. JSON strings are YAML strings, so nothing in a name can break the header."""
     known = facts.language != NOT_STATED
     own = bool(facts.not_for_transformers)
-    task = "fill-mask" if facts.head is None else _PIPELINES[facts.head.kind]
+    task = "fill-mask" if facts.head is None else facts.head.traits.pipeline
     lines = ["---"]
     lines += ["language:", f"- {json.dumps(facts.language)}"] if known else []
     license = "unknown" if facts.license == NOT_STATED else facts.license
@@ -124,7 +102,7 @@ def _first_words(facts: CardFacts) -> str:
 
 def _about_head(head: TaskHead) -> str:
     names = f" ({', '.join(head.labels)})" if head.labels else ""
-    return f"head of its task: {_PURPOSES[head.kind].format(count=head.num_labels)}{names}"
+    return f"head of its task: {head.traits.purpose.format(count=head.num_labels)}{names}"
 
 
 def _use(facts: CardFacts) -> str:
@@ -138,13 +116,14 @@ def _use(facts: CardFacts) -> str:
             'predictor = Predictor("path/to/this/folder")',
             f'print(predictor.fill_mask("{sentence}"))',
         ]
-    elif facts.head.kind in _CLASSIFYING:
+    elif facts.head.traits.task in ("classify", "tag"):
+        ask = "classify" if facts.head.traits.task == "classify" else "label_tokens"
         sentence = "这部电影很好看。" if facts.language == "zh" else "I liked this film."
         lines = [
             "from albertkit import Predictor",
             "",
             'predictor = Predictor("path/to/this/folder")',
-            f'print(predictor.classify("{sentence}"))',
+            f'print(predictor.{ask}("{sentence}"))',
         ]
     else:
         lines = [
@@ -157,7 +136,7 @@ def _use(facts: CardFacts) -> str:
     reasons = facts.not_for_transformers
     if reasons:
         return f"{ours}\n\ntransformers cannot run this model: {'; '.join(reasons)}."
-    name = "AlbertForPreTraining" if facts.head is None else CLASS_OF[facts.head.kind]
+    name = "AlbertForPreTraining" if facts.head is None else facts.head.traits.transformers
     return (
         f"{ours}\n\nThe folder opens in transformers too: "
         f'`{name}.from_pretrained("path/to/this/folder")`.'

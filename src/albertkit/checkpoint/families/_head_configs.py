@@ -7,27 +7,17 @@ from typing import Any
 
 from albertkit.errors import ConfigError, shown
 from albertkit.tasks.head import TaskHead
+from albertkit.tasks.kinds import KINDS
 
-# transformers' and PaddleNLP's classes (the old TensorFlow and Flax ones end the same way).
+# How the classes of transformers and PaddleNLP end (the old TensorFlow and Flax ones, too).
 ARCHITECTURES = {
     "ForSequenceClassification": "classification",
     "ForTokenClassification": "token_classification",
     "ForMultipleChoice": "multiple_choice",
     "ForQuestionAnswering": "span",
 }
-CLASS_OF = {
-    "classification": "AlbertForSequenceClassification",
-    "multi_label": "AlbertForSequenceClassification",
-    "regression": "AlbertForSequenceClassification",
-    "token_classification": "AlbertForTokenClassification",
-    "multiple_choice": "AlbertForMultipleChoice",
-    "span": "AlbertForQuestionAnswering",
-}
-PROBLEM_TYPES = {
-    "single_label_classification": "classification",
-    "multi_label_classification": "multi_label",
-    "regression": "regression",
-}
+CLASSES = sorted({kind.transformers for kind in KINDS.values() if kind.transformers})
+PROBLEM_TYPES = {kind.problem_type: name for name, kind in KINDS.items() if kind.problem_type}
 
 
 def read_head(
@@ -57,7 +47,7 @@ def read_head(
     kind = kind or _kind(values, count)
     if kind is None:
         return None
-    labels = _labels(values, count) if kind not in ("regression", "multiple_choice") else ()
+    labels = _labels(values, count) if kind in KINDS and KINDS[kind].has_classes else ()
     return TaskHead(kind, count, labels)
 
 
@@ -71,7 +61,7 @@ def _kind(values: Mapping[str, Any], count: int) -> str | None:
     if not kinds:
         raise ConfigError(
             "The config does not say what the classifier is for.",
-            expected="architectures, such as " + ", ".join(sorted(set(CLASS_OF.values()))),
+            expected="architectures, such as " + ", ".join(CLASSES),
             found=shown(values.get("architectures")),
             fix="name the head: classification, token_classification or multiple_choice",
         )
@@ -120,12 +110,11 @@ def write_head(head: TaskHead | None, *, own: bool) -> dict[str, Any]:
         return {}
     if own:
         return {"task_head": head.to_json()}
-    values: dict[str, Any] = {"architectures": [CLASS_OF[head.kind]]}
-    if head.part == "classifier" and head.kind != "multiple_choice":
+    values: dict[str, Any] = {"architectures": [head.traits.transformers]}
+    if head.part == "classifier" and head.kind != "multiple_choice":  # as transformers does
         labels = head.labels or tuple(f"LABEL_{n}" for n in range(head.num_labels))
         values["id2label"] = {str(n): label for n, label in enumerate(labels)}
         values["label2id"] = {label: n for n, label in enumerate(labels)}
-    problems = {kind: problem for problem, kind in PROBLEM_TYPES.items()}
-    if head.kind in problems:
-        values["problem_type"] = problems[head.kind]
+    if head.traits.problem_type is not None:
+        values["problem_type"] = head.traits.problem_type
     return values

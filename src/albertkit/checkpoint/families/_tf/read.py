@@ -16,6 +16,7 @@ from albertkit.checkpoint.mapping import TRANSPOSED, Rule, dense, expand, norm, 
 from albertkit.config import AlbertConfig
 from albertkit.errors import CheckpointError, ConfigError, listed
 from albertkit.tasks.head import TaskHead
+from albertkit.tasks.kinds import kinds_where
 
 
 def tf_dense(ours: str, theirs: str) -> list[Rule]:
@@ -127,9 +128,8 @@ def read_head(bundle: Bundle, names: Names, overrides: Overrides) -> TaskHead | 
     elif "output_weights" in names.files:
         shape = bundle.entries[names.files["output_weights"]].shape
         count = shape[0] if len(shape) == 2 else 0
-        one = ("regression", "multiple_choice")
-        kinds = one if count == 1 else ("classification", "multi_label")
-        kinds += ("token_classification",)
+        kinds = kinds_where(part="classifier", reads="pooled", count=count)
+        kinds += kinds_where(part="classifier", reads="tokens")
     kind = overrides.head
     if kind is None:
         if "regression" in kinds:

@@ -15,6 +15,7 @@ from albertkit.checkpoint.mapping import Rule, expand, give
 from albertkit.config import AlbertConfig
 from albertkit.errors import CheckpointError
 from albertkit.tasks.head import TaskHead
+from albertkit.tasks.kinds import PARTS
 
 FAST_GROUPS = 16
 _EPSILON = 1e-12
@@ -24,15 +25,9 @@ _KEYS = (
     *("intermediate_size", "max_position_embeddings", "type_vocab_size", "hidden_dropout_prob"),
     *("attention_probs_dropout_prob", "initializer_range"),
 )
-# Kinds of head that google's programs write, and what a file does not say about them.
-_HEADS = {
-    "classification": "",
-    "regression": "",
-    "multiple_choice": "",
-    "span": "",
-    "beam_span": "",
-    "multi_label": "that any number of the classes may hold (multi_label)",
-}
+# What a file does not say about the head that it holds.
+_NOT_SAID = {"multi_label": "that any number of the classes may hold (multi_label)"}
+_HEAD_TENSORS = tuple(f"{part}." for part in PARTS)
 _UER_SEGMENTS = 3
 _BEAM = 5  # google's default of start_n_top and end_n_top, which are flags there
 
@@ -69,7 +64,7 @@ def _keeps_masked_lm(checkpoint: Checkpoint) -> bool:
 
 
 def _keeps_head(head: TaskHead | None) -> bool:
-    return head is not None and head.kind in _HEADS and head.pooling == "first"
+    return head is not None and head.pooling == "first"
 
 
 def losses(checkpoint: Checkpoint) -> list[str]:
@@ -87,8 +82,8 @@ def losses(checkpoint: Checkpoint) -> list[str]:
         how = f"{head.kind}, pooling={head.pooling}" if head.pooling != "first" else head.kind
         lost.append(f"the head of the task ({how}): no program of this family has it")
     elif head is not None:
-        if _HEADS[head.kind]:
-            lost.append(_HEADS[head.kind])
+        if head.kind in _NOT_SAID:
+            lost.append(_NOT_SAID[head.kind])
         if head.labels:
             lost.append("names of the labels: " + ", ".join(head.labels[:6]))
         if (head.start_n_top, head.end_n_top) != (_BEAM, _BEAM):
@@ -131,7 +126,7 @@ def write(
         name: tensor
         for name, tensor in checkpoint.tensors.items()
         if (_keeps_masked_lm(checkpoint) or not name.startswith("masked_lm."))
-        and (head is not None or not name.startswith(("classifier.", "span.", "beam_span.")))
+        and (head is not None or not name.startswith(_HEAD_TENSORS))
     }
     renamed = _renumbered(kept, checkpoint.config, twin)
     write_bundle(prefix, give(renamed, expand(rules, twin, head), twin), dtype)

@@ -293,8 +293,7 @@ def losses(checkpoint: Checkpoint) -> list[str]:
 def _kept_head(checkpoint: Checkpoint) -> TaskHead | None:
     """The head of the task if KerasHub has such a one."""
     head = checkpoint.head
-    kinds = ("classification", "multi_label", "regression")
-    fits = head is not None and head.kind in kinds and head.pooling == "first"
+    fits = head is not None and head.traits.task == "classify" and head.pooling == "first"
     return head if fits else None
 
 

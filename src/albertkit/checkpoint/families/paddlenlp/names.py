@@ -11,6 +11,7 @@ from albertkit.checkpoint.families._configs import write as write_spelling
 from albertkit.checkpoint.mapping import TRANSPOSED, Rule, dense, norm
 from albertkit.config import AlbertConfig
 from albertkit.tasks.head import TaskHead
+from albertkit.tasks.kinds import KINDS
 
 WORDS = "transformer.embeddings.word_embeddings.weight"
 # The framework's default: PaddleNLP does not hand the config's on to this norm.
@@ -52,12 +53,11 @@ COPIES = {
     "predictions.decoder.weight": WORDS,
     "predictions.decoder.bias": "predictions.bias",
 }
+# Its classes have transformers' names; it has no `problem_type` that says multi-label.
 _CLASSES = {
-    "classification": "AlbertForSequenceClassification",
-    "regression": "AlbertForSequenceClassification",
-    "token_classification": "AlbertForTokenClassification",
-    "multiple_choice": "AlbertForMultipleChoice",
-    "span": "AlbertForQuestionAnswering",
+    name: kind.transformers
+    for name, kind in KINDS.items()
+    if kind.transformers and name != "multi_label"
 }
 
 
@@ -110,7 +110,7 @@ def write_config(
     if head is None:
         return values
     values["architectures"] = [_CLASSES[head.kind]]
-    if head.kind in ("classification", "token_classification"):
+    if head.traits.has_classes:
         labels = head.labels or tuple(f"LABEL_{n}" for n in range(head.num_labels))
         values["id2label"] = {str(n): label for n, label in enumerate(labels)}
         values["label2id"] = {label: n for n, label in enumerate(labels)}

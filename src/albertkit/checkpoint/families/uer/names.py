@@ -13,6 +13,7 @@ from albertkit.checkpoint.mapping import Rule, dense, norm
 from albertkit.config import AlbertConfig
 from albertkit.errors import ConfigError, shown
 from albertkit.tasks.head import TaskHead
+from albertkit.tasks.kinds import kinds_where
 
 WORDS = "embedding.word.embedding.weight"
 DECODER = "target.mlm.linear_2.weight"
@@ -50,8 +51,8 @@ CLASSIFIER = [
     *dense("classifier", "output_layer_2."),
 ]
 TOKENS = [*PRETRAINED, *dense("classifier", "output_layer."), *dense("span", "output_layer.")]
-CLASSIFIERS = ("classification", "multi_label", "regression")
-OVER_TOKENS = ("token_classification", "span")
+CLASSIFIERS = kinds_where(task="classify")
+OVER_TOKENS = (*kinds_where(part="classifier", reads="tokens"), "span")
 # Names before 2022, as patterns.
 _OLD = [
     (r"^embedding\.word_embedding\.", "embedding.word.embedding."),
