@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
+from unicodedata import category
 
 import pytest
 from hypothesis import given, settings
@@ -58,6 +59,85 @@ def test_offsets_of_any_text_are_in_range_and_in_order(
 ) -> None:
     for tokenizer in opened(small_english, small_chinese):
         check(tokenizer, text)
+
+
+@cache
+def own(golden: Path) -> list[Tokenizer]:
+    """The vocabularies of the repository; the first has number pieces without a space mark."""
+    return [
+        Tokenizer.load(golden / "tokenization_own" / "spiece.model"),
+        Tokenizer.load(golden / "tokenization_own" / "spiece.model", comma_rule="transformers"),
+        Tokenizer.load(golden / "tokenization_own" / "spiece_cased.model", lower_case=False),
+    ]
+
+
+def left_out(text: str, offsets: list[tuple[int, int]]) -> str:
+    """Visible characters that stand in no slice."""
+    covered = {place for start, end in offsets for place in range(start, end)}
+    hidden = ("Cc", "Cf", "Zs", "Zl", "Zp")
+    return "".join(c for n, c in enumerate(text) if n not in covered and category(c) not in hidden)
+
+
+DIGITS = "0123456789,."
+# What SentencePiece's normalizer drops or takes for a space, among numbers with their comma.
+DROPPED = st.text(
+    st.sampled_from("in2009,1x. ,0,\u2581\u2581\u200b\u200c\u200d\u200e\ufeff\x02\x00\t\ufffd"),
+    max_size=30,
+)
+PARTS = st.lists(
+    st.sampled_from(
+        [
+            "in",
+            " ",
+            "2009,",
+            "2010,",
+            "1,",
+            "3.0,",
+            "50,",
+            "x",
+            "\u2581",
+            "\u200b",
+            "\u200e",
+            "\ufeff",
+            "\x02",
+        ]
+    ),
+    max_size=12,
+).map("".join)
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.one_of(DROPPED, PARTS))
+def test_no_visible_character_is_left_out_of_all_slices(golden: Path, text: str) -> None:
+    for tokenizer in own(golden):
+        offsets = check(tokenizer, text)
+        if offsets:
+            assert left_out(text, offsets) == ""
+        # A comma that a number was cut from is a comma in the text, and the number is before it.
+        for number, (start, end) in zip(tokenizer.ids(text), offsets, strict=True):
+            piece = tokenizer.pieces[number].removeprefix(SPACE)
+            if piece.strip(DIGITS) == "":
+                visible = [c for c in text[start:end] if c.isalnum() or c in ",."]
+                assert "".join(visible) == piece
+
+
+@pytest.mark.parametrize("between", ["\u200b", " \x02", "\u200e ", "\ufeff", "\x02 \x02", " "])
+def test_what_is_invisible_in_front_of_a_number_stays_outside_of_its_slice(
+    golden: Path, between: str
+) -> None:
+    for tokenizer in own(golden):
+        text = f"in{between}2009, x"
+        ids, offsets = tokenizer.align(text)
+        found = [text[a:b] for a, b in offsets if text[a:b]]
+        assert "".join(found) == "in2009,x", ids
+        assert (found[0], found[-2:]) == ("in", [",", "x"])
+
+
+def test_a_literal_space_mark_belongs_to_the_piece_that_it_stands_for(golden: Path) -> None:
+    for tokenizer in own(golden):
+        for text in ("in\u25812009,x", "\u2581\u25812009,", "in2009,\u2581"):
+            _, offsets = tokenizer.align(text)
+            assert "".join(text[a:b] for a, b in offsets) == text
 
 
 @pytest.mark.shared

@@ -104,7 +104,11 @@ def write_unigram_files(tokenizer: UnigramTokenizer, folder: Path) -> None:
     rust.pre_tokenizer = pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="always")
     rust.decoder = decoders.Metaspace(replacement="\u2581", prepend_scheme="always")
     values = settings(
-        tokenizer, "PreTrainedTokenizerFast", albertkit_quotes=tokenizer.quotes, keep_accents=False
+        tokenizer,
+        "PreTrainedTokenizerFast",
+        albertkit_quotes=tokenizer.quotes,
+        albertkit_comma_rule=tokenizer.comma_rule,
+        keep_accents=False,
     )
     write(rust, tokenizer, folder, values)
 

@@ -55,7 +55,11 @@ class Tokenizer(ABC):
 
     @staticmethod
     def load(
-        path: Path | str, *, lower_case: bool | None = None, quotes: str | None = None
+        path: Path | str,
+        *,
+        lower_case: bool | None = None,
+        quotes: str | None = None,
+        comma_rule: str | None = None,
     ) -> Tokenizer:
         """Open a checkpoint folder or a vocabulary file.
 
@@ -66,6 +70,9 @@ class Tokenizer(ABC):
             quotes: English only; "keep" as google does, or "rewrite" two back-ticks and two
                 apostrophes to a double quote as transformers does. From tokenizer_config.json if
                 left out, else "keep".
+            comma_rule: English only; what stands for a piece such as "10," that has no space mark:
+                "google" as its program gives it (a space mark, "10", the comma) or "transformers"
+                (no space mark). From tokenizer_config.json if left out, else "google".
 
         Raises:
             VocabularyError: nothing there, both kinds there, or the file is damaged.
@@ -88,7 +95,13 @@ class Tokenizer(ABC):
             return WordPieceTokenizer(file, lower_case=bool(lower_case))
         if quotes is None:
             quotes = settings.get("albertkit_quotes", "keep")
-        return UnigramTokenizer(file, lower_case=bool(lower_case), quotes=str(quotes))
+        if comma_rule is None:
+            # A folder with the other key alone was saved when this rule was the only one.
+            usual = "transformers" if "albertkit_quotes" in settings else "google"
+            comma_rule = settings.get("albertkit_comma_rule", usual)
+        return UnigramTokenizer(
+            file, lower_case=bool(lower_case), quotes=str(quotes), comma_rule=str(comma_rule)
+        )
 
     @property
     def vocab_size(self) -> int:

@@ -8,8 +8,7 @@ Source: google-research/albert, tokenization.py (preprocess_text, encode_pieces)
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -23,16 +22,17 @@ from sentencepiece import sentencepiece_model_pb2
 
 from albertkit.errors import VocabularyError
 from albertkit.files import translate_os_errors
-from albertkit.text.encoding import Offsets, refuse_surrogates
+from albertkit.text.alignment import SPACE, Normalized, Preprocessing, Segments
+from albertkit.text.encoding import Offsets
 from albertkit.text.sentencepiece_check import check_model
 from albertkit.text.ties import Segmenter, TieFinder
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.vocabulary_files import SENTENCEPIECE_FILE, read_bytes
 
-SPACE = "\u2581"  # SentencePiece's mark of a space in front
 SPECIAL_PIECES = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
 QUOTES = ("keep", "rewrite")
-DOUBLED_QUOTES = ("``", "''")
+COMMA_RULES = ("google", "transformers")
+Part = tuple[int, int]  # an id, and how many characters of a piece it stands for
 # A piece of these and of a-z alone continues a word; any other character makes it a word of its
 # own. The list is the original's: it has no apostrophe.
 PUNCTUATION = frozenset('!"#$%&()*+,-./:;?@[\\]^_`{|}~\u20ac\u00a3')
@@ -49,16 +49,20 @@ class UnigramTokenizer(Tokenizer):
 
     kind = "sentencepiece"
 
-    def __init__(self, path: Path, *, lower_case: bool = True, quotes: str = "keep") -> None:
-        if quotes not in QUOTES:
-            raise VocabularyError(
-                "Unknown choice for quotes.",
-                expected=" or ".join(QUOTES),
-                found=repr(quotes),
-                fix="keep is google's way, rewrite is transformers'",
-            )
+    def __init__(
+        self,
+        path: Path,
+        *,
+        lower_case: bool = True,
+        quotes: str = "keep",
+        comma_rule: str = "google",
+    ) -> None:
+        check_choice("quotes", quotes, QUOTES)
+        check_choice("comma_rule", comma_rule, COMMA_RULES)
         self.lower_case = lower_case
         self.quotes = quotes
+        self.comma_rule = comma_rule
+        self.preprocessing = Preprocessing(lower_case=lower_case, quotes=quotes)
         self._bytes, self.proto, self._model = open_model(path)
         self.pieces = [self._model.id_to_piece(i) for i in range(self._model.get_piece_size())]
         numbers = {piece: number for number, piece in enumerate(self.pieces)}
@@ -76,34 +80,48 @@ class UnigramTokenizer(Tokenizer):
         )
 
     def settings(self) -> dict[str, Any]:
-        return {"kind": self.kind, "lower_case": self.lower_case, "quotes": self.quotes}
+        values = {"kind": self.kind, "lower_case": self.lower_case, "quotes": self.quotes}
+        # Where both rules give the same ids nothing is said: data of older releases stays valid.
+        if self.comma_rule == "google" and any(
+            not self.pieces[number].startswith(SPACE) for number in self._cuts
+        ):
+            values["comma_rule"] = self.comma_rule
+        return values
 
     def vocabulary_bytes(self) -> bytes:
         return self._bytes
 
     @cached_property
-    def cut_pieces(self) -> dict[int, list[int]]:
-        """For each piece that ends in digit and comma: the ids that stand for it."""
+    def _cuts(self) -> dict[int, list[Part]]:
+        """For each piece that ends in digit and comma: the parts that stand for it."""
         return {
             number: self._cut(piece)
             for number, piece in enumerate(self.pieces)
             if len(piece) > 1 and piece[-1] == "," and piece[-2].isdigit()
         }
 
-    def _cut(self, piece: str) -> list[int]:
+    @cached_property
+    def cut_pieces(self) -> dict[int, list[int]]:
+        """For each piece that ends in digit and comma: the ids that stand for it."""
+        return {number: [each for each, _ in parts] for number, parts in self._cuts.items()}
+
+    def _cut(self, piece: str) -> list[Part]:
         """Encode a digit-and-comma piece without its comma, then the comma.
 
-        Encoding anew puts a space mark in front; if the piece had none it is taken off again. (The
-        original means to do this too, but compares bytes with text under Python 3.)
+        Encoding anew puts a space mark in front. The original means to take it off again where the
+        piece had none, but compares bytes with text under Python 3, and so leaves it.
         """
         parts = self._model.encode(piece[:-1].replace(SPACE, ""), return_type=str)
-        if not piece.startswith(SPACE) and parts and parts[0].startswith(SPACE):
+        added = not piece.startswith(SPACE) and parts and parts[0].startswith(SPACE)
+        if self.comma_rule == "transformers" and added:
             parts = parts[1:] if parts[0] == SPACE else [parts[0][1:], *parts[1:]]
-        return [self._model.piece_to_id(part) for part in [*parts, ","]]
+        return [
+            (self._model.piece_to_id(part), len(part.replace(SPACE, ""))) for part in [*parts, ","]
+        ]
 
     def prepare(self, text: str) -> str:
         """What SentencePiece sees of a text."""
-        return prepare(text, lower_case=self.lower_case, quotes=self.quotes)
+        return self.preprocessing.prepare(text)
 
     @cached_property
     def _ties(self) -> TieFinder:
@@ -115,9 +133,14 @@ class UnigramTokenizer(Tokenizer):
             self.pieces,
             [piece.score for piece in self.proto.pieces],
             unk_id=self.unk_id,
-            unmatched=self._of_type("UNKNOWN", "CONTROL", "UNUSED"),
+            unmatched=self._unmatched,
             user_defined=self._of_type("USER_DEFINED"),
         )
+
+    @cached_property
+    def _unmatched(self) -> frozenset[int]:
+        """Ids of the pieces that text never matches."""
+        return self._of_type("UNKNOWN", "CONTROL", "UNUSED")
 
     def _of_type(self, *names: str) -> frozenset[int]:
         """Ids of the pieces of some types of SentencePiece."""
@@ -156,98 +179,41 @@ class UnigramTokenizer(Tokenizer):
         return result
 
     def align(self, text: str) -> tuple[list[int], Offsets]:
-        prepared, starts, ends = self._prepare_aligned(text)
-        ids: list[int] = []
-        spans: Offsets = []
-        for each, start, end in self._spans(prepared):
-            while start < end and prepared[start] == " ":
-                start += 1
-            if each in self.cut_pieces:
-                cut_ids = self.cut_pieces[each]
-                ids += cut_ids
-                spans += self._cut_spans(cut_ids, start, end)
+        aligned = self.preprocessing.aligned(text)
+        normalized = Normalized(self._model, aligned.prepared)
+        segments: Segments = []
+        for each, start, end in self._segments(aligned.prepared, normalized.text):
+            if each in self._cuts:
+                segments += self._cut_segments(normalized.text, self._cuts[each], start, end)
             else:
-                ids.append(each)
-                spans.append((start, end))
-        offsets: Offsets = []
-        behind = 0
-        for start, end in spans:
-            # A space mark alone is empty, in front of what follows; if what stands before it and
-            # what follows come from the same character, so does the mark.
-            behind = ends[end - 1] if end > start else max(behind, starts[start])
-            offsets.append((starts[start], behind))
-        return ids, offsets
+                segments.append((each, start, end))
+        ids = [each for each, _, _ in segments]
+        return ids, aligned.offsets(normalized.spans(segments))
 
-    def _spans(self, prepared: str) -> list[tuple[int, int, int]]:
-        """(id, start, end) of the pieces, in characters of the prepared text."""
-        found = self._model.encode(prepared, return_type="offset_mapping")
-        ids = np.array(found["ids"], dtype=np.int32)
-        if not len(self._ties.places(ids)):
-            return [(i, *span) for i, span in zip(found["ids"], found["offsets"], strict=True)]
-        # Where each character of the normalized text is in the prepared one: of a piece as long
-        # as its span one by one, else the whole span.
-        places: Offsets = []
-        for piece, (start, end) in zip(found["pieces"], found["offsets"], strict=True):
-            if len(piece) == end - start:
-                places += [(start + k, start + k + 1) for k in range(len(piece))]
-            else:
-                places += [(start, end)] * len(piece)
-        return [
-            (each, places[start][0], places[end - 1][1])
-            for each, start, end in self._segmenter.segment(self._model.normalize(prepared))
-        ]
-
-    def _cut_spans(self, ids: list[int], start: int, end: int) -> Offsets:
-        """Spans of the parts of a digit-and-comma piece; the comma is its last character."""
-        spans: Offsets = []
-        for each in ids[:-1]:
-            stop = min(start + len(self.pieces[each].removeprefix(SPACE)), end - 1)
-            spans.append((start, stop))
-            start = stop
-        return [*spans, (max(start, end - 1), end)]
-
-    def _prepare_aligned(self, text: str) -> tuple[str, list[int], list[int]]:
-        """`prepare`, and for each of its characters where it starts and ends in the text.
-
-        `starts` has one entry more: the end of the text. A mark that is taken off belongs to the
-        letter in front of it.
-        """
-        refuse_surrogates(text)
-        characters: list[str] = []
-        starts: list[int] = []
-        ends: list[int] = []
-        space = -1  # where a run of white space began
-        for place, end, original in self._characters(text):
-            if original.isspace():
-                space = place if space < 0 else space
-                continue
-            if space >= 0 and characters:
-                characters.append(" ")
-                starts.append(space)
-                ends.append(place)
-            space = -1
-            kept = [
-                c for c in unicodedata.normalize("NFKD", original) if not unicodedata.combining(c)
-            ]
-            if not kept and ends:
-                ends[-1] = end
-            characters += kept
-            starts += [place] * len(kept)
-            ends += [end] * len(kept)
-        prepared = "".join(characters)
-        # Lower-casing keeps the length: the one letter that does not, U+0130, is decomposed.
-        return prepared.lower() if self.lower_case else prepared, [*starts, len(text)], ends
-
-    def _characters(self, text: str) -> Iterator[tuple[int, int, str]]:
-        """Start, end and character of a text, quotes rewritten if that was chosen."""
+    def _segments(self, prepared: str, normalized: str) -> Segments:
+        """(id, start, end) of the pieces, in characters of the normalized text."""
+        found: Segments = []
         place = 0
-        while place < len(text):
-            if self.quotes == "rewrite" and text[place : place + 2] in DOUBLED_QUOTES:
-                yield place, place + 2, '"'
-                place += 2
-            else:
-                yield place, place + 1, text[place]
+        for piece in self._model.encode(prepared, return_type=str):
+            each = self._model.piece_to_id(piece)
+            # An unknown piece is shown as its text, which may read like a piece of another kind.
+            each = self.unk_id if each in self._unmatched else each
+            found.append((each, place, place + len(piece)))
+            place += len(piece)
+        ids = np.array([each for each, _, _ in found], dtype=np.int32)
+        return self._segmenter.segment(normalized) if len(self._ties.places(ids)) else found
+
+    def _cut_segments(self, text: str, parts: list[Part], start: int, end: int) -> Segments:
+        """Segments of the parts of a digit-and-comma piece; the comma is its last character."""
+        segments: Segments = []
+        place = start
+        for each, length in parts[:-1]:
+            begin = place
+            while place < end - 1 and (length or text[place] == SPACE):
+                length -= text[place] != SPACE
                 place += 1
+            segments.append((each, begin, place))
+        return [*segments, (parts[-1][0], place, end)]
 
     def starts_word(self, piece_id: int) -> bool:
         piece = self.pieces[piece_id]
@@ -269,21 +235,19 @@ class UnigramTokenizer(Tokenizer):
             write_unigram_files(self, folder)
 
 
-def prepare(text: str, *, lower_case: bool, quotes: str) -> str:
-    """White space collapsed, quotes rewritten if wanted, accents off, lower-case if wanted.
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse a value that is not one of the choices.
 
     Raises:
-        TokenizationError: the text is no valid Unicode.
+        VocabularyError: with the choices.
     """
-    refuse_surrogates(text)
-    text = " ".join(text.split())
-    if quotes == "rewrite":
-        for doubled in DOUBLED_QUOTES:
-            text = text.replace(doubled, '"')
-    if not text.isascii():
-        normal = unicodedata.normalize("NFKD", text)
-        text = "".join([c for c in normal if not unicodedata.combining(c)])
-    return text.lower() if lower_case else text
+    if value not in choices:
+        raise VocabularyError(
+            f"{name} must be one of {', '.join(choices)}.",
+            expected=" or ".join(choices),
+            found=repr(value),
+            fix=f"{name}={choices[0]!r}",
+        )
 
 
 def open_model(

@@ -18,6 +18,7 @@ from albertkit.config import AlbertConfig
 from albertkit.errors import VocabularyError
 from albertkit.files import atomic_folder
 from albertkit.text import unigram, wordpiece
+from albertkit.text.alignment import Preprocessing
 from albertkit.text.encoding import refuse_surrogates
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.vocabulary_files import SENTENCEPIECE_FILE, WORDPIECE_FILE
@@ -127,7 +128,7 @@ def train_sentencepiece(texts: list[str], size: int, lower_case: bool) -> bytes:
     Raises:
         VocabularyError: the text does not hold so many pieces, or so few.
     """
-    prepared = (unigram.prepare(text, lower_case=lower_case, quotes="keep") for text in texts)
+    prepared = map(Preprocessing(lower_case=lower_case).prepare, texts)
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
