@@ -23,7 +23,8 @@ from pathlib import Path
 
 from albertkit.data.corpus import Corpus, Document, read_documents
 from albertkit.data.loader import LoaderSettings, PretrainingLoader
-from albertkit.data.shards import Shards, write_shards
+from albertkit.data.shards import Shards
+from albertkit.data.writing import write_shards
 from albertkit.text.tokenizer import Tokenizer
 
 LOADERS = {"loader at 128": (128, 20, 64), "loader at 512": (512, 77, 16)}

@@ -283,7 +283,9 @@ def test_language_and_format_are_told_from_little() -> None:
     assert language_of("Plain English, 中 one sign.") == "en"
     assert language_of("用 Python 写的 program 程序。") == "zh"
     assert format_of("一句。\n二句。\n", "a.txt", False) == "text"
-    assert format_of("x" * 400 + "\n" + "y" * 400, "a.txt", False) == "lines"
+    sentence = "It is a long sentence of many words that goes on and on and tells little" * 3
+    assert format_of(f"{sentence}. {sentence}.\n" * 2, "a.txt", False) == "lines"
+    assert format_of(f"{sentence}.\n" * 2, "a.txt", False) == "text"
     assert format_of("a\n\nb", "x.tar:a.txt", True) == "files"
     assert format_of('{"text": "cut off by the head', "-", False) == "jsonl"
 

@@ -18,7 +18,8 @@ from sampling import z_scores
 
 from albertkit.data.corpus import Document
 from albertkit.data.loader import LoaderSettings, PretrainingLoader
-from albertkit.data.shards import Shards, write_shards
+from albertkit.data.shards import Shards
+from albertkit.data.writing import write_shards
 from albertkit.text.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.shared

@@ -10,7 +10,8 @@ import pytest
 from fakes import SpaceSegmenter, WordTokenizer, documents_of
 
 from albertkit.data.loader import Batch, LoaderSettings, PretrainingLoader
-from albertkit.data.shards import Shards, write_shards
+from albertkit.data.shards import Shards
+from albertkit.data.writing import write_shards
 from albertkit.errors import ShardError
 
 SETTINGS = LoaderSettings(max_tokens=24, max_predictions=5, seed=11)
@@ -158,3 +159,32 @@ def test_bad_settings_and_data_without_pairs_are_errors(shards: Shards, tmp_path
         loader_of(lonely).batch(0)
     with pytest.raises(ShardError, match="no pair"):
         next(loader_of(lonely).batches())
+
+
+def test_without_sentence_order_a_row_is_one_segment_of_the_text_as_it_stands(
+    tmp_path: Path,
+) -> None:
+    tokenizer = WordTokenizer(1000)
+    texts = [[f"w{n}" for n in range(start, start + 3)] for start in range(0, 300, 3)]
+    write_shards(
+        documents_of(*[[" ".join(words)] for words in texts], ["long " * 40]),
+        tokenizer,
+        tmp_path / "data",
+        segmenter=SpaceSegmenter(tokenizer),
+    )
+    shards = Shards(tmp_path / "data" / "train")
+    settings = LoaderSettings(max_tokens=16, sentence_order=False, short_probability=0)
+    loader = PretrainingLoader(shards, shards.special_ids, settings, 101)
+    batch = loader.batch(0)
+    assert loader.num_samples(0) == 101  # single sentences are samples, too
+    assert sorted(batch.lengths.tolist()) == [5] * 100 + [16]  # [CLS] 3 words [SEP]; one cut
+    assert not batch.types.any()
+    assert not batch.swapped.any()
+    true = batch.ids.copy()
+    true.flat[batch.target_positions] = batch.targets
+    rows = {tuple(row[:length]) for row, length in zip(true.tolist(), batch.lengths, strict=True)}
+    expected = {(2, *(tokenizer.ids[word] for word in words), 3) for words in texts}
+    assert expected < rows
+    with pytest.raises(ShardError) as caught:
+        PretrainingLoader(shards, shards.special_ids, LoaderSettings(), 4).batch(0)
+    assert "run.sentence_order" in caught.value.facts["to do"]

@@ -10,8 +10,7 @@ import pytest
 
 from albertkit.cli import main
 from albertkit.cli.demo import GOAL_NATS, documents_of, free_folder, held_out_masks, is_prose
-from albertkit.data.shard_files import TOKENIZER, TRAIN, VALIDATION
-from albertkit.data.shards import Shards
+from albertkit.data.shards import TOKENIZER, TRAIN, VALIDATION, Shards
 from albertkit.infer.predictor import Predictor
 from albertkit.text.tokenizer import Tokenizer
 

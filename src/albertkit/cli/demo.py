@@ -22,8 +22,7 @@ from rich.text import Text
 
 from albertkit import settings as recipes
 from albertkit.data.corpus import Corpus
-from albertkit.data.shard_files import TOKENIZER, VALIDATION
-from albertkit.data.shards import Shards
+from albertkit.data.shards import TOKENIZER, VALIDATION, Shards
 from albertkit.data.writing import write_shards
 from albertkit.errors import CorpusError, TrainingError
 from albertkit.files import atomic_folder, require_free, write_atomic

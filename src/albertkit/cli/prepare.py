@@ -66,6 +66,7 @@ def build_vocab(
     if json:
         print_json({"path": str(path), "kind": made.kind, "size": made.vocab_size})
     else:
+        _print_notes(corpus.report.notes())
         print(f"wrote {made.vocab_size:,} {made.kind} pieces to {path}")
 
 
@@ -133,7 +134,8 @@ def make_data(
     output
         Folder for the data; must be free.
     held_out
-        Share of documents that is kept back from training, 0 to 0.5.
+        Share that is kept back from training, 0 to 0.5: whole documents, or spans of sentences
+        where documents are too few.
     format
         Layout of the text: blank lines between documents (text), one document a line (lines), ...
     language
@@ -161,6 +163,7 @@ def make_data(
                 "sentences": made.sentences,
                 "tokens": made.tokens,
                 "skipped_documents": made.skipped_documents,
+                "held_out_by": made.held_out_by,
                 "splits": {name: index["num_documents"] for name, index in made.splits.items()},
                 "corpus": made.corpus,
             }
@@ -171,7 +174,14 @@ def make_data(
         for name, index in made.splits.items()
     ]
     print_table("", ["part", "documents", "sentences", "tokens"], rows, right=[1, 2, 3])
+    _print_notes([*corpus.report.notes(), *made.notes()])
     print(f"wrote {made.folder} from {spell_bytes(made.corpus['text_bytes'])} of text")
+
+
+def _print_notes(notes: list[str]) -> None:
+    """What was read otherwise than it stands in the text."""
+    for note in notes:
+        print(f"note: {note}")
 
 
 def _corpus(sources: tuple[str, ...], format: str, language: str, errors: str) -> Corpus:

@@ -14,12 +14,19 @@ from pathlib import Path
 from albertkit.data.archives import InputBytes, TextFile, open_sources
 from albertkit.data.lines import CorpusReport, lines_of, text_pieces
 from albertkit.data.sentences import split_sentences
-from albertkit.data.text_formats import FORMATS, READERS, format_of, is_wrapped, language_of, unwrap
+from albertkit.data.text_formats import (
+    FORMATS,
+    LANGUAGE_CHARACTERS,
+    READERS,
+    format_of,
+    is_wrapped,
+    language_of,
+    unwrap,
+)
 from albertkit.errors import CorpusError
 
 MAX_DOCUMENT_CHARACTERS = 1 << 23
 _HEAD_CHARACTERS = 1 << 16
-_LANGUAGE_CHARACTERS = 1 << 12
 LANGUAGES = ("auto", "en", "zh")
 
 
@@ -80,7 +87,7 @@ class Corpus(Iterator[Document]):
         if format == "auto":
             format = format_of(sample, file.name, file.one_of_many)
         if language == "auto":
-            language = language_of(sample[:_LANGUAGE_CHARACTERS])
+            language = language_of(sample[:LANGUAGE_CHARACTERS])
         _count(self.report.formats, format)
         _count(self.report.languages, language)
 

@@ -21,12 +21,11 @@ _FIX = 'convert the file to UTF-8, or read on with errors="replace"'
 
 @dataclass
 class CorpusReport:
-    """What was read so far, for people: counts, choices and everything that was changed."""
+    """What was read so far: counts, choices and everything that was changed or passed over."""
 
     documents: int = 0
     sentences: int = 0
     text_bytes: int = 0
-    empty_documents: int = 0
     cut_lines: int = 0
     cut_documents: int = 0
     replaced_characters: int = 0
@@ -34,6 +33,19 @@ class CorpusReport:
     skipped_files: int = 0
     formats: dict[str, int] = field(default_factory=dict)
     languages: dict[str, int] = field(default_factory=dict)
+
+    def notes(self) -> list[str]:
+        """What was replaced, cut or passed over, and read as one document: a line each."""
+        counted = [
+            (self.replaced_characters, "characters that are no UTF-8 text replaced"),
+            (self.cut_lines, f"cuts in lines of more than {MAX_LINE_CHARACTERS:,} characters"),
+            (self.cut_documents, "documents cut in two because of their length"),
+            (self.skipped_files, "files of other kinds not read"),
+        ]
+        lines = [f"{count:,} {what}" for count, what in counted if count]
+        if self.documents == 1 and self.sentences > 1:
+            lines.append("the whole text was read as one document; blank lines would divide it")
+        return lines
 
 
 def text_pieces(file: TextFile, report: CorpusReport, errors: str) -> Iterator[str]:

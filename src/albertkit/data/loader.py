@@ -19,7 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from albertkit.data.masking import choose_targets, corrupt, prediction_budget
-from albertkit.data.pairs import SPECIALS_PER_PAIR, EpochPlan, Pairs, choose_pairs, plan_epoch
+from albertkit.data.pairs import (
+    SPECIALS_PER_PAIR,
+    SPECIALS_PER_SEGMENT,
+    EpochPlan,
+    Pairs,
+    choose_pairs,
+    choose_segments,
+    plan_epoch,
+)
 from albertkit.data.random_hash import Keys, keys_of, permuted
 from albertkit.data.shards import Shards
 from albertkit.errors import ShardError
@@ -61,6 +69,7 @@ class LoaderSettings:
     of documents cut into shorter rows. `max_predictions`: most predicted tokens in a row.
     `masked_probability`: their share of the row's tokens. `max_ngram`: most words of one candidate.
     `swap_probability`: share of pairs in wrong order. `seed`: >= 0; another seed, other samples.
+    `sentence_order`: make pairs; without it rows are [CLS] A [SEP], for masked-LM alone.
     """
 
     max_tokens: int = 128
@@ -70,6 +79,7 @@ class LoaderSettings:
     max_ngram: int = 3
     swap_probability: float = 0.5
     seed: int = 0
+    sentence_order: bool = True
 
     def __post_init__(self) -> None:
         checks = {
@@ -206,6 +216,7 @@ class PretrainingLoader:
                     short_probability=settings.short_probability,
                     seed=settings.seed,
                     epoch=epoch,
+                    sentence_order=settings.sentence_order,
                 )
                 if not len(plan):
                     raise ShardError(
@@ -213,7 +224,8 @@ class PretrainingLoader:
                         expected="at least one document of two sentences",
                         found=f"{self.shards.num_documents} documents, none that long",
                         where=self.shards.folder,
-                        fix="give longer documents; check how they are divided (--format)",
+                        fix="train masked-LM alone (run.sentence_order=off), or give longer "
+                        "documents",
                     )
                 while len(self._plans) > 2:  # the run only ever moves forward
                     del self._plans[min(self._plans)]
@@ -246,18 +258,24 @@ class PretrainingLoader:
         first, count, keys = (np.concatenate(column) for column in zip(*parts, strict=True))
         return self._make(first, count, keys)
 
-    def _make(self, first: Ints, count: Ints, keys: Keys) -> Batch:
-        """Split, cut, lay out and mask the chunks that begin at sentences `first`."""
-        settings, special = self.settings, self.special_ids
-        pairs = choose_pairs(
+    def _pairs(self, first: Ints, count: Ints, keys: Keys) -> Pairs:
+        settings, offsets = self.settings, self.shards.sentence_offsets
+        if not settings.sentence_order:
+            return choose_segments(first, count, offsets, keys, max_tokens=settings.max_tokens)
+        return choose_pairs(
             first,
             count,
-            self.shards.sentence_offsets,
+            offsets,
             keys,
             max_tokens=settings.max_tokens,
             swap_probability=settings.swap_probability,
         )
-        rows = _lay_out(pairs, self.shards, special, settings.max_tokens)
+
+    def _make(self, first: Ints, count: Ints, keys: Keys) -> Batch:
+        """Split, cut, lay out and mask the chunks that begin at sentences `first`."""
+        settings, special = self.settings, self.special_ids
+        pairs = self._pairs(first, count, keys)
+        rows = _lay_out(pairs, self.shards, special, settings)
         budget = prediction_budget(
             rows.lengths,
             probability=settings.masked_probability,
@@ -292,11 +310,13 @@ class _Rows:
     starts: npt.NDArray[np.bool_]
 
 
-def _lay_out(pairs: Pairs, shards: Shards, special: SpecialIds, max_tokens: int) -> _Rows:
-    """Gather [CLS] A [SEP] B [SEP] for all rows at once."""
-    column = np.arange(max_tokens)
+def _lay_out(pairs: Pairs, shards: Shards, special: SpecialIds, settings: LoaderSettings) -> _Rows:
+    """Gather [CLS] A [SEP] B [SEP], or [CLS] A [SEP], for all rows at once."""
+    column = np.arange(settings.max_tokens)
+    specials = SPECIALS_PER_PAIR if settings.sentence_order else SPECIALS_PER_SEGMENT
+    lengths = pairs.first_length + pairs.second_length + specials
     first_sep = (1 + pairs.first_length)[:, None]
-    last_sep = first_sep + 1 + pairs.second_length[:, None]
+    last_sep = (lengths - 1)[:, None]
     in_first = (column >= 1) & (column < first_sep)
     in_second = (column > first_sep) & (column < last_sep)
     is_text = in_first | in_second
@@ -318,5 +338,4 @@ def _lay_out(pairs: Pairs, shards: Shards, special: SpecialIds, max_tokens: int)
     ids[row, first_sep[:, 0]] = special.sep_id
     ids[row, last_sep[:, 0]] = special.sep_id
     types = ((column > first_sep) & (column <= last_sep)).astype(np.int64)
-    lengths = pairs.first_length + pairs.second_length + SPECIALS_PER_PAIR
     return _Rows(ids, types, lengths, is_text, starts)

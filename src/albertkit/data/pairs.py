@@ -12,7 +12,9 @@ The rules are those of google's and brightmart's create_pretraining_data.py:
 4. While the pair is too long, a token is removed from the longer segment, at its front or back
    with equal chance.
 
-Everything is a pure function of (seed, epoch, index): see draws.py.
+Without sentence order (masked-LM alone) a chunk may be one sentence, and all of it is segment A.
+
+Everything is a pure function of (seed, epoch, index): see random_hash.py.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from albertkit.data.random_hash import Keys, Purpose, below, coin_flips, keys_of
 Ints = npt.NDArray[np.int64]
 
 SPECIALS_PER_PAIR = 3  # [CLS] A [SEP] B [SEP]
+SPECIALS_PER_SEGMENT = 2  # [CLS] A [SEP]
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class EpochPlan:
     """All chunks of one epoch in corpus order; chunk i is sample i of that epoch.
 
     `first` (int64): index of the chunk's first sentence. `count` (int32): its number of sentences,
-    at least two.
+    at least two where pairs are made.
     """
 
     first: Ints
@@ -66,14 +69,16 @@ def plan_epoch(
     short_probability: float,
     seed: int,
     epoch: int,
+    sentence_order: bool = True,
 ) -> EpochPlan:
-    """Cut every document into chunks of whole sentences.
+    """Cut every document into chunks of whole sentences; for `sentence_order` of two or more.
 
     `sentence_offsets` (num_sentences + 1): first token of each sentence, then the number of tokens;
     `document_offsets` (num_documents + 1): the same from documents to sentences.
     All documents are walked at the same time, one chunk of each per round.
     """
-    room = max_tokens - SPECIALS_PER_PAIR
+    room = max_tokens - (SPECIALS_PER_PAIR if sentence_order else SPECIALS_PER_SEGMENT)
+    fewest = 2 if sentence_order else 1
     keys = keys_of(seed, epoch, np.arange(len(document_offsets) - 1))
     short = uniform(keys, Purpose.TARGET_LENGTH) < short_probability
     lengths = np.full(len(keys), room - 1, dtype=np.int64)
@@ -83,13 +88,13 @@ def plan_epoch(
     end = np.array(document_offsets[1:])
     firsts, counts = [], []
     while True:
-        going = begin + 2 <= end  # one sentence alone makes no pair
+        going = begin + fewest <= end  # one sentence alone makes no pair
         if not going.all():
             begin, end, target = begin[going], end[going], target[going]
         if not len(begin):
             break
         reached = np.searchsorted(sentence_offsets, sentence_offsets[begin] + target)
-        stop = np.minimum(np.maximum(reached, begin + 2), end)
+        stop = np.minimum(np.maximum(reached, begin + fewest), end)
         firsts.append(begin)
         counts.append((stop - begin).astype(np.int32))
         begin = stop
@@ -125,6 +130,22 @@ def choose_pairs(
         second_start=b_start + coin_flips(b_length - b_kept, keys, Purpose.CUT_SECOND),
         second_length=b_kept,
         swapped=swapped.astype(np.int64),
+    )
+
+
+def choose_segments(
+    first: Ints, count: Ints, sentence_offsets: Ints, keys: Keys, *, max_tokens: int
+) -> Pairs:
+    """Whole chunks as first segments without a second one, cut at both ends where too long."""
+    start, end = sentence_offsets[first], sentence_offsets[first + count]
+    kept = np.minimum(end - start, max_tokens - SPECIALS_PER_SEGMENT)
+    nothing = np.zeros_like(start)
+    return Pairs(
+        first_start=start + coin_flips(end - start - kept, keys, Purpose.CUT_FIRST),
+        first_length=kept,
+        second_start=end,
+        second_length=nothing,
+        swapped=nothing,
     )
 
 

@@ -16,31 +16,40 @@ This module reads; writing.py writes.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from albertkit.data.shard_files import (
-    DOCUMENTS,
-    FORMAT,
-    FORMAT_VERSION,
-    INDEX,
-    SENTENCES,
-    TOKENIZER,
-    TOKENS,
-    TRAIN,
-    TokenIds,
-    token_type,
-)
-from albertkit.data.writing import ShardSummary, write_shards
 from albertkit.errors import ShardError
 from albertkit.files import sha256_of
 
-__all__ = ["ShardSummary", "Shards", "TokenIds", "write_shards"]
-
 Ints = npt.NDArray[np.int64]
+
+FORMAT = "albertkit-shards"
+FORMAT_VERSION = 1
+INDEX, TOKENS, SENTENCES, DOCUMENTS = "index.json", "tokens.bin", "sentences.bin", "documents.bin"
+TRAIN, VALIDATION, TOKENIZER = "train", "validation", "tokenizer"
+
+
+@dataclass(frozen=True)
+class TokenIds:
+    """The special ids of the tokenizer that made the shards, and its vocabulary's size."""
+
+    pad_id: int
+    cls_id: int
+    sep_id: int
+    mask_id: int
+    vocab_size: int
+
+
+def token_type(vocab_size: int) -> tuple[np.dtype[Any], int]:
+    """The type a token is stored in and the bit that marks the start of a word."""
+    if vocab_size <= 1 << 15:
+        return np.dtype("<u2"), 1 << 15
+    return np.dtype("<u4"), 1 << 31
 
 
 class Shards:

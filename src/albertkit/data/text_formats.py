@@ -11,10 +11,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from albertkit.data.lines import MAX_LINE_CHARACTERS
+from albertkit.data.sentences import split_sentences
 from albertkit.errors import CorpusError
 
 END = None  # the document is complete
 Paragraphs = Iterator[str | None]
+
+_LINES_LOOKED_AT = 50
+LANGUAGE_CHARACTERS = 1 << 12
 
 FORMATS = ("text", "lines", "jsonl", "wiki", "markdown", "files")
 
@@ -52,8 +56,18 @@ def format_of(head: str, name: str, one_of_many: bool) -> str:
     filled = [line for line in lines if line.strip()]
     if len(filled) < len(lines):
         return "text"
-    # No blank line: long lines are documents, short ones the sentences of a single document.
-    return "lines" if sum(map(len, filled)) >= 150 * len(filled) else "text"
+    # No blank line: long lines of several sentences are documents; others are the sentences of a
+    # single document, for a document of one sentence has no pair.
+    long = sum(map(len, filled)) >= 150 * len(filled)
+    return "lines" if long and _hold_several_sentences(filled) else "text"
+
+
+def _hold_several_sentences(lines: list[str]) -> bool:
+    """Whether most of the first lines hold two sentences or more."""
+    first = lines[:_LINES_LOOKED_AT]
+    language = language_of("".join(first)[:LANGUAGE_CHARACTERS])
+    several = sum(len(split_sentences(line, language)) >= 2 for line in first)
+    return several > len(first) / 2
 
 
 def _is_json_line(head: str) -> bool:

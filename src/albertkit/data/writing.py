@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from albertkit.data.corpus import Corpus, Document
-from albertkit.data.shard_files import (
+from albertkit.data.held_out import Counts, divide, too_few_documents
+from albertkit.data.shards import (
     DOCUMENTS,
     FORMAT,
     FORMAT_VERSION,
@@ -29,6 +31,7 @@ from albertkit.data.shard_files import (
     TOKENS,
     TRAIN,
     VALIDATION,
+    Shards,
     token_type,
 )
 from albertkit.errors import CorpusError
@@ -87,7 +90,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class ShardSummary:
-    """What was written: counts of all documents, and the index of each split by its name."""
+    """What was written: counts of all documents, and the index of each split by its name.
+
+    `held_out_by`: "documents"; or "spans of sentences" where documents are too few, each part
+    counting as a document then; or "" when nothing was held out.
+    """
 
     folder: Path
     documents: int
@@ -97,6 +104,23 @@ class ShardSummary:
     seconds: float
     splits: dict[str, dict[str, Any]]
     corpus: dict[str, Any]
+    held_out_by: str = ""
+
+    def notes(self) -> list[str]:
+        """What people should know beside the counts: a line each."""
+        lines = []
+        if self.skipped_documents:
+            lines.append(f"{self.skipped_documents:,} documents without a token left out")
+        if self.held_out_by == "spans of sentences":
+            lines.append(
+                "too few documents to hold some out whole: spans of sentences are held out"
+            )
+        if all(_counts(index).with_pairs == 0 for index in self.splits.values()):
+            lines.append(
+                "no document has two sentences: pretraining will be masked-LM alone, without "
+                "sentence order"
+            )
+        return lines
 
 
 def write_shards(
@@ -112,8 +136,9 @@ def write_shards(
     """Tokenize documents into a new data folder (see shards.py for what is in it).
 
     `validation_fraction` in [0, 0.5]: share of documents that is held out, chosen by a hash of
-    their text, so that copies of a document are never on both sides. `progress` is called about
-    twice a second, and at the end. Raises CorpusError and OutputError.
+    their text, so that copies of a document are never on both sides; spans of sentences where
+    documents are too few (held_out.py). `progress` is called about twice a second, and at the
+    end. Raises CorpusError and OutputError.
     """
     if not 0 <= validation_fraction <= 0.5:
         raise CorpusError(
@@ -160,23 +185,18 @@ class _Writing:
     def write(self, folder: Path, output: Path) -> ShardSummary:
         """Fill the folder; the index of each split is written last."""
         names = [TRAIN, VALIDATION] if self.validation_fraction else [TRAIN]
-        with contextlib.ExitStack() as stack:
-            splits = {
-                name: stack.enter_context(SplitWriter(folder / name, self.tokenizer.vocab_size))
-                for name in names
-            }
+        with _writers(folder, names, self.tokenizer.vocab_size) as splits:
             for batch in _batches(self.documents):
                 self._write_batch(batch, splits)
                 self._report()
-        for name, split in splits.items():
-            if not split.num_documents:
-                raise CorpusError(
-                    f"No document fell to the {name} part.",
-                    expected="at least one document in each part",
-                    found=f"{self.num_documents} documents, {self.skipped} of them without text, "
-                    f"of which a share of {self.validation_fraction} is held out",
-                    fix="give more documents, or hold out another share",
-                )
+        if not self.num_tokens:
+            raise CorpusError(
+                "The text gives no tokens.",
+                expected="at least one sentence with a token",
+                found=f"{self.num_documents} documents, all of them empty after tokenizing",
+                fix="check the text, and the vocabulary with albertkit tokenize",
+            )
+        held_out_by = "documents" if self.validation_fraction else ""
         corpus = asdict(self.documents.report) if isinstance(self.documents, Corpus) else {}
         facts = {
             "tokenizer": _describe(self.tokenizer),
@@ -184,6 +204,11 @@ class _Writing:
             "validation_fraction": self.validation_fraction,
             "corpus": corpus,
         }
+        if self.validation_fraction and too_few_documents(
+            splits[TRAIN].counts, splits[VALIDATION].counts, self.validation_fraction
+        ):
+            splits, held_out_by = self._by_spans(folder, splits, facts), "spans of sentences"
+        facts["held_out_by"] = held_out_by
         indexes = {name: split.finish({"split": name, **facts}) for name, split in splits.items()}
         self._report(last=True)
         return ShardSummary(
@@ -195,7 +220,26 @@ class _Writing:
             seconds=time.monotonic() - self.started,
             splits=indexes,
             corpus=corpus,
+            held_out_by=held_out_by,
         )
+
+    def _by_spans(
+        self, folder: Path, written: dict[str, SplitWriter], facts: dict[str, Any]
+    ) -> dict[str, SplitWriter]:
+        """Divide what was written anew, by spans of sentences; the files are replaced."""
+        whole = folder / "whole"
+        whole.mkdir()
+        for name, split in written.items():
+            split.finish({"split": name, **facts})
+            split.folder.rename(whole / name)
+        shards = [Shards(whole / name) for name, split in written.items() if split.num_documents]
+        with _writers(folder, list(written), self.tokenizer.vocab_size) as splits:
+            for name, spans in divide(shards, self.validation_fraction):
+                numbers = range(spans[0].begin, spans[-1].end)
+                splits[name].add([spans[0].shards.sentence(number) for number in numbers])
+        del shards  # their memory maps, before the files go
+        shutil.rmtree(whole)
+        return splits
 
     def _write_batch(self, batch: list[Document], splits: dict[str, SplitWriter]) -> None:
         texts = [sentence for document in batch for sentence in document.sentences]
@@ -229,6 +273,17 @@ class _Writing:
         )
 
 
+def _counts(index: dict[str, Any]) -> Counts:
+    documents = index["num_documents"]
+    return Counts(documents, documents - index["single_sentence_documents"])
+
+
+@contextlib.contextmanager
+def _writers(folder: Path, names: list[str], vocab_size: int) -> Iterator[dict[str, SplitWriter]]:
+    with contextlib.ExitStack() as stack:
+        yield {name: stack.enter_context(SplitWriter(folder / name, vocab_size)) for name in names}
+
+
 class SplitWriter:
     """Writes the files of one split; a context manager that closes them."""
 
@@ -254,7 +309,14 @@ class SplitWriter:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def add(self, sentences: list[tuple[npt.NDArray[np.uint32], npt.NDArray[np.bool_]]]) -> int:
+    @property
+    def counts(self) -> Counts:
+        """Documents so far, and those with two sentences or more."""
+        return Counts(self.num_documents, self.num_documents - self.single_sentence_documents)
+
+    def add(
+        self, sentences: Sequence[tuple[npt.NDArray[np.integer], npt.NDArray[np.bool_]]]
+    ) -> int:
         """Append one document: ids and word starts of its sentences; returns its tokens."""
         ids = np.concatenate([ids for ids, _ in sentences]).astype(self.dtype)
         starts = np.concatenate([starts for _, starts in sentences])

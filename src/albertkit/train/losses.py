@@ -60,7 +60,7 @@ class Totals:
 
 def pretraining_loss(
     mlm_logits: Tensor,
-    order_logits: Tensor,
+    order_logits: Tensor | None,
     targets: Tensor,
     swapped: Tensor,
     *,
@@ -69,26 +69,25 @@ def pretraining_loss(
 ) -> Loss:
     """MLM loss plus sentence-order loss, unweighted (google run_pretraining.py).
 
-    mlm_logits (M, V) with targets (M,); order_logits (B, 2) with swapped (B,). `step_targets` and
-    `step_rows` count the predictions and rows of the whole step.
+    mlm_logits (M, V), targets (M,); order_logits (B, 2), or None for masked-LM alone; swapped (B,).
+    `step_targets` and `step_rows` count the predictions and rows of the whole step.
     """
-    mlm = F.cross_entropy(mlm_logits.float(), targets, reduction="sum")
-    order = F.cross_entropy(order_logits.float(), swapped, reduction="sum")
-    with torch.no_grad():
-        mlm_right = (mlm_logits.argmax(-1) == targets).sum()
-        order_right = (order_logits.argmax(-1) == swapped).sum()
+    mlm = _summed("mlm", mlm_logits, targets, step_targets + _SOME)
+    if order_logits is None:
+        return mlm
+    order = _summed("sop", order_logits, swapped, step_rows)
     return Loss(
-        value=mlm / (step_targets + _SOME) + order / step_rows,
-        parts={
-            "mlm_loss": mlm.detach(),
-            "mlm_accuracy": mlm_right,
-            "sop_loss": order.detach(),
-            "sop_accuracy": order_right,
-        },
-        counts={
-            "mlm_loss": len(targets),
-            "mlm_accuracy": len(targets),
-            "sop_loss": len(swapped),
-            "sop_accuracy": len(swapped),
-        },
+        mlm.value + order.value, {**mlm.parts, **order.parts}, {**mlm.counts, **order.counts}
+    )
+
+
+def _summed(name: str, logits: Tensor, targets: Tensor, step_count: float) -> Loss:
+    """Cross-entropy over a number of the whole step, and how many answers are right."""
+    loss = F.cross_entropy(logits.float(), targets, reduction="sum")
+    with torch.no_grad():
+        right = (logits.argmax(-1) == targets).sum()
+    return Loss(
+        value=loss / step_count,
+        parts={f"{name}_loss": loss.detach(), f"{name}_accuracy": right},
+        counts={f"{name}_loss": len(targets), f"{name}_accuracy": len(targets)},
     )

@@ -11,8 +11,7 @@ import torch
 from albertkit import settings as recipes
 from albertkit.config import AlbertConfig
 from albertkit.data.loader import PretrainingLoader
-from albertkit.data.shard_files import INDEX, TOKENIZER, TRAIN, VALIDATION
-from albertkit.data.shards import Shards
+from albertkit.data.shards import INDEX, TOKENIZER, TRAIN, VALIDATION, Shards
 from albertkit.errors import RecipeError, ShardError, TrainingError, VocabularyError
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.sizes import size
@@ -155,7 +154,7 @@ def hold_out(recipe: PretrainingRecipe, stages: Stages, data: Data) -> HeldOut:
     loader = PretrainingLoader(
         data.validation,
         data.validation.special_ids,
-        settings.loader_settings(recipe.run.seed),
+        settings.loader_settings(recipe.run.seed, sentence_order=True),
         settings.micro_batch_size or settings.batch_size,
     )
     return HeldOut.of(loader, recipe.run.validation_rows)

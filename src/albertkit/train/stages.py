@@ -33,7 +33,7 @@ class StageSettings(ScheduleSettings):
     short_probability: float = setting(0.1, "share of rows made shorter", low=0, high=1)
     swap_probability: float = setting(0.5, "share of pairs in wrong order", low=0, high=1)
 
-    def loader_settings(self, seed: int) -> LoaderSettings:
+    def loader_settings(self, seed: int, *, sentence_order: bool) -> LoaderSettings:
         """The same numbers as the loader takes them."""
         return LoaderSettings(
             max_tokens=self.tokens,
@@ -43,6 +43,7 @@ class StageSettings(ScheduleSettings):
             max_ngram=self.max_ngram,
             swap_probability=self.swap_probability,
             seed=seed,
+            sentence_order=sentence_order,
         )
 
 
@@ -63,8 +64,16 @@ class Micro:
 class Stages:
     """All stages one after the other; steps count through."""
 
-    def __init__(self, settings: list[StageSettings], shards: Shards, seed: int) -> None:
+    def __init__(
+        self,
+        settings: list[StageSettings],
+        shards: Shards,
+        seed: int,
+        *,
+        sentence_order: bool = True,
+    ) -> None:
         self.settings = settings
+        self.sentence_order = sentence_order
         self.starts = np.cumsum([0, *(stage.steps for stage in settings)]).tolist()
         self._shards = shards
         self._seed = seed
@@ -86,7 +95,8 @@ class Stages:
 
     def loader(self, stage: int) -> PretrainingLoader:
         """The loader of a stage's training rows."""
-        settings = self.settings[stage].loader_settings(self._seed + stage * _SEED_STRIDE)
+        seed = self._seed + stage * _SEED_STRIDE
+        settings = self.settings[stage].loader_settings(seed, sentence_order=self.sentence_order)
         shards = self._shards
         return PretrainingLoader(
             shards, shards.special_ids, settings, self.settings[stage].batch_size

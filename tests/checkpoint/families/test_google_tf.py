@@ -14,8 +14,8 @@ import torch
 from tf_parity import GOLDEN, SHARED, cases, check_pretraining, close, with_data
 
 from albertkit.checkpoint import families
-from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.checkpoint.families import Opened, google_tf
+from albertkit.checkpoint.checkpoint import Checkpoint, Opened
+from albertkit.checkpoint.families import google_tf
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.checkpoint.formats.leveldb_table import crc32c, masked, written_varint
 from albertkit.checkpoint.formats.tensor_bundle import read_bundle, write_bundle
