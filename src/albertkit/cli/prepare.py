@@ -12,6 +12,7 @@ from albertkit.cli.output import print_json, print_table, spell_bytes
 
 if TYPE_CHECKING:
     from albertkit.data.corpus import Corpus
+    from albertkit.data.writing import ShardSummary
 
 Json = Annotated[bool, Parameter(name="--json", negative=())]
 Flag = Annotated[bool, Parameter(negative=())]
@@ -169,13 +170,18 @@ def make_data(
             }
         )
         return
+    _print_parts(made)
+    _print_notes([*corpus.report.notes(), *made.notes()])
+    print(f"wrote {made.folder} from {spell_bytes(made.corpus['text_bytes'])} of text")
+
+
+def _print_parts(made: ShardSummary) -> None:
+    """A table of what is trained on and what is held out."""
     rows = [
         (name, *(f"{index[key]:,}" for key in ("num_documents", "num_sentences", "num_tokens")))
         for name, index in made.splits.items()
     ]
     print_table("", ["part", "documents", "sentences", "tokens"], rows, right=[1, 2, 3])
-    _print_notes([*corpus.report.notes(), *made.notes()])
-    print(f"wrote {made.folder} from {spell_bytes(made.corpus['text_bytes'])} of text")
 
 
 def _print_notes(notes: list[str]) -> None:
