@@ -16,6 +16,7 @@ PUBLIC = [
     "Checkpoint",
     "Predictor",
     "Tokenizer",
+    "make_data",
     "pretrain",
     "read_documents",
     "train_vocabulary",

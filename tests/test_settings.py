@@ -24,8 +24,8 @@ KEYS = {
     "stages[]": "steps peak_learning_rate warmup_steps decay_power start_warmup_step tokens "
     "batch_size micro_batch_size max_predictions masked_probability max_ngram short_probability "
     "swap_probability",
-    "run": "log_every validate_every validation_rows save_every keep stop_below output seed device "
-    "precision threads",
+    "run": "log_every validate_every validation_rows save_every keep output seed device precision "
+    "threads stop_below sentence_order",
     "card": "name language license data data_license",
 }
 

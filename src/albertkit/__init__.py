@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from albertkit.checkpoint.checkpoint import Checkpoint
     from albertkit.config import AlbertConfig
     from albertkit.data.corpus import read_documents
+    from albertkit.data.folder import make_data
     from albertkit.data.writing import write_shards
     from albertkit.errors import AlbertkitError
     from albertkit.infer.predictor import Predictor
@@ -24,6 +25,7 @@ __all__ = [
     "Checkpoint",
     "Predictor",
     "Tokenizer",
+    "make_data",
     "pretrain",
     "read_documents",
     "train_vocabulary",
@@ -38,6 +40,7 @@ _HOMES = {
     "Checkpoint": "albertkit.checkpoint",
     "Predictor": "albertkit.infer.predictor",
     "Tokenizer": "albertkit.text.tokenizer",
+    "make_data": "albertkit.data.folder",
     "pretrain": "albertkit.train.pretrain",
     "read_documents": "albertkit.data.corpus",
     "train_vocabulary": "albertkit.text.vocabulary",

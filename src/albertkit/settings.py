@@ -21,6 +21,7 @@ from albertkit.errors import RecipeError
 from albertkit.files import write_atomic
 
 Settings = TypeVar("Settings")
+Overrides = Iterable[str] | Mapping[str, Any]
 SHIPPED = Path(__file__).resolve().parent / "recipes"
 _REQUIRED = object()
 
@@ -55,8 +56,8 @@ class Key:
     help: str
 
 
-def load(source: str | Path, kind: type[Settings], overrides: Iterable[str] = ()) -> Settings:
-    """Read a recipe file or a shipped recipe by its name; overrides read like `run.seed=2`."""
+def load(source: str | Path, kind: type[Settings], *overrides: Overrides) -> Settings:
+    """Read a recipe file or a shipped recipe by its name, with changes: see `apply_overrides`."""
     path = find(source)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -64,9 +65,34 @@ def load(source: str | Path, kind: type[Settings], overrides: Iterable[str] = ()
         raise RecipeError("The recipe is no valid TOML.", found=str(error), where=path) from error
     except UnicodeDecodeError as error:
         raise RecipeError("The recipe is no UTF-8 text.", found=str(error), where=path) from error
-    for override in overrides:
-        apply_override(table, override)
+    apply_overrides(table, *overrides)
     return from_table(table, kind, where=path)
+
+
+def change(settings: Settings, *overrides: Overrides) -> Settings:
+    """The same settings with changes: see `apply_overrides`."""
+    if not any(overrides):
+        return settings
+    table = to_table(settings)
+    apply_overrides(table, *overrides)
+    return from_table(table, type(settings))
+
+
+def apply_overrides(table: dict[str, Any], *overrides: Overrides) -> None:
+    """Change a table of tables: {"run.seed": 2} or ["run.seed=2"], the later ones last."""
+    for group in overrides:
+        if isinstance(group, str):
+            raise RecipeError(
+                "Overrides are a list or a dict.",
+                expected='["run.seed=2"] or {"run.seed": 2}',
+                found=repr(group),
+            )
+        for item in group:
+            if isinstance(group, Mapping):
+                value = group[item]
+                set_value(table, item, str(value) if isinstance(value, Path) else value)
+            else:
+                apply_override(table, item)
 
 
 def find(source: str | Path) -> Path:
@@ -95,9 +121,16 @@ def apply_override(table: dict[str, Any], override: str) -> None:
     The value is read as TOML; what is no TOML value is taken as text.
     """
     name, equals, text = override.partition("=")
-    keys = name.strip().split(".")
-    if not equals or not all(keys):
+    if not equals:
         raise RecipeError("Cannot read this setting.", expected="key.key=value", found=override)
+    set_value(table, name.strip(), _value_of(text.strip()))
+
+
+def set_value(table: dict[str, Any], name: str, value: Any) -> None:
+    """Set one value in a table of tables by its dotted name."""
+    keys = name.split(".")
+    if not all(keys):
+        raise RecipeError("This is not a setting.", expected="key.key", found=name)
     place: Any = table
     for depth, key in enumerate(keys):
         last = depth == len(keys) - 1
@@ -112,9 +145,9 @@ def apply_override(table: dict[str, Any], override: str) -> None:
         elif isinstance(place, dict):
             index = key
         else:
-            raise RecipeError(f"'{name}' goes into a value that has no keys.", found=override)
+            raise RecipeError(f"'{name}' goes into a value that has no keys.", found=name)
         if last:
-            place[index] = _value_of(text.strip())
+            place[index] = value
         else:
             place = place[index] if isinstance(place, list) else place.setdefault(index, {})
 

@@ -19,15 +19,19 @@ from rich.console import Console
 
 from albertkit import settings as recipes
 from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.data.corpus import Document
+from albertkit.data.writing import write_shards
 from albertkit.errors import OutputError, RecipeError, ShardError, TrainingError, VocabularyError
 from albertkit.files import sha256_of
+from albertkit.text.tokenizer import Tokenizer
 from albertkit.train import report
+from albertkit.train.lock import lock_run
 from albertkit.train.losses import Loss
 from albertkit.train.metrics import Metrics, read_metrics
-from albertkit.train.pretrain import DOES_NOT_LEARN, RunResult, pretrain
+from albertkit.train.pretrain import DOES_NOT_LEARN, PretrainingTask, RunResult, pretrain
 from albertkit.train.recipe import PretrainingRecipe
-from albertkit.train.run import PretrainingRun
-from albertkit.train.stages import Micro
+from albertkit.train.stages import MicroBatch
+from conftest import EveryTokenIsAWord, on_topics
 
 Make = Callable[..., PretrainingRecipe]
 
@@ -146,15 +150,15 @@ def test_the_size_of_the_micro_batches_does_not_change_the_result(
 def test_a_signal_saves_a_state_and_a_resume_goes_on_from_it(
     make_recipe: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int, code: int
 ) -> None:
-    loss, calls = PretrainingRun.loss, []
+    loss, calls = PretrainingTask.loss, []
 
-    def interrupted(self: PretrainingRun, model: torch.nn.Module, micro: Micro) -> Loss:
+    def interrupted(self: PretrainingTask, model: torch.nn.Module, micro_batch: MicroBatch) -> Loss:
         calls.append(1)
         if len(calls) == 5:  # in the third step of two micro batches
             os.kill(os.getpid(), number)
-        return loss(self, model, micro)
+        return loss(self, model, micro_batch)
 
-    monkeypatch.setattr(PretrainingRun, "loss", interrupted)
+    monkeypatch.setattr(PretrainingTask, "loss", interrupted)
     handler = signal.getsignal(number)
     stopped, said = run(make_recipe())
     assert signal.getsignal(number) is handler
@@ -170,16 +174,16 @@ def test_a_signal_saves_a_state_and_a_resume_goes_on_from_it(
 def test_a_nan_stops_the_run_names_the_step_and_leaves_the_last_good_state(
     make_recipe: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loss, calls = PretrainingRun.loss, []
+    loss, calls = PretrainingTask.loss, []
 
-    def poisoned(self: PretrainingRun, model: torch.nn.Module, micro: Micro) -> Loss:
+    def poisoned(self: PretrainingTask, model: torch.nn.Module, micro_batch: MicroBatch) -> Loss:
         calls.append(1)
         if len(calls) == 12:  # in step 6
             with torch.no_grad():
                 next(model.parameters()).fill_(float("nan"))
-        return loss(self, model, micro)
+        return loss(self, model, micro_batch)
 
-    monkeypatch.setattr(PretrainingRun, "loss", poisoned)
+    monkeypatch.setattr(PretrainingTask, "loss", poisoned)
     recipe = make_recipe()
     with pytest.raises(TrainingError, match="step 6") as caught:
         run(recipe)
@@ -277,3 +281,109 @@ def test_bf16_trains_and_keeps_its_weights_in_float32(make_recipe: Make) -> None
     assert {str(t.dtype) for t in tensors.values()} == {"float32"}
     state = json.loads((result.folder / "checkpoints" / "step-00000018" / "state.json").read_text())
     assert state["step"] == 18
+
+
+def test_a_run_in_whose_folder_another_process_trains_is_not_resumed(make_recipe: Make) -> None:
+    first, _ = run(make_recipe("run.keep=9"))
+    before = (first.folder / "metrics.jsonl").read_bytes()
+    with lock_run(first.folder), pytest.raises(TrainingError) as caught:
+        run(make_recipe("run.keep=9"), resume=True)
+    assert caught.value.facts["found"] == f"process {os.getpid()}"
+    assert (first.folder / "metrics.jsonl").read_bytes() == before
+    assert run(make_recipe("run.keep=9"), resume=True)[0].finished
+
+
+def test_a_signal_while_a_step_is_logged_saves_the_state_of_that_step(
+    make_recipe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = PretrainingTask.step_facts
+
+    def interrupted(self: PretrainingTask, step: int, means: Any) -> dict[str, Any]:
+        if step == 5:  # no state is due here
+            os.kill(os.getpid(), signal.SIGTERM)
+        return facts(self, step, means)
+
+    monkeypatch.setattr(PretrainingTask, "step_facts", interrupted)
+    stopped, _ = run(make_recipe())
+    assert (stopped.steps, stopped.exit_code) == (5, 143)
+    assert (stopped.folder / "checkpoints" / "step-00000005").is_dir()
+    monkeypatch.undo()
+    assert "resumed at step 5" in run(make_recipe(), resume=True)[1]
+
+
+def test_a_recipe_goes_by_its_file_with_settings_as_a_dict_or_as_lines(
+    make_recipe: Make, data: Path, tmp_path: Path
+) -> None:
+    recipes.save(make_recipe(), tmp_path / "mine.toml")
+    said = Console(file=io.StringIO())
+    by_dict = pretrain(
+        tmp_path / "mine.toml",
+        data=data,
+        out=tmp_path / "by_dict",
+        set={"stages.0.steps": 2, "stages.1.steps": 1},
+        console=said,
+    )
+    by_lines = pretrain(
+        str(tmp_path / "mine.toml"),
+        data=str(data),
+        out=str(tmp_path / "by_lines"),
+        set=["stages.0.steps=2", "stages.1.steps=1"],
+        console=said,
+    )
+    assert (by_dict.steps, by_dict.folder) == (3, tmp_path / "by_dict")
+    assert weights_of(by_dict) == weights_of(by_lines)
+    with pytest.raises(RecipeError):
+        pretrain("no-such-recipe", data=data, out=tmp_path / "never")
+    with pytest.raises(RecipeError) as caught:
+        pretrain(make_recipe(), set="stages.0.steps=2")
+    assert "{" in caught.value.facts["expected"]
+
+
+@pytest.fixture
+def single_sentences(data: Path, tmp_path: Path) -> Path:
+    """A data folder of documents of one sentence each."""
+    tokenizer = Tokenizer.load(data / "tokenizer")
+    documents = [Document(x.sentences[:1], x.source) for x in on_topics(5, 200)]
+    write_shards(
+        documents,
+        tokenizer,
+        tmp_path / "single",
+        validation_fraction=0.2,
+        segmenter=EveryTokenIsAWord(tokenizer),
+    )
+    return tmp_path / "single"
+
+
+def test_data_without_pairs_train_masked_lm_alone_and_the_run_says_so(
+    make_recipe: Make, single_sentences: Path, tmp_path: Path
+) -> None:
+    given = (f"data.path='{single_sentences}'", "run.keep=9")
+    result, said = run(make_recipe(*given))
+    assert result.finished
+    assert "masked-LM alone" in said
+    assert set(result.validation) == {"step", "mlm_loss", "mlm_accuracy", "mlm_count"}
+    assert result.baselines.order_accuracy is None
+    card = (result.model / "README.md").read_text()
+    assert "sentence-order head that was not trained" in card
+    assert "sentence-order" not in (result.folder / "report.html").read_text()
+    assert (
+        recipes.load(result.folder / "recipe.toml", PretrainingRecipe).run.sentence_order == "off"
+    )
+    for state in sorted((result.folder / "checkpoints").iterdir())[2:]:
+        shutil.rmtree(state)
+    before, lines = weights_of(result), losses_of(result.folder)
+    resumed, _ = run(make_recipe(*given), resume=True)
+    assert (weights_of(resumed), losses_of(result.folder)) == (before, lines)
+
+
+def test_sentence_order_can_be_left_out_or_asked_for(
+    make_recipe: Make, single_sentences: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ShardError):
+        run(make_recipe("run.sentence_order=on", f"data.path='{single_sentences}'"))
+    assert not (tmp_path / "run").exists()
+    result, said = run(make_recipe("run.sentence_order=off"))
+    assert "sop_loss" not in result.validation
+    assert "lack documents" not in said
+    with pytest.raises(TrainingError):  # another objective is another run
+        run(make_recipe("run.sentence_order=on"), resume=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_text
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -44,14 +43,10 @@ def pretrain(
     """
     from rich.console import Console
 
-    from albertkit import settings as recipes
     from albertkit.train.pretrain import pretrain as run
-    from albertkit.train.recipe import PretrainingRecipe
 
-    places = [("data.path", data), ("run.output", out)]
-    given = [f"{key}={json_text.dumps(str(path))}" for key, path in places if path is not None]
-    settings = recipes.load(recipe, PretrainingRecipe, [*set, *given])
-    result = run(settings, resume=resume, console=Console(stderr=json, highlight=False))
+    console = Console(stderr=json, highlight=False)
+    result = run(recipe, data=data, out=out, set=set, resume=resume, console=console)
     if json:
         print_json(
             {

@@ -81,7 +81,8 @@ class Shards:
                 where=self.folder / INDEX,
                 fix="make the data again",
             ) from error
-        self._check_fingerprint(tokenizer_fingerprint)
+        if tokenizer_fingerprint is not None:
+            self.check_tokenizer(tokenizer_fingerprint)
         self._dtype, self._start_bit = token_type(self.special_ids.vocab_size)
         self._check_sizes(sizes)
         self._tokens = self._map(TOKENS, self._dtype)
@@ -119,8 +120,9 @@ class Shards:
                     fix="copy it again from where it was made, or make the data again",
                 )
 
-    def _check_fingerprint(self, wanted: str | None) -> None:
-        if wanted is not None and wanted != self.tokenizer_fingerprint:
+    def check_tokenizer(self, wanted: str) -> None:
+        """Raise a ShardError unless a tokenizer of this fingerprint made the shards."""
+        if wanted != self.tokenizer_fingerprint:
             raise ShardError(
                 "The shards were made with another tokenizer.",
                 expected=f"tokenizer {wanted[:16]}",

@@ -25,7 +25,8 @@ class Baselines:
 
     unigram_entropy: float  # nats per held-out masked token
     unigram_accuracy: float  # share of targets that are the most frequent token
-    order_accuracy: float  # share of held-out pairs whose order the bag of words tells
+    # Share of held-out pairs whose order the bag of words tells; None for masked-LM alone.
+    order_accuracy: float | None
 
 
 def unigram_entropy(counts: Ints, targets: Ints) -> float:

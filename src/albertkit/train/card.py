@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from albertkit import settings as recipes
 from albertkit.config import AlbertConfig
+from albertkit.data.folder import DataFolder
 from albertkit.data.shards import Shards
-from albertkit.settings import setting
 from albertkit.train.baselines import Baselines
+from albertkit.train.figures import Figure, figures
 from albertkit.train.metrics import read_metrics
 from albertkit.train.model_card import NOT_STATED, CardFacts, model_card
-from albertkit.train.validation import wilson_interval
+from albertkit.train.recipe import PretrainingRecipe
 
-if TYPE_CHECKING:
-    from albertkit.train.prepare import Data
-    from albertkit.train.recipe import PretrainingRecipe
-
-
-@dataclass(frozen=True, kw_only=True)
-class CardSettings:
-    """What only a person knows about a model; it stands in the model card."""
-
-    name: str = setting("", "name of the model; the folder of the run if empty")
-    language: str = setting("", "en, zh, ...; what was found in the text if empty")
-    license: str = setting(NOT_STATED, "licence of the weights, as an SPDX name")
-    data: str = setting(NOT_STATED, "where the text is from")
-    data_license: str = setting(NOT_STATED, "licences of the text")
+HEADS = "masked-LM and sentence-order head"
+MLM_HEAD = "masked-LM head and a sentence-order head that was not trained"
 
 
 def run_card(
-    recipe: PretrainingRecipe, config: AlbertConfig, data: Data, baselines: Baselines
+    recipe: PretrainingRecipe, config: AlbertConfig, data: DataFolder, baselines: Baselines
 ) -> str:
     """Card of the model in RUN/model as of the last line of RUN/metrics.jsonl.
 
@@ -59,36 +48,20 @@ def run_card(
             ],
             data_license=settings.data_license,
             recipe=recipes.to_toml(_without_folders(recipe)),
-            figures=figures(curve[-1], baselines) if curve else [],
+            figures=[_row(figure) for figure in figures(curve[-1], baselines)] if curve else [],
             curve=curve,
+            heads=HEADS if recipe.run.sentence_order != "off" else MLM_HEAD,
         )
     )
 
 
-def figures(last: Mapping[str, Any], baselines: Baselines) -> list[tuple[str, str, str]]:
-    """Held-out figures with their 95 % intervals, and the line that each has to beat."""
-    return [
-        (
-            "masked-LM loss",
-            f"{last['mlm_loss']:.3f} nats",
-            f"{baselines.unigram_entropy:.3f} nats, unigram entropy",
-        ),
-        (
-            "masked-LM accuracy",
-            _share(last["mlm_accuracy"], last["mlm_count"]),
-            f"{baselines.unigram_accuracy:.1%}, most frequent token",
-        ),
-        (
-            "sentence-order accuracy",
-            _share(last["sop_accuracy"], last["sop_count"]),
-            f"{baselines.order_accuracy:.1%}, bag of words",
-        ),
-    ]
-
-
-def _share(share: float, count: int) -> str:
-    low, high = wilson_interval(share * count, count)
-    return f"{share:.1%} ({low:.1%} to {high:.1%}; {count:,} cases)"
+def _row(figure: Figure) -> tuple[str, str, str]:
+    value = f"{figure.text} nats"
+    baseline = f"{figure.baseline_text} nats"
+    if figure.is_share:
+        value = f"{figure.text} ({figure.interval}; {figure.count:,} cases)"
+        baseline = figure.baseline_text
+    return figure.title, value, f"{baseline}, {figure.baseline_name}"
 
 
 def _language_of(index: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 _PLAIN_SECONDS = 10.0  # at most one plain line in this time, or a log would be mostly progress
 
 
-class Ticker:
+class RunProgress:
     """Shows steps done, losses, speed and time left."""
 
     def __init__(self, console: Console, steps: int, done: int) -> None:
@@ -19,7 +19,7 @@ class Ticker:
         self._steps = steps
         self._first = done
         self._began = time.monotonic()
-        self._told = self._began
+        self._logged = self._began
         self._progress: Progress | None = None
         if console.is_terminal:
             self._progress = Progress(
@@ -31,7 +31,7 @@ class Ticker:
             )
             self._task = self._progress.add_task("", total=steps, completed=done)
 
-    def __enter__(self) -> Ticker:
+    def __enter__(self) -> RunProgress:
         if self._progress:
             self._progress.start()
         return self
@@ -45,18 +45,18 @@ class Ticker:
         if self._progress:
             self._progress.stop()
 
-    def tick(self, step: int, facts: str) -> None:
+    def update(self, step: int, facts: str) -> None:
         """Show the state after a step; `facts` such as "loss 3.21, 12,300 tokens/s"."""
         if self._progress:
             self._progress.update(self._task, completed=step, description=facts)
             return
         now = time.monotonic()
-        if now - self._told >= _PLAIN_SECONDS or step == self._steps:
-            self._told = now
+        if now - self._logged >= _PLAIN_SECONDS or step == self._steps:
+            self._logged = now
             left = (now - self._began) / max(1, step - self._first) * (self._steps - step)
-            self.say(f"step {step:,}/{self._steps:,}  {facts}  {spell_time(left)} left")
+            self.log(f"step {step:,}/{self._steps:,}  {facts}  {spell_time(left)} left")
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Print a line that stays."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 

@@ -27,20 +27,27 @@ class StepResult:
     learning_rate: float
 
 
-class Job(Protocol):
-    """What the loop asks of a task."""
+class HasLoss(Protocol):
+    """What has the loss of a task."""
 
-    def micros(self, step: int) -> Sequence[Any]:
-        """The micro batches of a step, the first step being 0."""
-
-    def loss(self, model: nn.Module, micro: Any) -> Loss:
+    def loss(self, model: nn.Module, micro_batch: Any) -> Loss:
         """Share of a micro batch in the loss of its step."""
+
+
+class Job(HasLoss, Protocol):
+    """What the loop asks for: batches, their loss, the rate, and what follows a step."""
+
+    def micro_batches(self, step: int) -> Sequence[Any]:
+        """The micro batches of a step, the first step being 0."""
 
     def learning_rate(self, step: int) -> float:
         """Rate of a step."""
 
-    def after_step(self, result: StepResult, *, stopping: bool) -> bool:
+    def after_step(self, result: StepResult) -> bool:
         """Log, validate, save: whatever is due after this step. True ends the training here."""
+
+    def save(self, step: int) -> None:
+        """Write a state after `step` steps, if there is none: a signal ends the training here."""
 
 
 @dataclass
@@ -61,14 +68,15 @@ class Trainer:
     def train(self, job: Job, start: int, stop: int) -> int:
         """Do the steps from `start` up to `stop`; returns the number of steps done by then.
 
-        SIGTERM or Ctrl-C ends it after the step at hand, with `stopping` told to the job; a second
-        signal acts at once.
+        SIGTERM or Ctrl-C ends it after the step at hand, with a state saved; a second signal acts
+        at once.
         """
         with stop_on_signal() as asked:
             for step in range(start, stop):
                 result = self.train_step(job, step)
-                reached = job.after_step(result, stopping=bool(asked))
-                if asked:
+                reached = job.after_step(result)
+                if asked:  # during the step, or during what followed it
+                    job.save(step + 1)
                     self.stopped_by = asked[0]
                 if asked or reached:
                     return step + 1
@@ -80,9 +88,9 @@ class Trainer:
         torch.manual_seed(seed_of(self.seed, step))
         self.optimizer.zero_grad(set_to_none=True)
         losses = []
-        for micro in job.micros(step):
+        for micro_batch in job.micro_batches(step):
             with autocast(self.model, self.precision):
-                loss = job.loss(self.model, micro)
+                loss = job.loss(self.model, micro_batch)
             loss.value.backward()
             losses.append(replace(loss, value=loss.value.detach()))
         totals = Totals.of(losses)

@@ -166,7 +166,7 @@ def _figures(facts: CardFacts) -> str:
                 f"{p['step']:,.0f}",
                 f"{p['mlm_loss']:.3f}",
                 f"{p['mlm_accuracy']:.1%}",
-                f"{p['sop_accuracy']:.1%}",
+                f"{p['sop_accuracy']:.1%}" if "sop_accuracy" in p else "not trained",
             )
             for p in _thinned(facts.curve)
         ]

@@ -4,83 +4,149 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 
 from albertkit import settings as recipes
 from albertkit.config import AlbertConfig
+from albertkit.data.folder import DataFolder
 from albertkit.data.loader import PretrainingLoader
-from albertkit.data.shards import INDEX, TOKENIZER, TRAIN, VALIDATION, Shards
-from albertkit.errors import RecipeError, ShardError, TrainingError, VocabularyError
+from albertkit.data.shards import Shards
+from albertkit.errors import RecipeError, TrainingError, VocabularyError
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.sizes import size
-from albertkit.text.tokenizer import Tokenizer
 from albertkit.train.baselines import Baselines, order_accuracy, unigram_entropy
 from albertkit.train.loop import seed_of
 from albertkit.train.optim import Adam
-from albertkit.train.recipe import PretrainingRecipe
+from albertkit.train.recipe import PretrainingRecipe, RunSettings
 from albertkit.train.stages import Stages
-from albertkit.train.validation import HeldOut
+from albertkit.train.validation import ValidationSet
 
 _BASELINE_PAIRS = 20_000
 # Settings that a resumed run may change: they decide no weight, or (device, threads) only rounding.
 # The number of validation rows is not among them: the baselines belong to those rows.
-_FREE = {"output", "device", "threads", "log_every", "validate_every"}
-_FREE |= {"save_every", "keep", "stop_below"}
+MAY_CHANGE = {"output", "device", "threads", "log_every", "validate_every", "save_every", "keep"}
+MAY_CHANGE |= {"stop_below"}
+# Sentence order is trained unless it is "off"; runs of release 0.1 do not have the key.
+_DEFAULTS_NOT_HASHED = {"sentence_order": "on"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """A data folder: shards to train on, held-out shards, and their tokenizer."""
+@dataclass(frozen=True)
+class PreparedRun:
+    """A recipe with every choice made and every config key written out, its config and data."""
 
-    train: Shards
-    validation: Shards
-    tokenizer: Tokenizer
-    fingerprint: str  # SHA-256 over both indexes, which hold the hashes of everything else
+    recipe: PretrainingRecipe
+    config: AlbertConfig
+    data: DataFolder
 
     @classmethod
-    def open(cls, folder: Path) -> Data:
-        """Open what albertkit make-data wrote. Raises ShardError, VocabularyError."""
-        train = Shards(folder / TRAIN)
-        if not (folder / VALIDATION / INDEX).is_file():
-            raise ShardError(
-                "These data have no held-out documents: nothing could tell whether a run learns.",
-                expected=f"a folder {VALIDATION} beside {TRAIN}",
-                where=folder,
-                fix="make the data again with held-out documents "
-                "(albertkit make-data --validation-fraction 0.02)",
-            )
-        tokenizer = Tokenizer.load(folder / TOKENIZER)
-        for name in (TRAIN, VALIDATION):
-            Shards(folder / name, tokenizer_fingerprint=tokenizer.fingerprint)
-        indexes = b"".join((folder / name / INDEX).read_bytes() for name in (TRAIN, VALIDATION))
-        return cls(
-            train, Shards(folder / VALIDATION), tokenizer, hashlib.sha256(indexes).hexdigest()
+    def resolve(cls, recipe: PretrainingRecipe) -> PreparedRun:
+        """Open the data and make every choice that was left to the program.
+
+        Raises RecipeError, ConfigError, ShardError, VocabularyError, TrainingError.
+        """
+        data = DataFolder.open(recipe.data.path)
+        config = model_config(dict(recipe.model), data.tokenizer.vocab_size)
+        _check_fit(recipe, config, data)
+        if not recipe.stages:
+            raise RecipeError("The recipe has no stage.", expected="at least one [[stages]] table")
+        name = {"size": recipe.model["size"]} if "size" in recipe.model else {}
+        model = name | dataclasses.asdict(config)
+        run = _resolved(recipe.run, data)
+        return cls(dataclasses.replace(recipe, model=model, run=run), config, data)
+
+    @property
+    def sentence_order(self) -> bool:
+        """Whether sentence order is trained beside masked-LM."""
+        return self.recipe.run.sentence_order == "on"
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """SHA-256 of everything in the recipe that decides the weights, and of the data."""
+        run = {
+            key: value
+            for key, value in recipes.to_table(self.recipe.run).items()
+            if key not in MAY_CHANGE and _DEFAULTS_NOT_HASHED.get(key) != value
+        }
+        deciding = recipes.to_table(self.recipe) | {"run": run, "data": {}, "card": {}}
+        recipe = hashlib.sha256(repr(deciding).encode()).hexdigest()
+        return {"recipe": recipe, "data": self.data.fingerprint}
+
+    def stages(self) -> Stages:
+        """The stages over the training shards."""
+        return Stages(
+            self.recipe.stages,
+            self.data.train,
+            self.recipe.run.seed,
+            sentence_order=self.sentence_order,
         )
 
+    def build(self) -> tuple[AlbertForPretraining, Adam]:
+        """A fresh model on its device, and its optimizer; the same weights for the same seed."""
+        torch.manual_seed(seed_of(self.recipe.run.seed, -1))
+        model = AlbertForPretraining(self.config).to(self.recipe.run.device)
+        return model, Adam(model.named_parameters(), self.recipe.optim)
 
-def settle(recipe: PretrainingRecipe, data: Data) -> tuple[PretrainingRecipe, AlbertConfig]:
-    """The recipe with every choice made and every config key written out, and that config."""
-    config = model_config(dict(recipe.model), data.tokenizer.vocab_size)
-    check_fit(recipe, config, data)
-    threads = recipe.run.threads or torch.get_num_threads()
-    device = recipe.run.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    elif device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError(
-            "There is no CUDA device for this run.",
-            expected="a GPU that torch can use",
-            found=f"torch {torch.__version__} without one",
-            fix="set run.device to cpu or auto, or install a torch build with CUDA",
+    def validation_set(self) -> ValidationSet:
+        """Held-out rows of the last stage's length, the length that the finished model is for."""
+        stage, run = self.recipe.stages[-1], self.recipe.run
+        loader = PretrainingLoader(
+            self.data.validation,
+            self.data.validation.special_ids,
+            stage.loader_settings(run.seed, sentence_order=self.sentence_order),
+            stage.micro_batch_size or stage.batch_size,
         )
-    if not recipe.stages:
-        raise RecipeError("The recipe has no stage.", expected="at least one [[stages]] table")
-    run = dataclasses.replace(recipe.run, threads=threads, device=device)
-    name = {"size": recipe.model["size"]} if "size" in recipe.model else {}
-    full = name | dataclasses.asdict(config)
-    return dataclasses.replace(recipe, model=full, run=run), config
+        return ValidationSet.of(loader, run.validation_rows)
+
+    def measure_baselines(self, validation_set: ValidationSet) -> Baselines:
+        """Unigram entropy and bag-of-words order accuracy for the held-out rows; takes seconds."""
+        counts = self.data.train.token_counts()
+        targets = validation_set.targets
+        order = None
+        if self.sentence_order:
+            loader = self.stages().loader(len(self.recipe.stages) - 1)
+            pairs = min(_BASELINE_PAIRS, loader.num_samples(0))
+            batches = (loader.batch(step) for step in range(-(-pairs // loader.batch_size)))
+            order = order_accuracy(batches, validation_set.batches, vocab_size=len(counts))
+        return Baselines(
+            unigram_entropy=unigram_entropy(counts, targets),
+            unigram_accuracy=float((targets == counts.argmax()).mean()),
+            order_accuracy=order,
+        )
+
+    def describe(self, validation_set: ValidationSet) -> list[tuple[str, str]]:
+        """What a run works with, every choice that was left to the program included."""
+        run, config, data = self.recipe.run, self.config, self.data
+        return [
+            ("data", str(data.path)),
+            ("to train on", _size_of(data.train)),
+            ("held out", f"{_size_of(data.validation)}; {validation_set.num_rows:,} rows used"),
+            ("objective", self._objective()),
+            (
+                "model",
+                f"{config.num_hidden_layers} layers of width {config.hidden_size}, vocabulary "
+                f"{config.vocab_size:,}",
+            ),
+            *(
+                (f"stage {n}", f"{s.steps:,} steps of {s.batch_size} rows of {s.tokens} tokens")
+                for n, s in enumerate(self.recipe.stages)
+            ),
+            (
+                "computed by",
+                f"{self.recipe.optim.name} on {run.device}, {run.precision}, {run.threads} threads",
+            ),
+        ]
+
+    def _objective(self) -> str:
+        if not self.sentence_order:
+            why = "" if self.data.has_pairs else ", for the data lack documents of two sentences"
+            return f"masked-LM alone, without sentence order{why}"
+        text = "masked-LM and sentence order"
+        single = int(self.data.train.index.get("single_sentence_documents", 0))
+        if single:
+            text += f"; {single:,} documents of one sentence have no pair and are not used"
+        return text
 
 
 def model_config(table: dict[str, object], data_vocab_size: int) -> AlbertConfig:
@@ -94,7 +160,26 @@ def model_config(table: dict[str, object], data_vocab_size: int) -> AlbertConfig
     return recipes.from_table({**base, **table}, AlbertConfig, name="model")
 
 
-def check_fit(recipe: PretrainingRecipe, config: AlbertConfig, data: Data) -> None:
+def _resolved(run: RunSettings, data: DataFolder) -> RunSettings:
+    """Device, threads and sentence order decided."""
+    device = run.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    elif device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError(
+            "There is no CUDA device for this run.",
+            expected="a GPU that torch can use",
+            found=f"torch {torch.__version__} without one",
+            fix="set run.device to cpu or auto, or install a torch build with CUDA",
+        )
+    order = run.sentence_order
+    if order == "auto":
+        order = "on" if data.has_pairs else "off"
+    threads = run.threads or torch.get_num_threads()
+    return dataclasses.replace(run, device=device, threads=threads, sentence_order=order)
+
+
+def _check_fit(recipe: PretrainingRecipe, config: AlbertConfig, data: DataFolder) -> None:
     """Refuse a model that the data do not belong to, and rows longer than its positions."""
     found = data.tokenizer.vocab_size
     if config.vocab_size != found:
@@ -113,92 +198,6 @@ def check_fit(recipe: PretrainingRecipe, config: AlbertConfig, data: Data) -> No
                 found=stage.tokens,
                 fix="shorten the rows, or raise model.max_position_embeddings",
             )
-
-
-def hash_of(recipe: PretrainingRecipe) -> str:
-    """SHA-256 of everything in a settled recipe that decides the weights."""
-    run = {k: v for k, v in recipes.to_table(recipe.run).items() if k not in _FREE}
-    deciding = recipes.to_table(recipe) | {"run": run, "data": {}, "card": {}}
-    return hashlib.sha256(repr(deciding).encode()).hexdigest()
-
-
-def check_same(saved: dict[str, str], now: dict[str, str], folder: Path) -> None:
-    """Refuse to resume a run with another recipe or with other data."""
-    for what, fix in (
-        (
-            "recipe",
-            f"take {folder / 'recipe.toml'}; only run.{', run.'.join(sorted(_FREE))} may change",
-        ),
-        ("data", "give data.path the data folder that the run began with"),
-    ):
-        if saved.get(what) != now[what]:
-            raise TrainingError(
-                f"This run began with another {what}; its result would be neither's.",
-                expected=f"{what} {str(saved.get(what))[:16]}",
-                found=f"{what} {now[what][:16]}",
-                where=folder,
-                fix=fix,
-            )
-
-
-def build(config: AlbertConfig, recipe: PretrainingRecipe) -> tuple[AlbertForPretraining, Adam]:
-    """A fresh model on its device, and its optimizer; the same weights for the same seed."""
-    torch.manual_seed(seed_of(recipe.run.seed, -1))
-    model = AlbertForPretraining(config).to(recipe.run.device)
-    return model, Adam(model.named_parameters(), recipe.optim)
-
-
-def hold_out(recipe: PretrainingRecipe, stages: Stages, data: Data) -> HeldOut:
-    """Held-out rows of the last stage's length, the length that the finished model is for."""
-    settings = recipe.stages[-1]
-    loader = PretrainingLoader(
-        data.validation,
-        data.validation.special_ids,
-        settings.loader_settings(recipe.run.seed, sentence_order=True),
-        settings.micro_batch_size or settings.batch_size,
-    )
-    return HeldOut.of(loader, recipe.run.validation_rows)
-
-
-def measure_baselines(
-    recipe: PretrainingRecipe, stages: Stages, data: Data, held_out: HeldOut
-) -> Baselines:
-    """Unigram entropy and bag-of-words order accuracy for the held-out rows; takes seconds."""
-    counts = data.train.token_counts()
-    targets = held_out.targets
-    loader = stages.loader(len(recipe.stages) - 1)
-    pairs = min(_BASELINE_PAIRS, loader.num_samples(0))
-    batches = (loader.batch(step) for step in range(-(-pairs // loader.batch_size)))
-    return Baselines(
-        unigram_entropy=unigram_entropy(counts, targets),
-        unigram_accuracy=float((targets == counts.argmax()).mean()),
-        order_accuracy=order_accuracy(batches, held_out.batches, vocab_size=len(counts)),
-    )
-
-
-def describe(
-    recipe: PretrainingRecipe, config: AlbertConfig, data: Data, held_out: HeldOut
-) -> list[tuple[str, str]]:
-    """What a run works with, every choice that was left to the program included."""
-    run = recipe.run
-    return [
-        ("data", str(recipe.data.path)),
-        ("to train on", _size_of(data.train)),
-        ("held out", f"{_size_of(data.validation)}; {held_out.num_rows:,} rows used"),
-        (
-            "model",
-            f"{config.num_hidden_layers} layers of width {config.hidden_size}, vocabulary "
-            f"{config.vocab_size:,}",
-        ),
-        *(
-            (f"stage {number}", f"{s.steps:,} steps of {s.batch_size} rows of {s.tokens} tokens")
-            for number, s in enumerate(recipe.stages)
-        ),
-        (
-            "computed by",
-            f"{recipe.optim.name} on {run.device}, {run.precision}, {run.threads} threads",
-        ),
-    ]
 
 
 def _size_of(shards: Shards) -> str:

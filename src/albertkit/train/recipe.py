@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from albertkit.settings import setting
-from albertkit.train.card import CardSettings
+from albertkit.train.model_card import NOT_STATED
 from albertkit.train.optim import OptimSettings
 from albertkit.train.run import CadenceSettings
 from albertkit.train.stages import StageSettings
@@ -29,6 +29,28 @@ class RunSettings(CadenceSettings):
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "auto takes cuda when it is there")
     precision: Literal["fp32", "bf16"] = setting("fp32", "bf16: matrix products in bfloat16")
     threads: int = setting(0, "CPU threads; 0 takes what torch takes", low=0)
+    stop_below: float = setting(
+        0.0,
+        "end the run once the held-out masked-LM loss is this many nats below the unigram "
+        "entropy; 0 trains to the last step",
+        low=0,
+    )
+    sentence_order: Literal["auto", "on", "off"] = setting(
+        "auto",
+        "train sentence order beside masked-LM; auto: where the data have documents of two "
+        "sentences",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardSettings:
+    """What only a person knows about a model; it stands in the model card."""
+
+    name: str = setting("", "name of the model; the folder of the run if empty")
+    language: str = setting("", "en, zh, ...; what was found in the text if empty")
+    license: str = setting(NOT_STATED, "licence of the weights, as an SPDX name")
+    data: str = setting(NOT_STATED, "where the text is from")
+    data_license: str = setting(NOT_STATED, "licences of the text")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,10 @@ from typing import Any
 from albertkit import settings as recipes
 from albertkit.files import write_atomic
 from albertkit.train.baselines import Baselines
+from albertkit.train.figures import baseline_rows, figures
 from albertkit.train.health import Verdict
 from albertkit.train.metrics import read_metrics
 from albertkit.train.recipe import PretrainingRecipe
-from albertkit.train.validation import wilson_interval
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
@@ -63,27 +63,13 @@ def _final_table(last: dict[str, Any], baselines: Baselines) -> str:
         "<tr><th>figure</th><th>model</th><th>95 % interval</th><th>cases</th>"
         "<th>line to beat</th></tr>"
     ]
-    lines = [
-        ("masked-LM loss (nats)", "mlm_loss", f"{baselines.unigram_entropy:.3f} unigram entropy"),
-        (
-            "masked-LM accuracy",
-            "mlm_accuracy",
-            f"{baselines.unigram_accuracy:.1%} most frequent token",
-        ),
-        ("sentence-order loss (nats)", "sop_loss", "0.693 a coin"),
-        ("sentence-order accuracy", "sop_accuracy", f"{baselines.order_accuracy:.1%} bag of words"),
-    ]
-    for title, name, line in lines:
-        count = last["mlm_count" if name.startswith("mlm") else "sop_count"]
-        value, interval = f"{last[name]:.3f}", ""
-        if name.endswith("accuracy"):
-            low, high = wilson_interval(last[name] * count, count)
-            value, interval = f"{last[name]:.1%}", f"{low:.1%} to {high:.1%}"
-        cells = [value, interval, f"{count:,}"]
+    for figure in figures(last, baselines):
+        title = figure.title if figure.is_share else f"{figure.title} (nats)"
+        cells = [figure.text, figure.interval, f"{figure.count:,}"]
         rows.append(
             f"<tr><td>{title}</td>"
             + "".join(f'<td class="number">{cell}</td>' for cell in cells)
-            + f"<td>{line}</td></tr>"
+            + f"<td>{figure.baseline_text} {figure.baseline_name}</td></tr>"
         )
     note = (
         f"<p>After step {last['step']:,}. The interval is Wilson's, as if cases were "
@@ -112,17 +98,14 @@ def _curves(
     figure = Figure(figsize=(11, 7))
     figure.subplots_adjust(0.06, 0.08, 0.98, 0.94, wspace=0.15, hspace=0.35)
     panels = figure.subplots(2, 2).flat
-    drawings = [
-        ("masked-LM loss (nats)", "mlm_loss", baselines.unigram_entropy, "unigram entropy"),
-        ("masked-LM accuracy", "mlm_accuracy", baselines.unigram_accuracy, "most frequent token"),
-        ("sentence-order accuracy", "sop_accuracy", baselines.order_accuracy, "bag of words"),
-    ]
-    for panel, (title, name, line, meaning) in zip(panels, drawings, strict=False):
+    curves = [row for row in baseline_rows(baselines) if row[0] != "sop_loss"]
+    for panel, (name, title, baseline, baseline_name) in zip(panels, curves, strict=False):
+        title = title if name.endswith("accuracy") else f"{title} (nats)"
         panel.plot(_steps(train), _values(train, name), color=_TRAIN, label="training")
         panel.plot(
             _steps(held_out), _values(held_out, name), "o-", color=_HELD_OUT, label="held out"
         )
-        panel.axhline(line, linestyle="--", color=_LINE, label=meaning)
+        panel.axhline(baseline, linestyle="--", color=_LINE, label=baseline_name)
         panel.set(title=title, xlabel="step")
         panel.legend()
     rate = figure.axes[-1]

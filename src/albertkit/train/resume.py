@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,76 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from albertkit import settings
 from albertkit.errors import TrainingError
 from albertkit.files import atomic_folder, clear_leftovers, sha256_of
 from albertkit.train.optim import slots_of
 
+RECIPE = "recipe.toml"
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
 _FORMAT = "albertkit-training-state 1"
 _PREFIX = "step-"
+
+
+def start_run(folder: Path, recipe: Any) -> None:
+    """Make the run folder, so that whoever finds one finds its recipe in it."""
+    with atomic_folder(folder) as temporary:
+        (temporary / "checkpoints").mkdir()
+        settings.save(recipe, temporary / RECIPE)
+
+
+def require_run(folder: Path) -> None:
+    """Raise a TrainingError unless a run began in this folder."""
+    if not (folder / RECIPE).is_file():
+        raise TrainingError(
+            "There is no run to resume.",
+            expected=f"the folder of a run, with {RECIPE}",
+            found=f"no {RECIPE} in it" if folder.is_dir() else "no such folder",
+            where=folder,
+            fix="start the run without --resume",
+        )
+
+
+def resume_run(
+    folder: Path,
+    identity: dict[str, str],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    may_change: Collection[str],
+) -> dict[str, Any]:
+    """Fill model and optimizer from the newest state; returns what it remembers.
+
+    Empty when the run was killed before its first state: then it begins again. `may_change`: keys
+    of the section run that may differ from those the run began with, for messages.
+    """
+    clear_leftovers(folder)
+    newest = newest_state(folder / "checkpoints")
+    if newest is None:
+        return {}
+    state = read_state(newest)
+    _check_same(state["identity"], identity, folder, may_change)
+    restore(newest, model, optimizer)
+    return state
+
+
+def _check_same(
+    saved: dict[str, str], now: dict[str, str], folder: Path, may_change: Collection[str]
+) -> None:
+    """Refuse to resume a run with another recipe or with other data."""
+    keys = ", ".join(f"run.{key}" for key in sorted(may_change))
+    for what, fix in (
+        ("recipe", f"take {folder / RECIPE}; only {keys} may change"),
+        ("data", "give data.path the data folder that the run began with"),
+    ):
+        if saved.get(what) != now[what]:
+            raise TrainingError(
+                f"This run began with another {what}; its result would be neither's.",
+                expected=f"{what} {str(saved.get(what))[:16]}",
+                found=f"{what} {now[what][:16]}",
+                where=folder,
+                fix=fix,
+            )
 
 
 def save_state(

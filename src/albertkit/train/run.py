@@ -1,118 +1,165 @@
-"""A pretraining run on its way: what is due after each step."""
+"""A training run on its way, for any task: log, validate, save, resume, stop."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import torch
 from torch import nn
 
+from albertkit.errors import TrainingError
 from albertkit.settings import setting
-from albertkit.train.baselines import Baselines
-from albertkit.train.console import Ticker
-from albertkit.train.health import Verdict, judge
-from albertkit.train.loop import StepResult, Trainer
-from albertkit.train.losses import Loss, Totals, pretraining_loss
+from albertkit.train.console import RunProgress
+from albertkit.train.health import Verdict
+from albertkit.train.loop import HasLoss, StepResult, Trainer
+from albertkit.train.losses import Loss, Totals
 from albertkit.train.metrics import Metrics
-from albertkit.train.resume import save_state
-from albertkit.train.stages import Micro, Stages
-from albertkit.train.validation import HeldOut, validate
+from albertkit.train.resume import save_state, saved_states
 
 
 @dataclass(frozen=True, kw_only=True)
 class CadenceSettings:
-    """How often a run says, checks and saves something; 0 means at the end only."""
+    """How often a run logs, validates and saves; 0 means at the end only."""
 
     log_every: int = setting(20, "steps between lines of metrics.jsonl", low=1)
     validate_every: int = setting(500, "steps between validations on held-out rows", low=0)
     validation_rows: int = setting(512, "most held-out rows used for it", low=1)
     save_every: int = setting(500, "steps between training states", low=0)
     keep: int = setting(2, "training states to keep", low=1)
-    stop_below: float = setting(
-        0.0,
-        "end the run once the held-out masked-LM loss is this many nats below the unigram "
-        "entropy; 0 trains to the last step",
-        low=0,
-    )
+
+
+class MicroBatch(Protocol):
+    """What a run counts in the batches of its task."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens without padding."""
+
+
+class Task(HasLoss, Protocol):
+    """What is trained: its batches and losses, and what its held-out figures mean."""
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+
+    def micro_batches(self, step: int, device: torch.device) -> Sequence[MicroBatch]:
+        """The micro batches of a step, the first step being 0."""
+
+    def learning_rate(self, step: int) -> float:
+        """Rate of a step."""
+
+    def step_facts(self, step: int, means: Mapping[str, float]) -> dict[str, Any]:
+        """Facts for a line of metrics beside the means of the losses; "loss" is one of them."""
+
+    def step_summary(self, means: Mapping[str, float]) -> str:
+        """The losses of a step in a few words."""
+
+    def validate(self, model: nn.Module, precision: str) -> dict[str, Any]:
+        """Figures on held-out rows."""
+
+    def validation_summary(self, validated: Mapping[str, Any]) -> str:
+        """The figures of a validation in one line."""
+
+    def judge(self, validated: Mapping[str, Any]) -> Verdict:
+        """Whether these figures show that the model learns."""
+
+    def should_learn_by(self, step: int) -> bool:
+        """Whether a model that does not learn at this step deserves a warning."""
+
+    def reached_goal(self, validated: Mapping[str, Any]) -> bool:
+        """Whether the figures are good enough to end the run."""
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run has to know of the task."""
 
 
 @dataclass
-class PretrainingRun:
-    """The pretraining job: losses, and the log, validation and state that follow a step.
-
-    Everything that has to survive a resume is in `state()`.
-    """
+class Run:
+    """Does what is due after each step. Everything that has to survive a resume is in `state()`."""
 
     trainer: Trainer
-    stages: Stages
+    task: Task
     cadence: CadenceSettings
     folder: Path
-    held_out: HeldOut
-    baselines: Baselines
-    vocab_size: int
     identity: dict[str, str]  # hashes of recipe and data, to be the same after a resume
     metrics: Metrics
-    ticker: Ticker
-    export: Callable[[], None]
+    progress: RunProgress
+    export: Callable[[], None]  # writes the model for everybody's use
     window: Totals = field(default_factory=Totals)  # since the last line of metrics
     tokens: int = 0  # trained on so far, padding not counted
     verdict: Verdict | None = None
     validated: dict[str, Any] = field(default_factory=dict)  # the last validation
-    _warned: str = ""  # kind of the last verdict that was told
+    _warned: str = ""  # kind of the last verdict that was warned of
+    _saved: int = -1  # step of the last state of this process
     _since: tuple[float, int] = field(default_factory=lambda: (time.monotonic(), 0))
 
-    def micros(self, step: int) -> Sequence[Micro]:
-        """Micro batches of a step."""
-        micros = self.stages.micros(step, next(self.trainer.model.parameters()).device)
-        self.tokens += sum(len(micro.ids) for micro in micros)
-        return micros
+    def train(self, start: int) -> int:
+        """Train to the end, the goal or a signal; returns the steps done.
 
-    def loss(self, model: nn.Module, micro: Micro) -> Loss:
-        """Masked-LM and sentence-order loss of one micro batch."""
-        output = model(
-            micro.ids,
-            micro.types,
-            lengths=micro.lengths,
-            target_positions=micro.target_positions,
-        )
-        return pretraining_loss(
-            output.mlm_logits,
-            output.order_logits,
-            micro.targets,
-            micro.swapped,
-            step_targets=micro.step_targets,
-            step_rows=micro.step_rows,
-        )
+        A TrainingError says which state is the last good one.
+        """
+        if start == 0:
+            self.save(0)  # so that a kill at any later moment can be resumed
+        elif start == self.task.steps or self.reached_goal(start):
+            self.progress.log("the run is complete already: nothing to do")
+            self.metrics.close()
+            return start
+        try:
+            return self.trainer.train(self, start, self.task.steps)
+        except TrainingError as error:
+            states = saved_states(self.folder / "checkpoints")
+            facts = error.facts
+            raise TrainingError(
+                error.what,
+                expected=facts.get("expected"),
+                found=facts.get("found"),
+                where=f"the last good state is {states[-1]}",
+                fix=facts.get("to do"),
+            ) from error
+        finally:
+            self.metrics.close()
+
+    def micro_batches(self, step: int) -> Sequence[MicroBatch]:
+        """Micro batches of a step."""
+        device = next(self.trainer.model.parameters()).device
+        micro_batches = self.task.micro_batches(step, device)
+        self.tokens += sum(micro_batch.num_tokens for micro_batch in micro_batches)
+        return micro_batches
+
+    def loss(self, model: nn.Module, micro_batch: Any) -> Loss:
+        """Loss of one micro batch."""
+        return self.task.loss(model, micro_batch)
 
     def learning_rate(self, step: int) -> float:
-        """Rate of a step by the schedule of its stage."""
-        return self.stages.learning_rate(step)
+        """Rate of a step."""
+        return self.task.learning_rate(step)
 
-    def after_step(self, result: StepResult, *, stopping: bool) -> bool:
+    def after_step(self, result: StepResult) -> bool:
         """Log, validate and save where it is due, always at the end; True ends the run."""
-        step, last = result.step, result.step == self.stages.steps
+        step, last = result.step, result.step == self.task.steps
         self.window.add(result.totals.sums, result.totals.counts)
         if last or step % self.cadence.log_every == 0:
             self._log(result)
         if last or _due(step, self.cadence.validate_every):
             self._validate(step)
         reached = self.reached_goal(step)
-        if last or stopping or reached or _due(step, self.cadence.save_every):
+        if last or reached or _due(step, self.cadence.save_every):
             self.save(step)
         return reached
 
     def reached_goal(self, step: int) -> bool:
         """Whether the validation after this step is as good as the recipe asked for."""
-        goal = self.cadence.stop_below
-        if not goal or self.validated.get("step") != step:
-            return False
-        return bool(self.baselines.unigram_entropy - self.validated["mlm_loss"] >= goal)
+        return self.validated.get("step") == step and self.task.reached_goal(self.validated)
 
     def save(self, step: int) -> None:
-        """Write a training state, and the model as a checkpoint folder."""
+        """Write a training state, and the model as a checkpoint folder; once for a step."""
+        if self._saved == step:
+            return
         self.metrics.flush()
         save_state(
             self.folder / "checkpoints",
@@ -123,6 +170,7 @@ class PretrainingRun:
             keep=self.cadence.keep,
         )
         self.export()
+        self._saved = step
 
     def state(self) -> dict[str, Any]:
         """What a resumed run has to know besides weights, moments and step."""
@@ -131,27 +179,25 @@ class PretrainingRun:
             "tokens": self.tokens,
             "metrics_bytes": self.metrics.size,
             "window": {"sums": self.window.sums, "counts": self.window.counts},
-            "baselines": vars(self.baselines),
+            **self.task.state(),
             "validated": self.validated,
         }
 
-    def take_over(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on where `state()` was."""
         self.tokens = state["tokens"]
         self.validated = state["validated"]
         if self.validated:
-            self.verdict = self._judge()
+            self.verdict = self.task.judge(self.validated)
         self._since = (time.monotonic(), self.tokens)
         self.window = Totals(state["window"]["sums"], state["window"]["counts"])
 
     def _log(self, result: StepResult) -> None:
         means, now = self.window.means(), time.monotonic()
         speed = (self.tokens - self._since[1]) / max(1e-9, now - self._since[0])
-        stage = self.stages.stage_of(result.step - 1)
         facts = {
             "step": result.step,
-            "stage": stage,
-            "loss": means["mlm_loss"] + means["sop_loss"],
+            **self.task.step_facts(result.step, means),
             **means,
             "learning_rate": result.learning_rate,
             "gradient_norm": result.gradient_norm,
@@ -159,41 +205,24 @@ class PretrainingRun:
             "tokens_per_second": round(speed, 1),
         }
         self.metrics.write("train", facts)
-        self.ticker.tick(
-            result.step,
-            f"loss {facts['loss']:.3f} (mlm {means['mlm_loss']:.3f})  {speed:,.0f} tokens/s",
-        )
+        summary = f"{self.task.step_summary(means)}  {speed:,.0f} tokens/s"
+        self.progress.update(result.step, summary)
         self.window, self._since = Totals(), (now, self.tokens)
 
     def _validate(self, step: int) -> None:
         began = time.monotonic()
-        totals = validate(self.trainer.model, self, self.held_out, self.trainer.precision)
-        means = totals.means()
-        self.validated = {
-            "step": step,
-            **means,
-            "mlm_count": totals.counts["mlm_loss"],
-            "sop_count": totals.counts["sop_loss"],
-        }
+        figures = self.task.validate(self.trainer.model, self.trainer.precision)
+        self.validated = {"step": step, **figures}
         self.metrics.write("validation", self.validated)
-        self.ticker.say(
-            f"held out, step {step:,}: mlm loss {means['mlm_loss']:.3f} "
-            f"(unigram entropy {self.baselines.unigram_entropy:.3f}), "
-            f"accuracy {means['mlm_accuracy']:.1%}; order {means['sop_accuracy']:.1%} "
-            f"(bag of words {self.baselines.order_accuracy:.1%})"
-        )
-        self.verdict = self._judge()
-        first = self.stages.settings[0]
-        late = step >= first.warmup_steps + first.steps // 4
+        summary = self.task.validation_summary(self.validated)
+        self.progress.log(f"held out, step {step:,}: {summary}")
+        self.verdict = self.task.judge(self.validated)
+        late = self.task.should_learn_by(step)
         if late and not self.verdict.learns and self._warned != self.verdict.kind:
-            self.ticker.say(f"warning: {self.verdict}")
+            self.progress.log(f"warning: {self.verdict}")
             self._warned = self.verdict.kind
         # Validation is not part of the training speed.
         self._since = (self._since[0] + time.monotonic() - began, self._since[1])
-
-    def _judge(self) -> Verdict:
-        loss, entropy = self.validated["mlm_loss"], self.baselines.unigram_entropy
-        return judge(loss, entropy, self.vocab_size)
 
 
 def _due(step: int, every: int) -> bool:

@@ -48,7 +48,7 @@ class StageSettings(ScheduleSettings):
 
 
 @dataclass(frozen=True)
-class Micro:
+class MicroBatch:
     """Rows of one forward and backward pass, packed: S tokens of B rows, M predictions."""
 
     ids: Tensor  # (S,)
@@ -59,6 +59,11 @@ class Micro:
     swapped: Tensor  # (B,)
     step_targets: int  # predictions in the whole optimizer step
     step_rows: int
+
+    @property
+    def num_tokens(self) -> int:
+        """S: padding is not counted."""
+        return len(self.ids)
 
 
 class Stages:
@@ -111,7 +116,7 @@ class Stages:
         self._running = (step + 1, batches)
         return next(batches)
 
-    def micros(self, step: int, device: torch.device) -> list[Micro]:
+    def micro_batches(self, step: int, device: torch.device) -> list[MicroBatch]:
         """Rows of a step, cut into micro batches."""
         batch = self.batch(step)
         size = self.settings[self.stage_of(step)].micro_batch_size or len(batch.ids)
@@ -120,7 +125,7 @@ class Stages:
         ]
 
 
-def pack(batch: Batch, begin: int, end: int, device: torch.device) -> Micro:
+def pack(batch: Batch, begin: int, end: int, device: torch.device) -> MicroBatch:
     """Take rows [begin, end) of a batch without their padding."""
     rows = batch.rows(begin, end)
     columns = rows.ids.shape[1]
@@ -130,7 +135,7 @@ def pack(batch: Batch, begin: int, end: int, device: torch.device) -> Micro:
     def tensor(array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)
 
-    return Micro(
+    return MicroBatch(
         ids=tensor(rows.ids[real]),
         types=tensor(rows.types[real]),
         lengths=torch.from_numpy(np.ascontiguousarray(rows.lengths)),

@@ -13,19 +13,19 @@ import torch
 from torch import nn
 
 from albertkit.data.loader import Batch, PretrainingLoader
-from albertkit.train.loop import Job, autocast
+from albertkit.train.loop import HasLoss, autocast
 from albertkit.train.losses import Totals
 from albertkit.train.stages import pack
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class ValidationSet:
     """Rows that are never trained on, made once and kept."""
 
     batches: list[Batch]
 
     @classmethod
-    def of(cls, loader: PretrainingLoader, max_rows: int) -> HeldOut:
+    def of(cls, loader: PretrainingLoader, max_rows: int) -> ValidationSet:
         """At most `max_rows` rows, spread evenly over the held-out documents."""
         return cls(list(loader.validation_batches(max_rows)))
 
@@ -39,19 +39,16 @@ class HeldOut:
         """Every masked token's true id."""
         return np.concatenate([batch.targets for batch in self.batches])
 
-    @property
-    def num_targets(self) -> int:
-        """Number of masked tokens."""
-        return sum(len(batch.targets) for batch in self.batches)
 
-
-def validate(model: nn.Module, job: Job, held_out: HeldOut, precision: str) -> Totals:
+def validate(
+    model: nn.Module, task: HasLoss, validation_set: ValidationSet, precision: str
+) -> Totals:
     """Totals of the losses over the held-out rows, without dropout."""
     device = next(model.parameters()).device
     losses = []
     with evaluating(model), autocast(model, precision):
-        for batch in held_out.batches:
-            losses.append(job.loss(model, pack(batch, 0, len(batch.ids), device)))
+        for batch in validation_set.batches:
+            losses.append(task.loss(model, pack(batch, 0, len(batch.ids), device)))
     return Totals.of(losses)
 
 

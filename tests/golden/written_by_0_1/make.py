@@ -32,7 +32,7 @@ from albertkit import recipe as recipes
 from albertkit.cli import main
 from albertkit.data.loader import LoaderSettings, PretrainingLoader
 from albertkit.data.shards import Shards
-from albertkit.train.run import PretrainingRun
+from albertkit.train.run import Run
 
 STEPS, STOPPED_AFTER = 12, 6
 SIZES = {"en": 64, "zh": 56}  # pieces of the vocabularies
@@ -405,18 +405,18 @@ def data_facts(language: str, tokenizer: Tokenizer) -> dict[str, Any]:
 @contextmanager
 def stopped_after(step: int) -> Iterator[None]:
     """A SIGTERM comes while this step is done: the run saves its state and ends."""
-    original = PretrainingRun.micros
+    original = Run.micro_batches
 
-    def micros(self: PretrainingRun, number: int) -> Any:
+    def micro_batches(self: Run, number: int) -> Any:
         if number == step - 1:
             signal.raise_signal(signal.SIGTERM)
         return original(self, number)
 
-    PretrainingRun.micros = micros  # type: ignore[assignment, method-assign]
+    Run.micro_batches = micro_batches  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
-        PretrainingRun.micros = original  # type: ignore[method-assign]
+        Run.micro_batches = original  # type: ignore[method-assign]
 
 
 def final_weights(folder: str) -> dict[str, np.ndarray]:
