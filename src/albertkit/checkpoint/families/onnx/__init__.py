@@ -1,9 +1,7 @@
-"""ONNX graphs of an ALBERT, from every exporter: read, not written.
+"""ONNX graphs of an ALBERT, as torch's exporters write them: read, not written.
 
-Weights are told by their place in the flow of numbers, never by their names: formats/onnx/graph.py
-reads the bytes, expand.py and parts.py find the products with constants, probe.py tells what lies
-between them by trying it; embeddings.py, walk.py and heads.py follow the numbers from the inputs to
-the outputs.
+graph.py reads the bytes; steps.py finds the nodes that use weights, in their order; weights.py
+says which weight is which; layers.py finds what layers share, config.py what the graph shows.
 """
 
 from __future__ import annotations
@@ -15,15 +13,13 @@ import numpy as np
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.checkpoint.families import _beside
 from albertkit.checkpoint.families._protocol import LoadResult, Overrides
-from albertkit.checkpoint.families.onnx.config import folders, tell_config, tell_head
-from albertkit.checkpoint.families.onnx.embeddings import find_embeddings
-from albertkit.checkpoint.families.onnx.expand import expand
+from albertkit.checkpoint.families.onnx.config import folders, read_config, read_task_head
 from albertkit.checkpoint.families.onnx.graph import Graph
 from albertkit.checkpoint.families.onnx.graph import read as read_graph
-from albertkit.checkpoint.families.onnx.heads import SECOND_BIAS, find_heads
-from albertkit.checkpoint.families.onnx.layers import Pool, in_order, names
-from albertkit.checkpoint.families.onnx.parts import Parts, Weight
-from albertkit.checkpoint.families.onnx.walk import Found, Walk
+from albertkit.checkpoint.families.onnx.layers import Pool, in_order, named_blocks
+from albertkit.checkpoint.families.onnx.steps import Steps
+from albertkit.checkpoint.families.onnx.tensors import Stored
+from albertkit.checkpoint.families.onnx.weights import Found, find_weights
 from albertkit.checkpoint.formats.memory_map import Array
 from albertkit.checkpoint.mapping import LoadReport, absent_heads
 from albertkit.errors import CheckpointError, listed
@@ -57,32 +53,18 @@ def detect(path: Path) -> Path | None:
 
 def read(found: Path, overrides: Overrides) -> LoadResult:
     """Read a model file, with the external data, config and tokenizer beside it."""
-    graph = expand(read_graph(found))
-    parts = Parts(graph)
-    walk = Walk(parts)
-    place = find_heads(walk, walk.layers(find_embeddings(walk)))
-    told = walk.found
+    graph = read_graph(found)
+    told = find_weights(Steps(graph))
     pool = Pool()
-    attention, feed_forward = (in_order(x, pool) for x in (told.attention, told.feed_forward))
+    layers = in_order(told.layers, pool)
     _tie(told, pool)
-    pool.copies |= told.copies
-    config = tell_config(found, told.facts, attention, feed_forward, overrides)
+    config = read_config(found, told.facts, layers, overrides)
     problems = told.problems + config.problems
-    weight = told.tensors.get("span.weight", told.tensors.get("classifier.weight"))
-    choosing = any(len(item.sizes or ()) == 3 for item in graph.inputs)
-    head = tell_head(
-        place,
-        None if weight is None else weight.array,
-        (choosing, overrides.head),
-        config.values,
-        problems,
-    )
-    blocks = names(config.config, attention, feed_forward)
+    head = read_task_head(told, 3 in graph.inputs.values(), overrides.head, config.values, problems)
+    blocks = named_blocks(config.config, layers)
     assert blocks is not None  # the plan was made of them
-    weights = dict(told.tensors)
-    for part, block in blocks.items():
-        weights |= {f"{part}.{name}": tensor for name, tensor in block.items()}
-    tensors = _numbers(weights, problems)
+    weights = told.tensors | blocks
+    tensors = {name: weight.fractions() for name, weight in weights.items()}
     report = _account(graph, weights, tensors, pool)
     wide = sum(tensor.dtype == "float64" for tensor in weights.values())
     if wide:
@@ -101,7 +83,6 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
         source_tensors={
             name: (tensor.dtype, tuple(tensor.array.shape))
             for name, tensor in graph.tensors.items()
-            if name not in graph.parts
         },
         problems=problems,
         files=[*graph.files, *config.files],
@@ -120,22 +101,8 @@ def _tie(found: Found, pool: Pool) -> None:
         del found.tensors[_DECODER]
 
 
-def _numbers(weights: dict[str, Weight], problems: list[str]) -> dict[str, Array]:
-    """The tensors in float32: views of the file where it has them so."""
-    tensors = {name: weight.fractions() for name, weight in weights.items()}
-    second = tensors.pop(SECOND_BIAS, None)
-    for name, tensor in tensors.items():
-        if name.endswith(".bias") or ".norm." in name:  # some exporters keep axes of size 1
-            tensors[name] = tensor.reshape(-1)
-    if second is not None:
-        first = tensors["masked_lm.bias"]
-        tensors["masked_lm.bias"] = np.add(first, second.reshape(-1), dtype=np.float32)
-        problems.append("two biases of the masked-LM decoder were added up")
-    return tensors
-
-
 def _account(
-    graph: Graph, weights: dict[str, Weight], tensors: dict[str, Array], pool: Pool
+    graph: Graph, weights: dict[str, Stored], tensors: dict[str, Array], pool: Pool
 ) -> LoadReport:
     """What became of every tensor of the file.
 
@@ -143,22 +110,18 @@ def _account(
         CheckpointError: fractions that the model has no place for.
     """
     report = LoadReport(missing=absent_heads(tensors))
-    for ours, weight in weights.items():
-        name = ours.removesuffix(", second part")
-        before = report.loaded.get(weight.source)
-        report.loaded[weight.source] = (
-            (name, weight.how) if before is None else (f"{before[0]}, {name}", before[1])
-        )
+    for name, weight in weights.items():
+        how = _how(weight.array, graph.tensors[weight.source].array)
+        before, how = report.loaded.get(weight.source, ("", how))
+        report.loaded[weight.source] = f"{before}, {name}" if before else name, how
     taken = {name for node in graph.nodes for name in node.inputs}
-    taken |= {source for part, (source, _) in graph.parts.items() if part in taken}
-    switches = {name for x in graph.nodes if x.op == "OneHot" for name in x.inputs[2:]}
     unknown = []
     for name, tensor in graph.tensors.items():
-        if name in report.loaded or name in graph.parts:
+        if name in report.loaded:
             continue
         if not tensor.is_float:
-            reason: str | None = "no weights: shapes, places, masks"
-        elif tensor.array.size <= 1 or name in switches:
+            reason: str | None = "no weights: shapes, positions, masks"
+        elif tensor.array.size <= 1:
             reason = "a number of a formula"
         elif name in pool.copies:
             reason = f"a copy of {pool.copies[name]}"
@@ -178,6 +141,13 @@ def _account(
             fix="check that the file is the right one; nothing is skipped silently",
         )
     return report
+
+
+def _how(array: Array, stored: Array) -> str:
+    """How the model's tensor differs from the one of the file."""
+    if array.shape == stored.shape and array.strides == stored.strides:
+        return "as it is"
+    return "transposed" if array.shape == stored.shape[::-1] else "in another shape"
 
 
 def _is_even(array: np.ndarray) -> bool:

@@ -1,13 +1,14 @@
 """An ONNX file as plain data: nodes in their order, initializers as views of the mapped file.
 
 Read from the bytes of the protocol buffers, without the onnx package. Field numbers: onnx.proto3
-of github.com/onnx/onnx. Only what a graph computes is kept; its order is checked, so that walking
-from a value to what it is made of always ends.
+of github.com/onnx/onnx. Functions of the file are written out. The order of the nodes is checked,
+so that walking from a value to what it is made of always ends.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from albertkit.checkpoint.formats.memory_map import map_file
 # Bounds far above any ALBERT: the largest has some 5,000 nodes with 30 fields each.
 _MOST_FIELDS = 600_000
 _MOST_NODES = 30_000
+_MOST_INLINED = 60_000
+_DEEPEST_CALL = 16
 _MOST_BYTES_OF_TEXT = 4096
 _MOST_NESTED = 4  # graphs inside of nodes
 
@@ -50,14 +53,6 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Input:
-    """What a caller gives: number of its axes' sizes, None where the file leaves one open."""
-
-    name: str
-    sizes: tuple[int | None, ...] | None  # None: the file does not tell the shape
-
-
-@dataclass(frozen=True)
 class Function:
     """Operations under one name, which nodes use as if they were one."""
 
@@ -71,14 +66,13 @@ class Function:
 class Graph:
     """A whole graph; `tensors` holds initializers and the values of Constant nodes by name."""
 
-    inputs: list[Input] = field(default_factory=list)  # without those that are initializers
+    inputs: dict[str, int] = field(default_factory=dict)  # name: number of axes, 0 if unknown
     outputs: list[str] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     tensors: dict[str, Stored] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)  # by `Node.op`
     files: list[Path] = field(default_factory=list)
-    parts: dict[str, tuple[str, str]] = field(default_factory=dict)  # made here: of what, how
-    producer: str = ""  # program that wrote it
+    producer: str = ""  # the program that wrote it
 
 
 def read(path: Path) -> Graph:
@@ -91,13 +85,56 @@ def read(path: Path) -> Graph:
     return _Reader(path).graph()
 
 
+def _inlined(graph: Graph) -> Iterator[Node]:
+    """Every node, functions replaced by what they do."""
+    waiting = [(node, 0) for node in reversed(graph.nodes)]
+    count = 0
+    while waiting:
+        node, depth = waiting.pop()
+        function = graph.functions.get(node.op)
+        count += 1
+        if count > _MOST_INLINED or depth > _DEEPEST_CALL:
+            raise bad("functions that call one another without end")
+        if function is None:
+            yield node
+            continue
+        inside = _called(node, function, f"{node.op}.{count}/")
+        waiting += [(part, depth + 1) for part in reversed(inside)]
+
+
+def _called(node: Node, function: Function, prefix: str) -> list[Node]:
+    """The nodes of a function for one use of it."""
+    names = dict.fromkeys(function.inputs, "")
+    names |= dict(zip(function.inputs, node.inputs, strict=False))
+    given = {**function.defaults, **node.attributes}
+    ends = dict(zip(function.outputs, node.outputs, strict=False))
+    nodes = []
+    for part in function.nodes:
+        inputs = tuple(names.get(name, "") for name in part.inputs)
+        for name in part.outputs:
+            names[name] = ends.get(name) or (prefix + name if name else "")
+        attributes = {
+            key: given[value.name] if isinstance(value, Reference) else value
+            for key, value in part.attributes.items()
+            if not isinstance(value, Reference) or value.name in given
+        }
+        if part.op == "Constant":
+            attributes = _constant(attributes)
+        outputs = tuple(names[name] for name in part.outputs)
+        nodes.append(replace(part, inputs=inputs, outputs=outputs, attributes=attributes))
+    for name, end in ends.items():  # an output that is one of the inputs
+        if name in function.inputs and end:
+            nodes.append(Node("Identity", node.name, (names[name],), (end,), {}))
+    return nodes
+
+
 def check_order(graph: Graph) -> None:
     """Every value is made once, before it is used: then no walk can turn in circles.
 
     Raises:
         CheckpointError: a value is used before it is made, made twice, or not at all.
     """
-    known = {"", *(item.name for item in graph.inputs), *graph.tensors}
+    known = {"", *graph.inputs, *graph.tensors}
     for node in graph.nodes:
         for name in node.inputs:
             if name not in known:
@@ -134,67 +171,62 @@ class _Reader:
         self.result.producer = " ".join(filter(None, producer.values()))
         self._read_graph(graphs[0])
         self.result.files = [self.path, *self.values.files]
-        check_order(self.result)
-        return self.result
-
-    def _read_graph(self, data: memoryview) -> None:
-        inputs, nodes = [], []
-        for number, value in self.fields(data):
-            if number == 1:
-                nodes.append(self._node(protobuf_wire.message(value)))
-            elif number == 5:
-                self._add_tensor(*self.values.read(protobuf_wire.message(value)))
-            elif number == 11:
-                inputs.append(self._input(protobuf_wire.message(value)))
-            elif number == 12:
-                self.result.outputs.append(self._input(protobuf_wire.message(value)).name)
-            elif number == 15:
-                raise bad("sparse tensors")
-        # Old files list every initializer among the inputs as well.
-        self.result.inputs = [item for item in inputs if item.name not in self.result.tensors]
-        if len({item.name for item in inputs}) != len(inputs):
-            raise bad("two inputs of one name")
+        nodes, self.result.nodes = list(_inlined(self.result)), []
         for node in nodes:
             constant = node.attributes.get("value") if node.op == "Constant" else None
             if isinstance(constant, Stored) and len(node.outputs) == 1:
                 self._add_tensor(node.outputs[0], constant)
             else:
                 self.result.nodes.append(node)
+        check_order(self.result)
+        return self.result
+
+    def _read_graph(self, data: memoryview) -> None:
+        inputs: dict[str, int] = {}
+        for number, value in self.fields(data):
+            if number == 1:
+                self.result.nodes.append(self._node(protobuf_wire.message(value)))
+            elif number == 5:
+                self._add_tensor(*self.values.read(protobuf_wire.message(value)))
+            elif number == 11:
+                name, axes = self._value(protobuf_wire.message(value))
+                if name in inputs:
+                    raise bad("two inputs of one name")
+                inputs[name] = axes
+            elif number == 12:
+                self.result.outputs.append(self._value(protobuf_wire.message(value))[0])
+            elif number == 15:
+                raise bad("sparse tensors")
+        # Old files list every initializer among the inputs as well.
+        self.result.inputs = {x: y for x, y in inputs.items() if x not in self.result.tensors}
 
     def _add_tensor(self, name: str, tensor: Stored) -> None:
         if not name or name in self.result.tensors:
             raise bad(f"a tensor without a name of its own: {name[:80]!r}")
         self.result.tensors[name] = tensor
 
-    def _input(self, message: memoryview) -> Input:
-        """A ValueInfoProto: name and, where it tells them, sizes of the axes."""
-        name, sizes = "", None
+    def _value(self, message: memoryview) -> tuple[str, int]:
+        """A ValueInfoProto: its name and number of axes, 0 where the file does not say."""
+        name, axes = "", 0
         for number, value in self.fields(message):
             if number == 1:
                 name = protobuf_wire.text(value)
             elif number == 2:
-                for kind, tensor in self.fields(protobuf_wire.message(value)):
-                    if kind == 1:
-                        sizes = self._sizes(protobuf_wire.message(tensor))
+                axes = self._axes(protobuf_wire.message(value))
         if not name:
             raise bad("a value without a name")
-        return Input(name, sizes)
+        return name, axes
 
-    def _sizes(self, tensor: memoryview) -> tuple[int | None, ...] | None:
-        sizes: list[int | None] | None = None
-        for number, value in self.fields(tensor):
-            if number != 2:
-                continue
-            sizes = []
-            for axis, size in self.fields(protobuf_wire.message(value)):
-                if axis == 1 and len(sizes) < 16:
-                    told = [
-                        protobuf_wire.number(n)
-                        for k, n in self.fields(protobuf_wire.message(size))
-                        if k == 1
-                    ]
-                    sizes.append(protobuf_wire.signed(told[0]) if told else None)
-        return None if sizes is None else tuple(sizes)
+    def _axes(self, kind: memoryview) -> int:
+        """How many axes a TypeProto has: tensor_type (1), shape (2), one dim (1) for each."""
+        shapes = [
+            protobuf_wire.message(shape)
+            for number, tensor in self.fields(kind)
+            if number == 1
+            for place, shape in self.fields(protobuf_wire.message(tensor))
+            if place == 2
+        ]
+        return sum(number == 1 for shape in shapes for number, _ in self.fields(shape))
 
     def _node(self, message: memoryview, depth: int = 0) -> Node:
         self.nodes_left -= 1
@@ -246,9 +278,9 @@ class _Reader:
                     raise bad(f"weights inside of a graph inside of a node: {name[:80]!r}")
                 made.add(name)
             elif number == 11:
-                made.add(self._input(protobuf_wire.message(value)).name)
+                made.add(self._value(protobuf_wire.message(value))[0])
             elif number == 12:
-                name = self._input(protobuf_wire.message(value)).name
+                name, _ = self._value(protobuf_wire.message(value))
                 taken += [] if name in made else [name]
         return [name for name in taken if name not in made]
 

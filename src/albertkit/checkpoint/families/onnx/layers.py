@@ -1,4 +1,4 @@
-"""From the blocks of an unrolled graph, one after another, to layers that share them.
+"""From the blocks of a graph, one after another, to layers that share them.
 
 A block that is used again has the same weights: the same tensors, or copies with the same bits,
 which old exporters made for every layer.
@@ -10,33 +10,34 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from albertkit.checkpoint.families.onnx.parts import Weight
 from albertkit.checkpoint.families.onnx.tensors import Stored
-from albertkit.checkpoint.families.onnx.walk import Block
+from albertkit.checkpoint.families.onnx.weights import Block, no_albert
 from albertkit.config import LARGEST_DEPTH, AlbertConfig
-from albertkit.errors import CheckpointError, ConfigError
+from albertkit.errors import ConfigError
 
 _SAMPLES = 64
 # Config keys that say how layers share blocks.
-PLAN = ("num_hidden_layers", "num_hidden_groups", "inner_group_num", "share", "group_formula")
+PLAN = ("num_hidden_layers", "num_hidden_groups", "inner_group_num", "group_formula")
 
 
 class Pool:
-    """Tells equal tensors: the first of them stands for all."""
+    """Finds equal tensors: the first of them stands for all.
+
+    copies: name in the file of a copy, and the name of the first.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], list[Weight]] = {}
-        self.copies: dict[str, str] = {}  # name in the file of a copy: name of the first
+        self._known: dict[tuple[Any, ...], list[Stored]] = {}
+        self.copies: dict[str, str] = {}
 
-    def first(self, weight: Weight) -> Weight:
+    def first(self, weight: Stored) -> Stored:
         """The first tensor with these numbers, which may be this one.
 
         An exporter may keep one copy in float16 and another, the same numbers, in float32.
         """
         array = weight.array
-        step = max(1, array.size // _SAMPLES)
-        sample = Stored(weight.dtype, array.flat[::step]).fractions()
-        known = self._known.setdefault((array.shape, sample.tobytes()), [])
+        sample = replace(weight, array=array.flat[:: max(1, array.size // _SAMPLES)])
+        known = self._known.setdefault((array.shape, sample.fractions().tobytes()), [])
         for other in known:
             if _same(weight, other):
                 if weight.source != other.source:
@@ -46,7 +47,7 @@ class Pool:
         return weight
 
 
-def _same(a: Weight, b: Weight) -> bool:
+def _same(a: Stored, b: Stored) -> bool:
     """Whether two tensors of one shape have the same bits as float32."""
     if a.dtype == b.dtype and a.array.__array_interface__ == b.array.__array_interface__:
         return True
@@ -58,19 +59,22 @@ def _same(a: Weight, b: Weight) -> bool:
 
 @dataclass(frozen=True)
 class Sequence:
-    """The blocks in the order in which they run: numbers of different ones, from 0 on."""
+    """The different blocks, and in `order` the number of the one that each layer runs."""
 
-    blocks: list[Block]  # each once
+    blocks: list[Block]
     order: tuple[int, ...]
 
+    def __str__(self) -> str:
+        return " ".join(map(str, self.order[:30])) + (" ..." if len(self.order) > 30 else "")
 
-def in_order(blocks: list[Block], pool: Pool) -> Sequence:
-    """Blocks with equal ones told."""
+
+def in_order(layers: list[Block], pool: Pool) -> Sequence:
+    """Layers with equal ones found."""
     numbers: dict[tuple[int, ...], int] = {}
     kept: list[Block] = []
     order = []
-    for block in blocks:
-        firsts = {name: pool.first(weight) for name, weight in block.items()}
+    for layer in layers:
+        firsts = {name: pool.first(weight) for name, weight in layer.items()}
         key = tuple(id(firsts[name]) for name in sorted(firsts))
         if key not in numbers:
             numbers[key] = len(numbers)
@@ -79,26 +83,24 @@ def in_order(blocks: list[Block], pool: Pool) -> Sequence:
     return Sequence(kept, tuple(order))
 
 
-def plan(
-    config: AlbertConfig, attention: Sequence, feed_forward: Sequence, fixed: Mapping[str, Any]
-) -> AlbertConfig:
+def plan(config: AlbertConfig, layers: Sequence, fixed: Mapping[str, Any]) -> AlbertConfig:
     """The config with layers, groups and inner groups that run the blocks in their order.
 
     Several may; what `config` says is tried first, then the one with the fewest inner blocks.
 
     Args:
         config: all other keys.
-        attention, feed_forward: the blocks.
+        layers: the blocks.
         fixed: keys of PLAN that the user set.
 
     Raises:
-        CheckpointError: no ALBERT runs them in this order.
+        CheckpointError: no ALBERT of transformers or google runs them in this order.
         ConfigError: none does that has the keys that were set.
     """
     wanted = {key: value for key, value in fixed.items() if key in PLAN}
     possible = False
-    for candidate in _candidates(config, attention, feed_forward):
-        if names(candidate, attention, feed_forward) is None:
+    for candidate in _candidates(config, layers):
+        if named_blocks(candidate, layers) is None:
             continue
         possible = True
         if all(getattr(candidate, key) == value for key, value in wanted.items()):
@@ -106,70 +108,42 @@ def plan(
     if possible:
         raise ConfigError(
             "The layers of the graph are not shared that way.",
-            expected=f"blocks in the order {_shown(attention.order)}",
+            expected=f"blocks in the order {layers}",
             found=", ".join(f"{key}={value}" for key, value in wanted.items()),
-            fix="leave these keys out: the graph tells them",
+            fix="leave these keys out: the graph shows them",
         )
-    raise CheckpointError(
-        "No ALBERT shares its layers as this graph does.",
-        expected="groups of layers, one after another",
-        found=f"attention {_shown(attention.order)}, feed-forward {_shown(feed_forward.order)}",
-        fix="check that the file is the right one",
-    )
+    raise no_albert(str(layers), "groups of layers that share their weights, one after another")
 
 
-def _shown(order: tuple[int, ...]) -> str:
-    return " ".join(map(str, order[:30])) + (" ..." if len(order) > 30 else "")
-
-
-def _candidates(
-    config: AlbertConfig, attention: Sequence, feed_forward: Sequence
-) -> Iterator[AlbertConfig]:
+def _candidates(config: AlbertConfig, layers: Sequence) -> Iterator[AlbertConfig]:
     """Configs that may fit, the likely ones first."""
-    count = len(attention.order)
+    total = len(layers.order)
     yield config
-    if count > LARGEST_DEPTH:
-        return
-    alike = attention.order == feed_forward.order
-    shares = ("all",) if alike else ("all", "attention", "ffn", "none")
-    kinds = max(len(attention.blocks), len(feed_forward.blocks))
-    for inner in (n for n in range(1, count + 1) if count % n == 0):
-        layers = count // inner
-        fewest = max(1, min(layers, -(-kinds // inner)))
+    for inner in (n for n in range(1, total + 1) if total % n == 0 and total <= LARGEST_DEPTH):
+        count = total // inner
+        fewest = max(1, min(count, -(-len(layers.blocks) // inner)))
         # Google's formula leaves out some of the groups where there are nearly as many as layers.
-        most = layers if layers <= 64 else fewest
+        most = count if count <= 64 else fewest
         for groups in dict.fromkeys([fewest, *range(1, most + 1)]):
             for formula in ("google", "huggingface"):
-                for share in shares:
-                    yield replace(
-                        config,
-                        num_hidden_layers=layers,
-                        num_hidden_groups=groups,
-                        inner_group_num=inner,
-                        group_formula=formula,
-                        share=share,
-                    )
+                sizes = {"num_hidden_layers": count, "num_hidden_groups": groups}
+                yield replace(config, **sizes, inner_group_num=inner, group_formula=formula)
 
 
-def names(
-    config: AlbertConfig, attention: Sequence, feed_forward: Sequence
-) -> dict[str, Block] | None:
-    """Blocks by the first part of our names; None if the config runs others."""
-    inner, layers = config.inner_group_num, config.num_hidden_layers
-    if inner * layers != len(attention.order):
+def named_blocks(config: AlbertConfig, layers: Sequence) -> dict[str, Stored] | None:
+    """The weights of the layers by our names; None if the config runs other blocks."""
+    inner = config.inner_group_num
+    numbers: dict[tuple[int, int], int] = {}
+    if inner * config.num_hidden_layers != len(layers.order) or config.share != "all":
         return None
-    found: dict[str, Block] = {}
-    plans = {
-        "attention": (attention, config.attention_block),
-        "feed_forward": (feed_forward, config.feed_forward_block),
+    for place, number in enumerate(layers.order):
+        key = config.attention_block(place // inner), place % inner
+        if numbers.setdefault(key, number) != number:
+            return None
+    if len(set(numbers.values())) != len(numbers):
+        return None  # two places of the config for one block
+    return {
+        f"albert.encoder.{part}.{group}.{place}.{name}": tensor
+        for (group, place), number in numbers.items()
+        for (part, name), tensor in layers.blocks[number].items()
     }
-    for part, (sequence, block_of) in plans.items():
-        numbers: dict[str, int] = {}
-        for place, number in enumerate(sequence.order):
-            name = f"albert.encoder.{part}.{block_of(place // inner)}.{place % inner}"
-            if numbers.setdefault(name, number) != number:
-                return None
-        if len(set(numbers.values())) != len(numbers):
-            return None  # two places of the config for one block
-        found |= {name: sequence.blocks[number] for name, number in numbers.items()}
-    return found

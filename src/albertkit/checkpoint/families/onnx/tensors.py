@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +38,14 @@ _TEXT = 8
 
 @dataclass(frozen=True)
 class Stored:
-    """Numbers of a file: dtype is "float32", ..., or "bfloat16", whose bits are in uint16."""
+    """Numbers of a file: dtype is "float32", ..., or "bfloat16", whose bits are in uint16.
+
+    source: name of the tensor in the file; `array` may be another view of it.
+    """
 
     dtype: str
-    array: Array
+    array: Array = field(repr=False)
+    source: str = ""
 
     @property
     def is_float(self) -> bool:
