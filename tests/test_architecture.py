@@ -32,7 +32,6 @@ ORDER = [
     "train",
     "infer",
     "conversion",
-    "inspection",
     "benchmarks",
     "exporters",
     "serve",

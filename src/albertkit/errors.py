@@ -11,6 +11,7 @@
     ├── RecipeError         a training recipe with an unknown key or an impossible value
     ├── TrainingError       a run that cannot start, resume, or does not learn
     ├── PredictionError     a question that the loaded model cannot answer
+    │   └── TextError       one text that it cannot take: empty, too long, without a mask
     └── OutputError         a place that cannot be written: disk full, no permission, already there
 
 Each message says what happened, what was expected, what was found, where, and what to do.
@@ -51,8 +52,8 @@ class AlbertkitError(ValueError):
         super().__init__(what)
 
     def at(self, where: str | Path) -> Self:
-        """The same error, to be raised again, about this place."""
-        self.facts["where"] = str(where)
+        """This error with the file or folder it is about, if it names none yet."""
+        self.facts.setdefault("where", str(where))
         return self
 
     def for_command_line(self) -> str:
@@ -107,6 +108,10 @@ class TrainingError(AlbertkitError):
 
 class PredictionError(AlbertkitError):
     """A question that the loaded model cannot answer."""
+
+
+class TextError(PredictionError):
+    """A text that the model cannot take: empty, too long, without a mask. Other texts may do."""
 
 
 class OutputError(AlbertkitError):

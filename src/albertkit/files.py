@@ -75,7 +75,7 @@ def atomic_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
             for folder in made:
                 _remove_if_empty(folder)
             if isinstance(error, OutputError) and temporary.name in error.facts.get("where", ""):
-                error.at(target)
+                error.facts["where"] = str(target)
             raise
         _flush(target.parent)
 

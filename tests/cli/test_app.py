@@ -21,8 +21,8 @@ from albertkit.infer.predictor import Predictor
 from albertkit.sizes import SIZES
 
 COMMANDS = ["build-vocab", "tokenize", "make-data", "pretrain"]
-COMMANDS += ["fill-mask", "order", "embed", "info"]
-COMMANDS += ["inspect", "convert", "download", "models", "demo"]
+COMMANDS += ["fill-mask", "sentence-order", "embed", "classify"]
+COMMANDS += ["info", "inspect", "convert", "download", "models", "demo"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> str:
@@ -140,13 +140,13 @@ def test_fill_mask_prints_a_table_or_json(
 ) -> None:
     model, text = tiny_model / "model", "the [MASK] ran on [MASK] ."
     found = Predictor(model).fill_mask(text, top_k=2)
-    out = run(capsys, "fill-mask", model, text, "--top-k", 2, "--json")
+    out = run(capsys, "fill-mask", text, "--model", model, "--top-k", 2, "--json")
     facts = json.loads(out)
     assert facts["text"] == text
-    assert [f["text"] for f in facts["fillings"]] == [f.text for f in found]
-    assert facts["fillings"][0]["probability"] == pytest.approx(found[0].probability)
+    assert [f["sequence"] for f in facts["fillings"]] == [f.text for f in found]
+    assert facts["fillings"][0]["score"] == pytest.approx(found[0].probability)
     assert [len(mask) for mask in facts["masks"]] == [2, 2]
-    table = run(capsys, "fill-mask", model, text, "--top-k", 2)
+    table = run(capsys, "fill-mask", text, "--model", model, "--top-k", 2)
     assert f"{found[0].probability:.2%}" in table
     assert found[1].text in table
 
@@ -155,18 +155,21 @@ def test_fill_mask_reads_lines_from_standard_input(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tiny_model: Path
 ) -> None:
     give_input(monkeypatch, b"the [MASK] ran\na [MASK] sat\n")
-    out = run(capsys, "fill-mask", tiny_model / "model", "--json")
+    out = run(capsys, "fill-mask", "--model", tiny_model / "model", "--json")
     assert [json.loads(line)["text"] for line in out.splitlines()] == [
         "the [MASK] ran",
         "a [MASK] sat",
     ]
 
 
-def test_order_prints_a_table_or_json(capsys: pytest.CaptureFixture[str], tiny_model: Path) -> None:
+def test_sentence_order_prints_a_table_or_json(
+    capsys: pytest.CaptureFixture[str], tiny_model: Path
+) -> None:
     probability = Predictor(tiny_model / "model").order("the cat ran .", "it sat .")
-    command = ("order", tiny_model / "model", "the cat ran .", "it sat .")
+    command = ("sentence-order", "the cat ran .", "it sat .", "--model", tiny_model / "model")
     facts = json.loads(run(capsys, *command, "--json"))
-    assert facts["probability"] == pytest.approx(probability)
+    assert facts == json.loads(run(capsys, "order", *command[1:], "--json"))
+    assert facts["score"] == pytest.approx(probability)
     assert f"{probability:.1%}" in run(capsys, *command)
 
 
@@ -175,7 +178,7 @@ def test_embed_writes_an_array_or_prints_json(
 ) -> None:
     model = tiny_model / "model"
     wanted = Predictor(model).embed(["the cat", "a dog ran"], "cls")
-    command = ("embed", model, "the cat", "a dog ran", "--pooling", "cls")
+    command = ("embed", "the cat", "a dog ran", "--model", model, "--pooling", "cls")
     lines = [json.loads(line) for line in run(capsys, *command, "--json").splitlines()]
     np.testing.assert_allclose([line["vector"] for line in lines], wanted, rtol=1e-5)
     out = run(capsys, *command, "--output", tmp_path / "vectors.npy")
@@ -210,12 +213,15 @@ def test_info_reads_names_folders_and_config_files(
     ("arguments", "told"),
     [
         (["info", "albert-bse-v2"], ["error: There is no such size", "albert-base-v2", "to do:"]),
-        (["fill-mask", "nowhere", "a [MASK]"], ["error: There is no such file", "nowhere"]),
+        (
+            ["fill-mask", "a [MASK]", "--model", "nowhere"],
+            ["no such file", "nowhere"],
+        ),
         (["tokenize", "--vocab", "nowhere"], ["error: There is no such vocabulary", "to do:"]),
         (["tokenise"], ["error:", "tokenise", "see albertkit --help"]),
         (["info"], ["error:", "SOURCE", "see albertkit info --help"]),
-        (["fill-mask", "m", "--top-k", "many"], ["error:", "many", "see albertkit fill-mask"]),
-        (["embed", "m", "text", "--pooling", "max"], ["error:", "max"]),
+        (["fill-mask", "a", "--top-k", "many"], ["error:", "many", "see albertkit fill-mask"]),
+        (["embed", "text", "--model", "m", "--pooling", "max"], ["error:", "max"]),
     ],
 )
 def test_mistakes_are_told_on_standard_error_with_code_2(
@@ -252,7 +258,7 @@ def test_an_interrupt_says_so_without_a_traceback(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("albertkit.cli.prepare.read_lines", interrupt)
+    monkeypatch.setattr("albertkit.cli.prepare.groups_of", interrupt)
     assert main(["tokenize", "--vocab", str(tiny_model / "vocab.txt")]) == 130
     assert capsys.readouterr().err == "error: interrupted\n"
 

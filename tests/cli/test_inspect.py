@@ -32,7 +32,7 @@ def test_facts_are_those_of_the_files(capsys: pytest.CaptureFixture[str], golden
     assert facts["config"]["hidden_act"] == "gelu_tanh"
     ignored = [t for t in facts["tensors"] if "ignored" in t]
     assert len(ignored) == 65
-    assert facts["absent"] == []
+    assert facts["missing"] == []
 
 
 def test_tables_for_people(capsys: pytest.CaptureFixture[str], golden: Path) -> None:

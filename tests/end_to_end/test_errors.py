@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from albertkit.cli import main
+from albertkit.cli.options import ModelOptions
 
 TEXT = "The cat sat on the mat. A dog ran. The dogs and the cats ran on and on.\n\n" * 40
 NOBODY = 65534
@@ -80,9 +81,9 @@ def test_wrong_paths_say_what_was_expected(place: Path, told: Told) -> None:
         ["tokenize", "--vocab", place / "vocab.txt", "--input", nowhere],
         make_data(place, nowhere),
         ["pretrain", nowhere],
-        ["fill-mask", nowhere, "a [MASK]"],
-        ["order", nowhere, "a", "b"],
-        ["embed", place / "model", "--input", nowhere],
+        ["fill-mask", "a [MASK]", "--model", nowhere],
+        ["order", "a", "b", "--model", nowhere],
+        ["embed", "--model", place / "model", "--input", nowhere],
         ["info", nowhere],
         ["demo", "--input", nowhere, "--out", place / "out" / "demo"],
     ):
@@ -94,7 +95,7 @@ def test_wrong_paths_say_what_was_expected(place: Path, told: Told) -> None:
 def test_a_vocabulary_of_another_model_is_refused(place: Path, told: Told) -> None:
     with (place / "model" / "vocab.txt").open("a", encoding="utf-8") as file:
         file.write("more\n")
-    message = told("fill-mask", place / "model", "the [MASK]")
+    message = told("fill-mask", "--model", place / "model", "the [MASK]")
     assert "expected: 23" in message
     assert "found: 24" in message
     assert "to do:" in message
@@ -107,8 +108,8 @@ def test_empty_input_is_told(place: Path, told: Told) -> None:
         assert "no text" in told(*make_data(place, place / name))
         assert "no text" in told("build-vocab", place / name, "--output", place / "out" / "v")
     assert "no text" in told(*make_data(place, "-"))
-    assert "no text" in told("embed", place / "model", "--input", place / "empty.txt")
-    assert "no text" in told("fill-mask", place / "model")
+    assert "no text" in told("embed", "--model", place / "model", "--input", place / "empty.txt")
+    assert "no text" in told("fill-mask", "--model", place / "model")
 
 
 @pytest.mark.parametrize(
@@ -128,19 +129,19 @@ def test_bytes_that_are_no_utf8_are_told_with_their_place(
         make_data(place, place / "bad.txt"),
         ["build-vocab", place / "bad.txt", "--output", place / "out" / "v"],
         ["tokenize", "--vocab", place / "vocab.txt", "--input", place / "bad.txt"],
-        ["embed", place / "model", "--input", place / "bad.txt"],
+        ["embed", "--model", place / "model", "--input", place / "bad.txt"],
     ):
         message = told(*arguments)
         assert words in message
         assert "to do:" in message
-    assert "standard input" in told("embed", place / "model", data=data)
+    assert "standard input" in told("embed", "--model", place / "model", data=data)
 
 
 def test_a_nul_is_told_where_text_is_expected(place: Path, told: Told) -> None:
-    (place / "nul.txt").write_bytes(b"the cat\n\na d\0g ran\n")
+    (place / "nul.txt").write_bytes(b"the cat\na d\0g ran\n")
     for arguments in (
         make_data(place, place / "nul.txt"),
-        ["embed", place / "model", "--input", place / "nul.txt"],
+        ["embed", "--model", place / "model", "--input", place / "nul.txt"],
     ):
         message = told(*arguments)
         assert "NUL" in message
@@ -180,6 +181,7 @@ def test_an_endless_line_needs_no_memory(place: Path) -> None:
 LIMITED = """
 import pathlib, sys
 from albertkit.cli import main
+from albertkit.cli.options import ModelOptions
 code = main(sys.argv[1:])
 status = pathlib.Path("/proc/self/status").read_text().split()
 print("peak", status[status.index("VmHWM:") + 1], file=sys.stderr)
@@ -202,7 +204,7 @@ def test_a_full_disk_leaves_nothing_half_written(place: Path, told: Told) -> Non
     arguments = [
         make_data(place, place / "text.txt") + ["--held-out", "0"],
         ["build-vocab", place / "text.txt", "--size", 30, "--output", place / "out" / "vocab"],
-        ["embed", place / "model", "the cat", "--output", place / "out" / "vectors.npy"],
+        ["embed", "--model", place / "model", "the cat", "--output", place / "out" / "vectors.npy"],
     ]
     for each in arguments:
         with full_disk(64):
@@ -252,12 +254,15 @@ def test_missing_write_permission_is_told(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Everything is loaded first: nobody may be unable to read the packages of root.
-    assert main(["embed", f"{place}/model", "the cat", "--output", f"{place}/out/v.npy"]) == 0
+    assert (
+        main(["embed", "--model", f"{place}/model", "the cat", "--output", f"{place}/out/v.npy"])
+        == 0
+    )
     capsys.readouterr()
     vectors = [0.5]
-    monkeypatch.setattr("albertkit.cli.predict._open", lambda *_: FakePredictor(vectors))
+    monkeypatch.setattr(ModelOptions, "predictor", lambda *_: FakePredictor(vectors))
     with unprivileged() as folder:
-        assert main(["embed", "model", "the cat", "--output", f"{folder}/v.npy"]) == 2
+        assert main(["embed", "--model", "model", "the cat", "--output", f"{folder}/v.npy"]) == 2
         assert list(folder.iterdir()) == []
     message = capsys.readouterr().err
     assert "expected: permission to write" in message
@@ -281,7 +286,7 @@ def test_a_file_in_place_of_a_folder_is_told(place: Path, told: Told) -> None:
     for arguments in (
         make_data(place, place / "text.txt", inside),
         ["build-vocab", place / "text.txt", "--size", 30, "--output", inside],
-        ["embed", place / "model", "the cat", "--output", inside],
+        ["embed", "--model", place / "model", "the cat", "--output", inside],
     ):
         message = told(*arguments)
         assert "Cannot write" in message

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from cyclopts import App, CycloptsError
-from rich.console import Console
 from rich.text import Text
 
 from albertkit import __version__
 from albertkit.cli import checkpoints, models, predict, prepare, train
+from albertkit.cli.options import ModelMissing
+from albertkit.cli.output import Output
 from albertkit.errors import AlbertkitError
 
 MISTAKE = 2
@@ -29,65 +32,90 @@ app = App(
     version=f"albertkit {__version__}",
     help_format="plaintext",
     result_action="return_value",
+    console=Output(),
     suppress_keyboard_interrupt=False,
 )
 EXAMPLES: dict[Callable[..., int | None], str] = {
     prepare.build_vocab: "albertkit build-vocab text.txt --size 8000 --output vocab",
-    prepare.tokenize: "albertkit tokenize --vocab vocab --json < lines.txt",
+    prepare.tokenize: 'albertkit tokenize "In 2009, it rained." --vocab vocab --json',
     prepare.make_data: "albertkit make-data text.txt --vocab vocab --output data",
-    train.pretrain: "albertkit pretrain recipe.toml --data data --out run --set run.seed=1",
-    predict.fill_mask: 'albertkit fill-mask run/model "Paris is the [MASK] of France."',
-    predict.order: 'albertkit order run/model "It rained." "So the street was wet."',
-    predict.embed: "albertkit embed run/model --input lines.txt --output vectors.npy",
-    predict.info: "albertkit info albert-base-v2",
+    train.pretrain: "albertkit pretrain tiny-en --data data --out run --set run.seed=1",
+    predict.fill_mask: 'albertkit fill-mask "Paris is the [MASK] of France." --model run/model',
+    predict.sentence_order: (
+        'albertkit sentence-order "It rained." "So the street was wet." --model run/model'
+    ),
+    predict.embed: "albertkit embed --input lines.txt --model run/model --output vectors.npy",
+    predict.classify: 'albertkit classify "A fine film." --model finetuned',
+    checkpoints.info: "albertkit info albert-base-v2",
     checkpoints.inspect: "albertkit inspect model.ckpt-best",
     checkpoints.convert: "albertkit convert model.ckpt-best model --to huggingface",
     models.download: "albertkit download albert-base-v2",
     models.models: "albertkit models albert-base-v2",
     train.demo: "albertkit demo",
 }
+ALIASES: dict[Callable[..., int | None], str] = {predict.sentence_order: "order"}
 for number, (command, example) in enumerate(EXAMPLES.items()):
-    app.command(command, None, sort_key=number, help_epilogue=f"Example: {example}")
+    app.command(
+        command,
+        None,
+        alias=ALIASES.get(command),
+        sort_key=number,
+        help_epilogue=f"Example: {example}",
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code. Mistakes of the user are told on standard error."""
-    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    """Run one command; the exit code. Mistakes of the user are shown on standard error."""
+    errors = Output(stderr=True, soft_wrap=True, highlight=False)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that cannot show a character
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         result = app(arguments, exit_on_error=False, print_error=False, help_on_error=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
+    except ModelMissing as error:
+        error.command_fix = _with_model(list(arguments or sys.argv[1:]), error.texts)
+        _show(errors, error.for_command_line())
+        return MISTAKE
     except AlbertkitError as error:
-        _tell(errors, str(error))
+        _show(errors, error.for_command_line())
         return MISTAKE
     except CycloptsError as error:
-        _tell(errors, f"{error}\n  to do: see albertkit {_command(arguments)}--help")
+        _show(errors, f"{error}\n  to do: see albertkit {_command(arguments)}--help")
         return MISTAKE
     except BrokenPipeError:  # the reader (head, less) went away: that is not our mistake
         _close_output()
         return 0
     except KeyboardInterrupt:
-        _tell(errors, "interrupted")
+        _show(errors, "interrupted")
         return INTERRUPTED
     except OSError as error:  # a file that a command opens by itself
-        _tell(errors, _spell(error))
+        _show(errors, _describe(error))
         if error.filename is None:  # what could not be written is still waiting to be
             _close_output()
         return MISTAKE
 
 
-def _tell(errors: Console, message: str) -> None:
+def _show(errors: Output, message: str) -> None:
     """The message on standard error, its first word in red on a terminal."""
     errors.print(Text.assemble(("error: ", "bold red"), message))
 
 
-def _spell(error: OSError) -> str:
+def _with_model(arguments: list[str], texts: list[str]) -> str:
+    """The command that was meant: the model used to be the first argument."""
+    first = texts[0] if texts else None
+    if first is None or not (len(texts) > 1 or Path(first).exists() or "/" in first):
+        return shlex.join(["albertkit", *arguments, "--model", "albert-base-v2"])
+    rest = list(arguments)
+    rest.remove(first)
+    return shlex.join(["albertkit", *rest, "--model", first])
+
+
+def _describe(error: OSError) -> str:
     where = error.filename or "standard input or output"
     return str(
         AlbertkitError(
-            "The operating system refuses.",
+            "A file cannot be read or written.",
             expected="files that can be read and written",
             found=error.strerror or error,
             where=where,

@@ -1,37 +1,58 @@
-"""Commands about checkpoints of any family: inspect and convert."""
+"""Commands about one model or checkpoint: info, inspect and convert."""
 
 from __future__ import annotations
 
-import json as json_library
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from cyclopts import Parameter
-from rich.console import Console
 from rich.text import Text
 
-from albertkit.cli.output import print_json, print_table, spell_bytes
-from albertkit.errors import ConfigError
+from albertkit.cli.options import Flag, Json, SourceOptions
+from albertkit.cli.output import Output, print_json, print_table, spell_bytes
 
 if TYPE_CHECKING:
-    from albertkit.checkpoint.families._protocol import Overrides
     from albertkit.conversion import Conversion
 
-Flag = Annotated[bool, Parameter(negative=())]
-Json = Annotated[bool, Parameter(name="--json", negative=())]
-Settings = Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)]
+NO_OPTIONS = SourceOptions()
 Dtype = Literal["float32", "float16", "bfloat16"]
 
 
+def info(source: str, /, *, options: SourceOptions = NO_OPTIONS, json: Json = False) -> None:
+    """Show what a model is: config, exact parameters, memory to run and to train.
+
+    Parameters
+    ----------
+    source
+        A size (albert-base-v2, albert-chinese-tiny, ...), a checkpoint of any family, or a
+        config file.
+    json
+        One JSON object with every figure.
+    """
+    from albertkit.cli.facts import describe
+
+    facts = describe(source, options)
+    if json:
+        print_json(facts)
+        return
+    print_table(f"{facts['name']}: config", ["key", "value"], facts["config"].items())
+    counts = [(name, f"{count:,}") for name, count in facts["parameters"].items()]
+    print_table("exact parameters", ["counted", "parameters"], counts, right=[1])
+    memory = [
+        (m["for"], m["batch"], m["tokens"], spell_bytes(m["weights"]), spell_bytes(m["total"]))
+        for m in facts["memory"]
+    ]
+    columns = ["to", "batch", "tokens", "weights", "memory in all"]
+    print_table("memory in float32", columns, memory, right=[1, 2, 3, 4])
+    for reason in facts["not_for_transformers"]:
+        print(f"transformers cannot run it: {reason}")
+
+
 def inspect(
-    path: Path,
+    path: str,
     /,
     *,
-    config: Path | None = None,
-    family: str | None = None,
-    head: str | None = None,
-    set: Settings = (),
+    source: SourceOptions = NO_OPTIONS,
     tensors: Flag = False,
     json: Json = False,
 ) -> None:
@@ -40,25 +61,15 @@ def inspect(
     Parameters
     ----------
     path
-        Checkpoint of any family: a folder, a weights file, or a prefix (model.ckpt-best).
-    config
-        Config file to use instead of the one beside the weights.
-    family
-        Whose checkpoint it is, if that cannot be told from the files.
-    head
-        What a fine-tuned head is for: classification, regression, multiple_choice, ...
-    set
-        A config value that the files get wrong or leave open, as in num_attention_heads=32.
+        Checkpoint of any family: a folder, a weights file, a prefix (model.ckpt-best), or a name.
     tensors
         Also list every tensor.
     json
         One JSON object.
     """
-    from albertkit.checkpoint import families
-    from albertkit.inspection import describe
+    from albertkit.cli.facts import describe_checkpoint
 
-    opened = families.open(path, family=family, overrides=read_choices(config, head, set))
-    facts = describe(opened)
+    facts = describe_checkpoint(source.open(path, quiet=json))
     if json:
         print_json(facts)
         return
@@ -86,7 +97,7 @@ def _show_facts(facts: dict[str, Any]) -> None:
         ("parameters", f"{facts['parameters']:,}"),
         ("tensors in the file", f"{len(facts['tensors']):,}"),
         ("heads", ", ".join(facts["heads"]) or "none"),
-        ("absent", ", ".join(facts["absent"]) or "nothing"),
+        ("missing", ", ".join(facts["missing"]) or "nothing"),
         ("task", "none" if head is None else f"{head['kind']}, {head['num_labels']} outputs"),
         ("optimizer slots", slots or "none"),
         ("tokenizer", "none" if facts["tokenizer"] is None else _tokenizer(facts["tokenizer"])),
@@ -95,7 +106,7 @@ def _show_facts(facts: dict[str, Any]) -> None:
     rows[-1] = ("transformers", ("cannot: " if facts["not_for_transformers"] else "") + rows[-1][1])
     print_table("", ["", ""], rows)
     for problem in facts["problems"]:
-        Console(highlight=False).print(Text.assemble(("problem: ", "bold yellow"), problem))
+        Output(highlight=False).print(Text.assemble(("problem: ", "bold yellow"), problem))
 
 
 def _tokenizer(facts: dict[str, Any]) -> str:
@@ -105,55 +116,50 @@ def _tokenizer(facts: dict[str, Any]) -> str:
 def _show_config(facts: dict[str, Any]) -> None:
     config, origin = facts["config"], facts["provenance"]
     rows = [(key, value, origin.get(key, "")) for key, value in sorted(config.items())]
-    print_table("config", ["key", "value", "told by"], rows)
+    print_table("config", ["key", "value", "from"], rows)
 
 
 def convert(
-    source: Path,
+    source: str,
     target: Path,
     /,
     *,
     to: str,
-    tokenizer: Path | None = None,
+    options: SourceOptions = NO_OPTIONS,
     dtype: Dtype = "float32",
-    config: Path | None = None,
-    family: str | None = None,
-    head: str | None = None,
-    set: Settings = (),
-    detect: Path | None = None,
     allow_loss: Flag = False,
     check_forward: Flag = False,
     json: Json = False,
 ) -> None:
     """Write a checkpoint of any family as one of another, and prove that nothing changed.
 
-    Args:
-        source: Checkpoint of any family: a folder, a file, or a prefix (model.ckpt-best).
-        target: Folder to make.
-        to: albertkit, huggingface, google_tf, brightmart_tf, uer, paddlenlp or keras_hub.
-        tokenizer: spiece.model or vocab.txt; else the one found beside the source.
-        dtype: float32, float16 or bfloat16.
-        config: Config file to use instead of the one beside the source.
-        family: Whose checkpoint the source is, if that cannot be told from the files.
-        head: What a fine-tuned head is for: classification, regression, multiple_choice, ...
-        set: A config value that the files get wrong or leave open, as in num_attention_heads=32.
-        detect: Text: decides what the files leave open by the masked-LM loss.
-        allow_loss: Write although the target cannot hold everything; what is lost is printed.
-        check_forward: Also run a fixed batch through source and target.
-        json: One JSON object: the whole report.
+    Parameters
+    ----------
+    source
+        Checkpoint of any family: a folder, a file, a prefix (model.ckpt-best), or a name.
+    target
+        Folder to make.
+    to
+        Family to write: huggingface, albertkit, google_tf, ...; a wrong name lists all of them.
+    dtype
+        float32, float16 or bfloat16.
+    allow_loss
+        Write although the target cannot hold everything; what is lost is printed.
+    check_forward
+        Also run a fixed batch through source and target.
+    json
+        One JSON object: the whole report.
     """
     from albertkit.conversion import convert as run
 
-    overrides = read_choices(config, head, set)
-    if detect is not None:
-        overrides = _detected(source, detect, overrides, family, tokenizer, quiet=json)
+    path = options.locate(source)
     done = run(
-        source,
+        path,
         target,
         to,
-        overrides=overrides,
-        family=family,
-        tokenizer=tokenizer,
+        overrides=options.overrides(path, quiet=json),
+        family=options.family,
+        tokenizer=options.tokenizer,
         dtype=dtype,
         allow_loss=allow_loss,
         check_forward=check_forward,
@@ -165,15 +171,15 @@ def convert(
 
 
 def _show_conversion(done: Conversion) -> None:
-    result, console = done.source.result, Console(highlight=False)
+    result, console = done.source.result, Output(highlight=False)
     changes = Counter(how for _, how in result.report.loaded.values())
-    used = ", ".join(f"{count} {how}" for how, count in changes.items())
+    loaded = ", ".join(f"{count} {how}" for how, count in changes.items())
     rows = [
         ("from", f"{done.source.family}  {done.source.path}"),
         ("to", f"{done.to}  {done.folder}"),
-        ("tensors used", f"{len(result.report.loaded)} ({used})"),
+        ("tensors loaded", f"{len(result.report.loaded)} ({loaded})"),
         ("tensors ignored", len(result.report.ignored)),
-        ("heads absent", ", ".join(result.report.missing) or "none"),
+        ("heads missing", ", ".join(result.report.missing) or "none"),
         ("read back, equal bit by bit", f"{len(done.kept)} tensors in {done.dtype}"),
         ("lost", len(done.lost)),
         ("written", f"{spell_bytes(done.bytes_written)} in {done.seconds:.2f} s"),
@@ -193,56 +199,3 @@ def _show_conversion(done: Conversion) -> None:
     ):
         for line in lines:
             console.print(Text.assemble((f"{kind}: ", "bold yellow"), line))
-
-
-def read_choices(config: Path | None, head: str | None, settings: tuple[str, ...]) -> Overrides:
-    """What the user says about a source, from the options of a command.
-
-    Raises:
-        ConfigError: a setting that is not KEY=VALUE.
-    """
-    from albertkit.checkpoint.families._protocol import Overrides
-
-    values: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not key or not equals:
-            raise ConfigError("This is no setting.", expected="--set KEY=VALUE", found=setting[:80])
-        try:
-            values[key] = json_library.loads(value)
-        except ValueError:
-            values[key] = value  # a word, such as relu
-    return Overrides(config=config, values=values, head=head)
-
-
-def _detected(
-    source: Path,
-    text: Path,
-    overrides: Overrides,
-    family: str | None,
-    tokenizer: Path | None,
-    *,
-    quiet: bool,
-) -> Overrides:
-    """Overrides made by masked-LM loss on a text; all losses are shown."""
-    from albertkit.checkpoint import families
-    from albertkit.checkpoint.checkpoint import Checkpoint
-    from albertkit.cli.inputs import read_lines, require_lines
-    from albertkit.conversion import with_choices
-    from albertkit.infer.disambiguate import detect_choices, open_choices
-
-    def opened(values: dict[str, Any]) -> Checkpoint:
-        chosen = with_choices(overrides, values)
-        return families.open(
-            source, family=family, overrides=chosen, tokenizer=tokenizer
-        ).checkpoint
-
-    lines = list(require_lines(read_lines(text)))
-    losses = detect_choices(opened, open_choices(opened, overrides.values), lines)
-    if not quiet:
-        rows = [
-            (" ".join(f"{key}={value}" for key, value in values.items()), f"{loss:.4f}")
-            for values, loss in losses
-        ]
-        print_table("masked-LM loss of each choice", ["choice", "nats"], rows, right=[1])
-    return with_choices(overrides, losses[0][0])

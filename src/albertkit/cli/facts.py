@@ -1,27 +1,33 @@
-"""What a model is, in figures: for a named size, a checkpoint folder, or a config file."""
+"""What a model is, in figures, and what lies in a checkpoint: each as one JSON object."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from albertkit.checkpoint.families import Opened, named
+from albertkit.cli.options import SourceOptions
 from albertkit.config import AlbertConfig, read_config
 from albertkit.errors import ConfigError
-from albertkit.parameters import Memory, count_parameters, memory_to_run, memory_to_train
+from albertkit.hub import all_models
+from albertkit.parameters import HEADS, Memory, count_parameters, memory_to_run, memory_to_train
 from albertkit.sizes import SIZES, size
 
-# Rows and tokens that the memory is told for.
+# Sequences and tokens for which memory is computed.
 TO_RUN = ((1, 128), (1, 512), (32, 128))
 TO_TRAIN = ((32, 128), (8, 512))
 
 
-def describe(source: str | Path) -> dict[str, Any]:
-    """Config, exact parameters and memory, as one JSON object.
+def describe(source: str, options: SourceOptions) -> dict[str, Any]:
+    """Config, exact parameters and memory of a size, checkpoint or config file.
 
     Raises:
-        ConfigError: no size, folder or file has this name.
+        ConfigError: no size, model, checkpoint or file has this name.
+        CheckpointError: a checkpoint that cannot be opened.
     """
-    name, config = _find(source)
+    name, config = _find(source, options)
     return {
         "name": name,
         "config": config.to_json(),
@@ -52,23 +58,29 @@ def parameters(config: AlbertConfig) -> dict[str, int]:
     }
 
 
-def _find(source: str | Path) -> tuple[str, AlbertConfig]:
+def _find(source: str, options: SourceOptions) -> tuple[str, AlbertConfig]:
+    """Name and config: of what lies at a path, else of a size, else of a released model."""
     path = Path(source)
-    if str(source) in SIZES:
-        return str(source), size(str(source))
-    if path.is_dir():
+    asked = options != SourceOptions(offline=options.offline)
+    if not asked and path.is_dir() and (path / "config.json").is_file():
         return path.resolve().name, read_config(path / "config.json")
-    if path.is_file():
+    if not asked and path.is_file() and path.suffix == ".json":
         return path.name, read_config(path)
-    try:
-        return str(source), size(str(source))
-    except ConfigError as error:
-        raise ConfigError(
-            "There is no such size, folder or file.",
-            expected=f"{error.facts['expected']}; or a checkpoint folder; or a config file",
-            found=source,
-            fix="correct the name",
-        ) from error
+    if path.exists() or any(path.parent.glob(f"{path.name}.*")):
+        return path.resolve().name, options.open(source).checkpoint.config
+    if source in SIZES:
+        return source, size(source)
+    models = all_models()
+    if source in models:
+        return source, models[source].config
+    near = get_close_matches(source, [*SIZES, *models], 3)
+    raise ConfigError(
+        "There is no such size, model, folder or file.",
+        expected="a size (" + ", ".join(SIZES) + "), a name that `albertkit models` lists, "
+        "a checkpoint, or a config file",
+        found=source,
+        fix="did you mean " + " or ".join(near) + "?" if near else "correct the name",
+    )
 
 
 def _memory(purpose: str, batch: int, tokens: int, memory: Memory) -> dict[str, Any]:
@@ -82,3 +94,46 @@ def _memory(purpose: str, batch: int, tokens: int, memory: Memory) -> dict[str, 
         "optimizer": memory.optimizer,
         "total": memory.total,
     }
+
+
+def describe_checkpoint(opened: Opened) -> dict[str, Any]:
+    """Everything there is to know about an opened checkpoint, as one JSON object."""
+    checkpoint, result = opened.checkpoint, opened.result
+    present = [h.rstrip(".") for h in HEADS if any(t.startswith(h) for t in checkpoint.tensors)]
+    tokenizer = checkpoint.tokenizer
+    return {
+        "path": str(opened.path),
+        "family": opened.family,
+        "written_by": named(opened.family).TITLE,
+        "files": [str(path) for path in result.files],
+        "config": asdict(checkpoint.config),
+        "provenance": result.provenance,
+        "heads": present,
+        "missing": result.report.missing,
+        "task_head": None if checkpoint.head is None else checkpoint.head.to_json(),
+        "parameters": sum(tensor.size for tensor in checkpoint.tensors.values()),
+        "tensors": [
+            {
+                "name": name,
+                "dtype": dtype,
+                "shape": list(shape),
+                **_use(opened, name),
+            }
+            for name, (dtype, shape) in result.source_tensors.items()
+        ],
+        "optimizer_slots": result.slots,
+        "tokenizer": None
+        if tokenizer is None
+        else {"file": str(result.tokenizer or ""), "pieces": tokenizer.vocab_size},
+        "problems": result.problems,
+        "not_for_transformers": checkpoint.fits_huggingface,
+    }
+
+
+def _use(opened: Opened, name: str) -> dict[str, str]:
+    """What became of a tensor of the source."""
+    report = opened.result.report
+    if name in report.loaded:
+        ours, how = report.loaded[name]
+        return {"becomes": ours, "change": how}
+    return {"ignored": report.ignored.get(name, "not part of the model")}

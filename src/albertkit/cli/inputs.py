@@ -1,30 +1,107 @@
-"""Lines of text for a command: from files, or from standard input as they come."""
+"""Lines of text for a command: from files, or from standard input as they come.
+
+Lines come in groups: those that are there already, so that a group is a batch when a file is read,
+and a single line when somebody types. No more is kept in memory than one group and the rest of the
+last block.
+"""
 
 from __future__ import annotations
 
+import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple, TypeVar
 
-from albertkit.errors import CorpusError
+from albertkit.errors import AlbertkitError, CorpusError, TextError, TokenizationError
 
 MAX_LINE_BYTES = 8 * 2**20  # beyond it somebody gave the wrong file; memory stays bounded
+_BLOCK = 1 << 16  # bytes that are read at once at most
+
+Answer = TypeVar("Answer")
+
+
+class Line(NamedTuple):
+    """A text and the place it came from: "lines.txt, line 3"."""
+
+    text: str
+    where: str
+
+
+class BadLines:
+    """What happens to a line that cannot be used: an error, or a note on standard error.
+
+    skip: go on without it.
+    """
+
+    def __init__(self, *, skip: bool = False) -> None:
+        self.skip = skip
+        self.skipped = 0
+
+    def refuse(self, error: AlbertkitError) -> None:
+        """Raise the error of a line, or note that the line is skipped."""
+        if not self.skip:
+            raise error
+        self.skipped += 1
+        found = error.facts.get("found", "")
+        print(f"skipped: {error.facts.get('where', '')}: {error.what} {found}", file=sys.stderr)
 
 
 def read_lines(path: Path | None, *, nul: bool = False) -> Iterator[str]:
-    """Lines without their ends; `None` or "-" is standard input. Reads no further than asked.
+    """Lines of a text file without their ends; `None` or "-" is standard input.
 
-    A byte order mark at the beginning is no part of the text. Raises CorpusError for a file that
-    cannot be read, bytes that are no UTF-8, a line of more than 8 MiB, and, unless `nul` lets it
-    pass, a NUL, which tells a binary file.
+    A byte order mark at the beginning is no part of the text.
+
+    Raises:
+        CorpusError: a file that cannot be read, bytes that are not UTF-8, a line of more than
+            8 MiB; and, unless `nul`, a NUL, which marks a binary file.
     """
-    if path is None or str(path) == "-":
-        yield from _lines(sys.stdin.buffer, "standard input", nul)
-        return
+    for group in read_groups(path, 1024, BadLines(), nul=nul):
+        yield from (line.text for line in group)
+
+
+def read_groups(
+    path: Path | None, size: int, bad: BadLines, *, nul: bool = False
+) -> Iterator[list[Line]]:
+    """Lines in groups of at most `size`: those that can be read without waiting for more.
+
+    Args:
+        path: a file; `None` or "-" is standard input.
+        size: most lines of a group.
+        bad: what to do with lines that are not text.
+        nul: let NUL characters pass.
+
+    Raises:
+        CorpusError: see `read_lines`.
+    """
+    with ExitStack() as stack:
+        if path is None or str(path) == "-":
+            file, name = sys.stdin.buffer, "standard input"
+        else:
+            file, name = stack.enter_context(_open(path)), str(path)
+        number = 0
+        for lines in _split(file):
+            group = []
+            for raw in lines:
+                number += 1
+                where = f"{name}, line {number}"
+                try:
+                    group.append(Line(_text(raw, where, first=number == 1, nul=nul), where))
+                except CorpusError as error:
+                    if group and not bad.skip:  # what came before it is answered first
+                        yield group
+                    bad.refuse(error)
+                if len(group) == size:
+                    yield group
+                    group = []
+            if group:
+                yield group
+
+
+def _open(path: Path) -> BinaryIO:
     try:
-        with path.open("rb") as file:
-            yield from _lines(file, str(path), nul)
+        return path.open("rb")
     except OSError as error:
         raise CorpusError(
             "Cannot read the input.",
@@ -35,60 +112,118 @@ def read_lines(path: Path | None, *, nul: bool = False) -> Iterator[str]:
         ) from error
 
 
-def _lines(file: BinaryIO, name: str, nul: bool) -> Iterator[str]:
-    number = 0
-    while line := file.readline(MAX_LINE_BYTES + 1):
-        number += 1
-        where = f"{name}, line {number}"
-        if len(line) > MAX_LINE_BYTES:
-            raise CorpusError(
-                "A line is too long.",
-                expected=f"lines of at most {MAX_LINE_BYTES // 2**20} MiB",
-                found="a longer one",
-                where=where,
-                fix="put each text on a line of its own",
-            )
-        if not nul and b"\0" in line:
-            raise CorpusError(
-                "The input is not text.",
-                expected="UTF-8 text",
-                found=f"a NUL byte at byte {line.index(0)} of the line",
-                where=where,
-                fix="convert a UTF-16 file to UTF-8, or correct the path",
-            )
-        yield _decode(line, where).removeprefix("\ufeff" if number == 1 else "")
+def _split(file: BinaryIO) -> Iterator[list[bytes | None]]:
+    """Whole lines without "\\n", all that one read gives; None stands for a line too long."""
+    read = file.read1 if isinstance(file, io.BufferedReader | io.BytesIO) else file.read
+    rest: list[bytes] = []
+    length = 0
+    while block := read(_BLOCK):
+        first, *others = block.split(b"\n")
+        if length <= MAX_LINE_BYTES:  # beyond it the rest of the line is dropped
+            rest.append(first)
+        length += len(first)
+        if others:
+            begun = b"".join(rest) if length <= MAX_LINE_BYTES else None
+            yield [begun, *others[:-1]]
+            rest, length = [others[-1]], len(others[-1])
+    if length:
+        yield [b"".join(rest) if length <= MAX_LINE_BYTES else None]
 
 
-def _decode(line: bytes, where: str) -> str:
+def _text(raw: bytes | None, where: str, *, first: bool, nul: bool) -> str:
+    """Text of a line.
+
+    Raises:
+        CorpusError: it is too long, binary, or not UTF-8.
+    """
+    if raw is None:
+        raise CorpusError(
+            "A line is too long.",
+            expected=f"lines of at most {MAX_LINE_BYTES // 2**20} MiB",
+            found="a longer one",
+            where=where,
+            fix="put each text on a line of its own",
+        )
+    if not nul and b"\0" in raw:
+        raise CorpusError(
+            "The input is not text.",
+            expected="UTF-8 text",
+            found=f"a NUL byte at byte {raw.index(0)} of the line",
+            where=where,
+            fix="convert a UTF-16 file to UTF-8, or correct the path",
+        )
     try:
-        return line.decode("utf-8").removesuffix("\n").removesuffix("\r")
+        text = raw.decode("utf-8").removesuffix("\r")
     except UnicodeDecodeError as error:
         raise CorpusError(
             "The input is not UTF-8.",
             expected="UTF-8 text",
-            found=f"byte 0x{line[error.start]:02x} at byte {error.start} of the line",
+            found=f"byte 0x{raw[error.start]:02x} at byte {error.start} of the line",
             where=where,
             fix="convert it, for example: iconv -f GB18030 -t UTF-8",
         ) from error
+    return text.removeprefix("\ufeff" if first else "")
 
 
-def require_lines(lines: Iterator[str]) -> Iterator[str]:
-    """The same lines; a CorpusError if there is none."""
-    empty = True
-    for line in lines:
-        empty = False
-        yield line
-    if empty:
+def groups_of(
+    texts: Sequence[str],
+    path: Path | None,
+    size: int,
+    bad: BadLines,
+    *,
+    nul: bool = False,
+    empty: bool = False,
+) -> Iterator[list[Line]]:
+    """The texts of a command line in groups; without any, lines of --input or standard input.
+
+    Args:
+        texts: positionals of the command.
+        path: its --input.
+        size: most lines of a group.
+        bad: what to do with lines that are not text.
+        nul: let NUL characters pass.
+        empty: an input without lines is fine.
+
+    Raises:
+        CorpusError: both are given, or neither holds a text.
+    """
+    if texts and path is not None:
+        raise CorpusError(
+            "Texts come from two places.",
+            expected="texts as arguments, or --input",
+            found="both",
+            fix="leave one of them out",
+        )
+    lines = [Line(text, f"text {number}") for number, text in enumerate(texts, 1)]
+    groups = (lines[start : start + size] for start in range(0, len(lines), size))
+    for group in groups if texts else read_groups(path, size, bad, nul=nul):
+        empty = True
+        yield group
+    if not empty:
         raise CorpusError(
             "There is no text.",
             expected="a text as an argument, or lines",
-            found="an empty input",
-            fix="give texts after the model, or --input FILE",
+            found="no line that can be used" if bad.skipped else "an empty input",
+            fix="give a text in quotes, or --input FILE",
         )
 
 
-def refuse_unknown_options(kind: object, value: object) -> None:
-    """Let "-" pass as a name for standard input, and nothing else that begins with a hyphen."""
-    for name in value if isinstance(value, tuple) else (value,):
-        if str(name).startswith("-") and name != "-":
-            raise ValueError(f"Unknown option: {name}.")
+def answered(
+    group: Sequence[Line], ask: Callable[[list[str]], Sequence[Answer]], bad: BadLines
+) -> Iterator[tuple[str, Answer]]:
+    """Texts with their answers, in order; a text that cannot be answered is a bad line.
+
+    A group that fails is halved until the line is found: encoding, where texts fail, is cheap.
+    """
+    try:
+        answers = ask([line.text for line in group])
+    except (TextError, TokenizationError) as error:
+        if len(group) == 1:
+            bad.refuse(error.at(group[0].where))
+            return
+    else:
+        yield from zip((line.text for line in group), answers, strict=True)
+        return
+    half = len(group) // 2
+    yield from answered(group[:half], ask, bad)
+    yield from answered(group[half:], ask, bad)

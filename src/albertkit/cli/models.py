@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from cyclopts import Parameter
-
-from albertkit.cli.output import print_json, spell_bytes
+from albertkit.cli.options import Flag, Json
+from albertkit.cli.output import Output, print_json, spell_bytes
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from albertkit.hub import KnownModel
 
-Json = Annotated[bool, Parameter(name="--json", negative=())]
-Flag = Annotated[bool, Parameter(negative=())]
 NOT_KNOWN = "not known"
 _SHORT = {"masked LM": "MLM", "sentence order": "SOP"}  # every file has a pooler
 _LAYOUTS = {
@@ -201,9 +198,7 @@ def _print_list(console: Console, title: str, rows: list[tuple[str, str]]) -> No
 
 
 def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False)
+    return Output(highlight=False)
 
 
 @contextmanager

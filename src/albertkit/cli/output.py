@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from albertkit.errors import OutputError
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float32]
+
+
+class Output(Console):
+    """A console that leaves it to `main` what happens when the reader of a pipe goes away."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the BrokenPipeError that is being handled; rich would exit with code 1."""
+        raise  # noqa: PLE0704
+
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -43,32 +55,77 @@ def print_table(
         table.add_column(column, justify="right" if number in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
-    Console(highlight=False).print(table)
+    Output(highlight=False).print(table)
 
 
-def print_vectors(texts: Sequence[str], vectors: Floats) -> None:
-    """Texts with their vector's length, first numbers, and cosine to the first text's vector."""
+class VectorTable:
+    """Lines for people, one for each text as it comes: cosine to the first text's vector, length.
+
+    Prints the head with the first vector.
+    """
+
+    def __init__(self) -> None:
+        self._first: Floats | None = None
+
+    def add(self, text: str, vector: Floats) -> None:
+        """Print the line of one text and its vector (H,)."""
+        import numpy as np
+
+        if self._first is None:
+            self._first = vector
+            print(f"cosine to first  length  {f'first 3 of {len(vector)}':22}  text")
+        length = float(np.linalg.norm(vector))
+        first = float(np.linalg.norm(self._first))
+        cosine = float(vector @ self._first) / max(length * first, 1e-12)
+        numbers = " ".join(f"{x:+.2f}" for x in vector[:3])
+        print(f"{cosine:15.3f}  {length:6.2f}  {numbers:22}  {text}", flush=True)
+
+
+@contextmanager
+def array_file(path: Path) -> Iterator[Callable[[Floats], None]]:
+    """A .npy file that grows row by row: call what this gives with vectors (N, H), float32.
+
+    The number of rows goes into the header at the end, into the room that numpy leaves for it.
+    """
     import numpy as np
 
-    lengths = np.linalg.norm(vectors, axis=1)
-    cosines = vectors @ vectors[0] / np.maximum(lengths * lengths[0], 1e-12)
-    rows = [
-        (text, f"{cosine:.3f}", f"{length:.2f}", " ".join(f"{x:+.2f}" for x in vector[:3]))
-        for text, cosine, length, vector in zip(texts, cosines, lengths, vectors, strict=True)
-    ]
-    columns = ["text", "cosine to first", "length", f"first 3 of {vectors.shape[1]}"]
-    print_table("", columns, rows, right=[1, 2])
+    from albertkit.files import atomic_file
+
+    with atomic_file(path) as file:
+        shape = [0, 0]
+
+        def write_header() -> None:
+            header = {"descr": "<f4", "fortran_order": False, "shape": tuple(shape)}
+            np.lib.format.write_array_header_1_0(file, header)
+
+        def append(vectors: Floats) -> None:
+            if shape[0] == 0:
+                shape[1] = vectors.shape[1]
+                write_header()
+            shape[0] += len(vectors)
+            file.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
+
+        yield append
+        file.seek(0)
+        write_header()
+        file.seek(0, io.SEEK_END)
 
 
-def write_array(path: Path, vectors: Floats) -> None:
-    """Write a .npy file whole or not at all."""
-    import numpy as np
+def output_file(path: Path | None) -> Path | None:
+    """The path of --output, which is a file: "-" is explained.
 
-    from albertkit.files import write_atomic
-
-    buffer = io.BytesIO()
-    np.save(buffer, vectors)
-    write_atomic(path, buffer.getvalue())
+    Raises:
+        OutputError: the path is "-".
+    """
+    if path is None or str(path) != "-":
+        return path
+    raise OutputError(
+        "--output takes the name of a file.",
+        expected="a path such as vectors.npy",
+        found="-",
+        fix="leave --output out and take --json for lines on standard output, or write the bytes "
+        "of the array there with --output /dev/stdout",
+    )
 
 
 def spell_bytes(count: int) -> str:

@@ -1,127 +1,136 @@
-"""Commands that ask a model: fill-mask, order, embed; and info, which asks about one."""
+"""Commands that ask a model about texts: fill-mask, sentence-order, embed, classify."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from cyclopts import Parameter
-
-from albertkit.cli.inputs import read_lines, require_lines
-from albertkit.cli.output import print_json, print_table, print_vectors, spell_bytes, write_array
+from albertkit.cli.inputs import BadLines, answered, groups_of
+from albertkit.cli.options import File, Flag, Json, ModelOptions, OnBadLine, Texts
+from albertkit.cli.output import VectorTable, array_file, output_file, print_json, print_table
+from albertkit.errors import PredictionError, TextError
 
 if TYPE_CHECKING:
-    from albertkit.infer.predictor import Predictor
+    from albertkit.infer.answers import Classification, Fillings
 
-Json = Annotated[bool, Parameter(name="--json", negative=())]
-Flag = Annotated[bool, Parameter(negative=())]
-Texts = Annotated[tuple[str, ...], Parameter(show_default=False)]
+Answer = TypeVar("Answer")
+NO_MODEL = ModelOptions()
+GROUP = 16  # batches that are read before they are sorted by length and run
 
 
 def fill_mask(
-    model: Path,
-    /,
-    *texts: str,
-    input: Path | None = None,
+    *texts: Texts,
+    model: ModelOptions = NO_MODEL,
+    input: File = None,
+    on_bad_line: OnBadLine = "error",
     top_k: int = 5,
     truncate: Flag = False,
-    device: str = "cpu",
     json: Json = False,
 ) -> None:
     """Fill the [MASK] of texts; several masks of one text are filled together.
 
     Parameters
     ----------
-    model
-        Checkpoint folder.
     texts
         Texts with [MASK]; without any, the lines of --input or of standard input.
     input
         File with one text on each line; - is standard input.
+    on_bad_line
+        error stops at a text that cannot be used (blank, without mask, too long, not UTF-8);
+        skip goes on without it and says so on standard error.
     top_k
         How many fillings to show.
     truncate
         Cut texts that are too long at their end.
-    device
-        cpu, cuda, cuda:1, mps; auto takes cuda when it is there.
     json
         One JSON object a line: text, fillings, and the candidates of each mask alone.
     """
-    predictor = _open(model, device)
-    for text in texts or require_lines(read_lines(input)):
-        found = predictor.fill_mask(text, top_k, truncate=truncate)
+    predictor = model.predictor(texts)
+
+    def ask(lines: list[str]) -> list[Fillings]:
+        return predictor.fill_mask(lines, top_k, truncate=truncate)
+
+    for text, found in _answers(texts, input, model, on_bad_line, ask):
         if json:
-            print_json(
-                {
-                    "text": text,
-                    "fillings": [asdict(f) for f in found],
-                    "masks": [[asdict(c) for c in mask] for mask in found.masks],
-                }
-            )
+            print_json(_fillings_json(text, found))
         else:
             rows = [(f"{f.probability:.2%}", " ".join(f.tokens), f.text) for f in found]
-            print_table(text, ["probability", "pieces", "text"], rows, right=[0])
+            print_table(text, ["score", "tokens", "sequence"], rows, right=[0])
 
 
-def order(
-    model: Path,
-    a: str,
-    b: str,
-    /,
-    *,
+def _fillings_json(text: str, found: Fillings) -> dict[str, Any]:
+    """Fillings and candidates under the keys of transformers' pipeline."""
+    return {
+        "text": text,
+        "fillings": [
+            {"score": f.probability, "token": f.ids, "token_str": f.tokens, "sequence": f.text}
+            for f in found
+        ],
+        "masks": [
+            [{"score": c.probability, "token": c.id, "token_str": c.token} for c in mask]
+            for mask in found.masks
+        ],
+    }
+
+
+def sentence_order(
+    *texts: Texts,
+    model: ModelOptions = NO_MODEL,
     truncate: Flag = False,
-    device: str = "cpu",
     json: Json = False,
 ) -> None:
-    """Tell how probable it is that A comes before B in one text.
+    """Show how probable it is that the first of two texts comes before the second.
 
     Parameters
     ----------
-    model
-        Checkpoint folder with a sentence-order head.
-    a
-        Text that may come first.
-    b
-        Text that may come second.
+    texts
+        The two texts.
     truncate
         Cut the longer text until both fit.
-    device
-        cpu, cuda, cuda:1, mps; auto takes cuda when it is there.
     json
-        One JSON object: a, b, probability.
+        One JSON object: first, second, score.
     """
-    probability = _open(model, device).order(a, b, truncate=truncate)
+    predictor = model.predictor(texts)
+    if len(texts) != 2:
+        raise PredictionError(
+            "sentence-order compares two texts.",
+            expected="two texts",
+            found=len(texts),
+            fix="put each text into quotes",
+        )
+    first, second = texts
+    score = predictor.order(first, second, truncate=truncate)
     if json:
-        print_json({"a": a, "b": b, "probability": probability})
+        print_json({"first": first, "second": second, "score": score})
     else:
-        rows = [(f"{probability:.1%}", a, b), (f"{1 - probability:.1%}", b, a)]
-        print_table("", ["probability", "first", "second"], rows, right=[0])
+        rows = [(f"{score:.1%}", first, second), (f"{1 - score:.1%}", second, first)]
+        print_table("", ["score", "first", "second"], rows, right=[0])
 
 
 def embed(
-    model: Path,
-    /,
-    *texts: str,
-    input: Path | None = None,
-    output: Path | None = None,
+    *texts: Texts,
+    model: ModelOptions = NO_MODEL,
+    input: File = None,
+    on_bad_line: OnBadLine = "error",
+    output: File = None,
     pooling: Literal["mean", "cls", "pooled"] = "mean",
     normalize: Flag = False,
     truncate: Flag = False,
-    batch_size: int = 32,
-    device: str = "cpu",
     json: Json = False,
 ) -> None:
     """Turn texts into vectors.
 
     Parameters
     ----------
-    model
-        Checkpoint folder.
     texts
         Texts; without any, the lines of --input or of standard input.
     input
         File with one text on each line; - is standard input.
+    on_bad_line
+        error stops at a text that cannot be used (blank, too long, not UTF-8); skip goes on
+        without it, so that it gets no vector, and says so on standard error.
     output
         Write the vectors to this .npy file, float32 (texts, width).
     pooling
@@ -130,60 +139,97 @@ def embed(
         Make every vector 1 long.
     truncate
         Cut texts that are too long at their end.
-    batch_size
-        Texts in one run of the network.
-    device
-        cpu, cuda, cuda:1, mps; auto takes cuda when it is there.
     json
         One JSON object a line: text, vector.
     """
-    predictor = _open(model, device)
-    asked = list(texts or read_lines(input))
-    vectors = predictor.embed(
-        asked, pooling, normalize=normalize, truncate=truncate, batch_size=batch_size
-    )
-    if output is not None:
-        write_array(output, vectors)
-    if json:
-        for text, vector in zip(asked, vectors.tolist(), strict=True):
-            print_json({"text": text, "vector": vector})
-    elif output is not None:
-        print(f"wrote {vectors.shape[0]:,} vectors of width {vectors.shape[1]} to {output}")
-    else:
-        print_vectors(asked, vectors)
+    output = output_file(output)
+    predictor = model.predictor(texts)
+    written = width = 0
+
+    def ask(lines: list[str]) -> Any:
+        return predictor.embed(lines, pooling, normalize=normalize, truncate=truncate)
+
+    with ExitStack() as stack:
+        append = None if output is None else stack.enter_context(array_file(output))
+        table = VectorTable()
+        for text, vector in _answers(texts, input, model, on_bad_line, ask):
+            written, width = written + 1, len(vector)
+            if append is not None:
+                append(vector[None])
+            if json:
+                print_json({"text": text, "vector": vector.tolist()})
+            elif append is None:
+                table.add(text, vector)
+    if output is not None and not json:
+        print(f"wrote {written:,} vectors of width {width} to {output}")
 
 
-def info(source: str, /, *, json: Json = False) -> None:
-    """Show what a model is: config, exact parameters, memory to run and to train.
+def classify(
+    *texts: Texts,
+    model: ModelOptions = NO_MODEL,
+    input: File = None,
+    on_bad_line: OnBadLine = "error",
+    pair: str | None = None,
+    top_k: int | None = None,
+    truncate: Flag = False,
+    json: Json = False,
+) -> None:
+    """Ask the head of a fine-tuned model for the class of texts, or for their number.
 
     Parameters
     ----------
-    source
-        A named size (albert-base-v2, albert-chinese-tiny, ...), a checkpoint folder, or a config
-        file.
+    texts
+        Texts; without any, the lines of --input or of standard input.
+    input
+        File with one text on each line; - is standard input.
+    on_bad_line
+        error stops at a text that cannot be used (blank, too long, not UTF-8); skip goes on
+        without it and says so on standard error.
+    pair
+        Second text of each pair, for models that compare two texts.
+    top_k
+        How many classes to show; by default all of them.
+    truncate
+        Cut texts that are too long at their end.
     json
-        One JSON object with every figure.
+        One JSON object a line: text, labels (each with label and score); value for a number.
     """
-    from albertkit.cli.facts import describe
+    predictor = model.predictor(texts)
 
-    facts = describe(source)
-    if json:
-        print_json(facts)
-        return
-    print_table(f"{facts['name']}: config", ["key", "value"], facts["config"].items())
-    counts = [(name, f"{count:,}") for name, count in facts["parameters"].items()]
-    print_table("exact parameters", ["counted", "parameters"], counts, right=[1])
-    memory = [
-        (m["for"], m["batch"], m["tokens"], spell_bytes(m["weights"]), spell_bytes(m["total"]))
-        for m in facts["memory"]
-    ]
-    columns = ["to", "rows", "tokens", "weights", "memory in all"]
-    print_table("memory in float32", columns, memory, right=[1, 2, 3, 4])
-    for reason in facts["not_for_transformers"]:
-        print(f"transformers cannot run it: {reason}")
+    def ask(lines: list[str]) -> list[Classification]:
+        pairs = None if pair is None else [pair] * len(lines)
+        return predictor.classify(lines, pairs, truncate=truncate)
+
+    for text, found in _answers(texts, input, model, on_bad_line, ask):
+        labels = [{"label": x.name, "score": x.probability} for x in found.labels[:top_k]]
+        if json:
+            value = {"labels": labels} if found.value is None else {"value": found.value}
+            print_json({"text": text, **value})
+        elif found.value is not None:
+            print(f"{found.value:.4f}  {text}", flush=True)
+        else:
+            shown = "  ".join(f"{x['label']} {x['score']:.1%}" for x in labels)
+            print(f"{shown}  {text}", flush=True)
 
 
-def _open(folder: Path, device: str) -> Predictor:
-    from albertkit.infer.predictor import Predictor
-
-    return Predictor(folder, device)
+def _answers(
+    texts: Sequence[str],
+    input: Path | None,
+    model: ModelOptions,
+    on_bad_line: OnBadLine,
+    ask: Callable[[list[str]], Sequence[Answer]],
+) -> Iterator[tuple[str, Answer]]:
+    """Texts of a command with their answers as they come, a few batches at a time."""
+    bad = BadLines(skip=on_bad_line == "skip")
+    nothing = True
+    for group in groups_of(texts, input, model.batch_size * GROUP, bad):
+        for answer in answered(group, ask, bad):
+            nothing = False
+            yield answer
+    if nothing:
+        raise TextError(
+            "No text could be used.",
+            expected="at least one text that the model can take",
+            found=f"{bad.skipped} that it cannot",
+            fix="see the reasons above",
+        )

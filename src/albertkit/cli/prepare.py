@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from albertkit.cli.inputs import read_lines, refuse_unknown_options
+from albertkit.cli.inputs import BadLines, answered, groups_of
+from albertkit.cli.options import File, Flag, Json, OnBadLine, Sources, Texts
 from albertkit.cli.output import print_json, print_table, spell_bytes
 
 if TYPE_CHECKING:
     from albertkit.data.corpus import Corpus
     from albertkit.data.writing import ShardSummary
 
-Json = Annotated[bool, Parameter(name="--json", negative=())]
-Flag = Annotated[bool, Parameter(negative=())]
 Case = Annotated[bool | None, Parameter(name="--lower-case", negative="--cased")]
 Format = Literal["auto", "text", "lines", "jsonl", "wiki", "markdown", "files"]
 Language = Literal["auto", "en", "zh"]
-Sources = Annotated[str, Parameter(allow_leading_hyphen=True, validator=refuse_unknown_options)]
 Errors = Literal["strict", "replace"]
 
 
@@ -72,46 +70,56 @@ def build_vocab(
 
 
 def tokenize(
-    *,
+    *texts: Texts,
     vocab: Path,
-    input: Path | None = None,
+    input: File = None,
+    on_bad_line: OnBadLine = "error",
     special: Flag = False,
     quotes: Literal["keep", "rewrite"] | None = None,
     lower_case: Case = None,
     json: Json = False,
 ) -> None:
-    """Tokenize lines of text; works on a stream.
+    """Tokenize texts, or lines as they come.
 
     Parameters
     ----------
+    texts
+        Texts; without any, the lines of --input or of standard input.
     vocab
         Vocabulary file (*.model of SentencePiece, vocab.txt of WordPiece) or a folder with one.
     input
-        File to read; without it, or with -, standard input.
+        File with one text on each line; - is standard input.
+    on_bad_line
+        error stops at a line that is not UTF-8 or too long; skip goes on without it and says so
+        on standard error.
     special
-        Put [CLS] and [SEP] around each line.
+        Put [CLS] and [SEP] around each text.
     quotes
         SentencePiece: rewrite `` and '' to ", as google's reader did, or keep them. By default
         what the folder says, and for a bare file keep.
     lower_case
         Lower-case and strip accents, or keep both. By default what the vocabulary says.
     json
-        One JSON object a line: ids, pieces, offsets (characters of the line).
+        One JSON object a line: ids, pieces, offsets (characters of the text).
     """
     from albertkit.text.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load(vocab, lower_case=lower_case, quotes=quotes)
+    bad = BadLines(skip=on_bad_line == "skip")
+
+    def ask(lines: list[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        if not special:
+            return [tokenizer.align(line) for line in lines]
+        return [(e.ids, e.offsets) for e in map(tokenizer.encode, lines)]
+
     pieces = tokenizer.pieces
-    for line in read_lines(input, nul=True):  # the original tokenizers have a rule for it
-        if special:
-            encoding = tokenizer.encode(line)
-            ids, offsets = encoding.ids, encoding.offsets
-        else:
-            ids, offsets = tokenizer.align(line)
-        if json:
-            print_json({"ids": ids, "pieces": [pieces[i] for i in ids], "offsets": offsets})
-        else:
-            print(" ".join(pieces[i] for i in ids), flush=True)
+    # NUL passes: the original tokenizers have a rule for it
+    for group in groups_of(texts, input, 1024, bad, nul=True, empty=True):
+        for _, (ids, offsets) in answered(group, ask, bad):
+            if json:
+                print_json({"ids": ids, "pieces": [pieces[i] for i in ids], "offsets": offsets})
+            else:
+                print(" ".join(pieces[i] for i in ids), flush=True)
 
 
 def make_data(

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from cyclopts import Parameter
-
+from albertkit.cli.options import Flag, Json, Settings
 from albertkit.cli.output import print_json
-
-Flag = Annotated[bool, Parameter(negative=())]
-Json = Annotated[bool, Parameter(name="--json", negative=())]
 
 
 def pretrain(
@@ -19,7 +15,7 @@ def pretrain(
     *,
     data: Path | None = None,
     out: Path | None = None,
-    set: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
+    set: Settings = (),
     resume: Flag = False,
     json: Json = False,
 ) -> int:
@@ -67,7 +63,7 @@ def demo(
     language: Literal["en", "zh"] = "en",
     input: Path | None = None,
     out: Path | None = None,
-    set: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
+    set: Settings = (),
     json: Json = False,
 ) -> int:
     """From text to a model that fills masks, in about three minutes and without network.

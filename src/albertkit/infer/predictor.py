@@ -20,7 +20,7 @@ import torch
 
 from albertkit.checkpoint import families
 from albertkit.checkpoint.families._protocol import Overrides
-from albertkit.errors import PredictionError
+from albertkit.errors import PredictionError, TextError
 from albertkit.infer.answers import (
     Candidate,
     Classification,
@@ -61,15 +61,19 @@ class Predictor:
         batch_size: int = 32,
         tokenizer: str | Path | None = None,
         overrides: Overrides | None = None,
+        family: str | None = None,
     ) -> None:
-        checkpoint = families.open(folder, tokenizer=tokenizer, overrides=overrides).checkpoint
+        checkpoint = families.open(
+            folder, family=family, tokenizer=tokenizer, overrides=overrides
+        ).checkpoint
         if checkpoint.tokenizer is None:
             raise PredictionError(
                 "This checkpoint has no tokenizer.",
                 expected="spiece.model, vocab.txt or tokenizer.json beside the weights",
                 where=folder,
-                fix="put the vocabulary that the model was trained with into the folder, or "
-                "name it (tokenizer=)",
+                fix="pass tokenizer='spiece.model', the vocabulary that the model was trained with",
+                command_fix="add --tokenizer spiece.model, the vocabulary that the model was "
+                "trained with",
             )
         self.folder = Path(folder)
         self.config = checkpoint.config
@@ -111,7 +115,7 @@ class Predictor:
         texts = as_list(text)
         for number, one in enumerate(texts):
             if MASK not in one:
-                raise PredictionError(
+                raise TextError(
                     "The text has no mask.",
                     expected=f"{MASK} where a word is missing",
                     found=shown(one, number, texts),
@@ -182,7 +186,8 @@ class Predictor:
                 "This checkpoint has no pooler.",
                 expected="a pooler for pooling='pooled'",
                 where=self.folder,
-                fix="use pooling='mean' or pooling='cls'",
+                fix="pass pooling='mean' or pooling='cls'",
+                command_fix="use --pooling mean or --pooling cls",
             )
         encodings = self._encode(as_list(texts), None, truncate)
         vectors = np.zeros((len(encodings), self.config.hidden_size), dtype=np.float32)
@@ -274,7 +279,7 @@ class Predictor:
         limit = self.config.max_position_embeddings
         for number, text in enumerate([*texts, *(seconds or [])]):
             if not text.strip():
-                raise PredictionError(
+                raise TextError(
                     "A text is empty.",
                     expected="at least one character that is no space",
                     found=f"text number {number % len(texts) + 1} of {len(texts)}",
@@ -289,11 +294,12 @@ class Predictor:
             if len(encoding.ids) <= limit:
                 continue
             if not truncate:
-                raise PredictionError(
+                raise TextError(
                     "A text is longer than the model can read.",
                     expected=f"at most {limit} tokens, special tokens included",
                     found=f"{len(encoding.ids)} tokens: {shown(texts[number], number, texts)}",
-                    fix="shorten or split it, or allow it to be cut: truncate=True",
+                    fix="shorten or split it, or pass truncate=True to cut it",
+                    command_fix="shorten or split it, or add --truncate to cut it",
                 )
             whole[number] = self.tokenizer.encode(
                 texts[number],
@@ -307,7 +313,7 @@ class Predictor:
         """Where in the row the masks stand; an error if truncation lost one."""
         places = [n for n, i in enumerate(encoding.ids) if i == self.tokenizer.mask_id]
         if len(places) != text.count(MASK):
-            raise PredictionError(
+            raise TextError(
                 "The text is so long that a mask would be cut off.",
                 expected=f"every {MASK} in the first {self.config.max_position_embeddings} tokens",
                 found=f"{len(places)} of {text.count(MASK)} masks there",

@@ -1,0 +1,195 @@
+"""Options that commands share, declared once: where a checkpoint lies and what overrides its files.
+
+A command takes a group of them as one parameter; the group opens what it describes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from albertkit.errors import AlbertkitError, ConfigError
+
+if TYPE_CHECKING:
+    from albertkit.checkpoint.checkpoint import Checkpoint
+    from albertkit.checkpoint.families import Opened
+    from albertkit.checkpoint.families._protocol import Overrides
+    from albertkit.infer.predictor import Predictor
+
+Flag = Annotated[bool, Parameter(negative=())]
+Json = Annotated[bool, Parameter(name="--json", negative=())]
+Settings = Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)]
+Texts = Annotated[str, Parameter(show_default=False)]
+
+
+def refuse_unknown_options(kind: object, value: object) -> None:
+    """Let "-" pass as a name for standard input, and nothing else that begins with a hyphen."""
+    for name in value if isinstance(value, tuple) else (value,):
+        if str(name).startswith("-") and str(name) != "-":
+            raise ValueError(f"Unknown option: {name}.")
+
+
+HYPHEN = Parameter(allow_leading_hyphen=True, validator=refuse_unknown_options)
+Sources = Annotated[str, HYPHEN]
+File = Annotated[Path | None, HYPHEN]
+OnBadLine = Literal["error", "skip"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """What the user says about a checkpoint whose files do not say it, or say it wrong.
+
+    Parameters
+    ----------
+    tokenizer
+        spiece.model, vocab.txt or tokenizer.json to use instead of the one beside the weights.
+    config
+        Config file to use instead of the one beside the weights.
+    set
+        A config value to use, as in num_attention_heads=32; may be given several times.
+    detect
+        Text file: the masked-LM loss on it decides what the files leave open.
+    family
+        Whose checkpoint it is, where the files do not show it: google_tf, uer, ...
+    head
+        What a fine-tuned head is for: classification, regression, multiple_choice, ...
+    offline
+        Use downloaded files only, never ask the network.
+    """
+
+    tokenizer: Path | None = None
+    config: Path | None = None
+    set: Settings = ()
+    detect: Path | None = None
+    family: str | None = None
+    head: str | None = None
+    offline: Flag = False
+
+    def locate(self, source: str | Path) -> Path:
+        """Path of a checkpoint; a known name is downloaded unless it is in the cache."""
+        from albertkit import hub
+
+        return hub.resolve(str(source), offline=self.offline)
+
+    def overrides(self, path: Path, *, quiet: bool = True) -> Overrides:
+        """Overrides of the checkpoint at a path; quiet: do not show the losses of --detect."""
+        given = read_overrides(self.config, self.head, self.set)
+        return given if self.detect is None else self._detected(path, given, quiet)
+
+    def open(self, source: str | Path, *, quiet: bool = True) -> Opened:
+        """Open a checkpoint of any family."""
+        path = self.locate(source)
+        return self._open(path, self.overrides(path, quiet=quiet))
+
+    def _open(self, path: Path, overrides: Overrides) -> Opened:
+        from albertkit.checkpoint import families
+
+        return families.open(
+            path, family=self.family, overrides=overrides, tokenizer=self.tokenizer
+        )
+
+    def _detected(self, path: Path, given: Overrides, quiet: bool) -> Overrides:
+        """Overrides with what the masked-LM loss on a text decides."""
+        from albertkit.cli.inputs import read_lines
+        from albertkit.cli.output import print_table
+        from albertkit.infer.disambiguate import detect_choices, open_choices
+
+        def opened(values: dict[str, Any]) -> Checkpoint:
+            return self._open(path, _with(given, values)).checkpoint
+
+        lines = list(read_lines(self.detect))
+        losses = detect_choices(opened, open_choices(opened, given.values), lines)
+        if not quiet:
+            rows = [
+                (" ".join(f"{key}={value}" for key, value in values.items()), f"{loss:.4f}")
+                for values, loss in losses
+            ]
+            print_table("masked-LM loss of each choice", ["choice", "nats"], rows, right=[1])
+        return _with(given, losses[0][0])
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(SourceOptions):
+    """The model that answers.
+
+    Parameters
+    ----------
+    model
+        Checkpoint of any family (a folder, a weights file, or a prefix such as
+        model.ckpt-best), or a name that `albertkit models` lists.
+    device
+        cpu, cuda, cuda:1, mps; auto takes cuda when it is there.
+    batch_size
+        Texts in one run of the network.
+    """
+
+    model: Annotated[str | None, Parameter(name=("--model", "-m"), show_default=False)] = None
+    device: str = "cpu"
+    batch_size: int = 32
+
+    def predictor(self, texts: Sequence[str]) -> Predictor:
+        """The model, ready to answer; texts: the positionals, for the message if none is named.
+
+        Raises:
+            ModelMissing: no --model.
+        """
+        if self.model is None:
+            raise ModelMissing(texts)
+        from albertkit.infer.predictor import Predictor
+
+        path = self.locate(self.model)
+        return Predictor(
+            path,
+            self.device,
+            batch_size=self.batch_size,
+            tokenizer=self.tokenizer,
+            overrides=self.overrides(path),
+            family=self.family,
+        )
+
+
+class ModelMissing(AlbertkitError):
+    """A command without --model; texts: its positionals, the first of which may be the model."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = list(texts)
+        super().__init__(
+            "No model is named.",
+            expected="--model with a checkpoint or a name that `albertkit models` lists",
+            found=f"{len(texts)} texts" if len(texts) != 1 else "one text",
+        )
+
+
+def read_overrides(config: Path | None, head: str | None, settings: Sequence[str]) -> Overrides:
+    """Overrides from options.
+
+    Raises:
+        ConfigError: a setting that is not KEY=VALUE.
+    """
+    from albertkit.checkpoint.families._protocol import Overrides
+
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not key or not equals:
+            raise ConfigError(
+                "--set must be KEY=VALUE.",
+                expected="a config key and its value, as in num_attention_heads=32",
+                found=setting[:80],
+            )
+        try:
+            values[key] = json.loads(value)
+        except ValueError:
+            values[key] = value  # a word, such as relu
+    return Overrides(config=config, values=values, head=head)
+
+
+def _with(overrides: Overrides, values: Mapping[str, Any]) -> Overrides:
+    return replace(overrides, values={**overrides.values, **values})

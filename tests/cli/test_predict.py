@@ -1,0 +1,137 @@
+"""Commands that answer about texts: as lines come, in batches, past bad lines by choice."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from albertkit.cli import main
+from albertkit.infer.predictor import Predictor
+
+Run = Callable[..., str]
+LINES = "the cat ran\n" * 3 + "\n" + "a dog sat .\n" + "the " * 50 + "\n" + "a mat\n"
+GOOD = ["the cat ran"] * 3 + ["a dog sat .", "a mat"]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command on standard input; its standard output, or its message where it fails."""
+
+    def call(*arguments: object, data: str = "", code: int = 0) -> str:
+        source = io.TextIOWrapper(io.BytesIO(data.encode()), encoding="utf-8")
+        monkeypatch.setattr(sys, "stdin", source)
+        assert main([str(x) for x in arguments]) == code
+        captured = capsys.readouterr()
+        return captured.err if code else captured.out
+
+    return call
+
+
+def test_embed_skips_bad_lines_by_choice(run: Run, tiny_model: Path, tmp_path: Path) -> None:
+    model = tiny_model / "model"
+    command = ("embed", "--model", model, "--output", tmp_path / "v.npy")
+    message = run(*command, data=LINES, code=2)
+    assert "where: standard input, line 4" in message
+    assert not (tmp_path / "v.npy").exists()
+    run(*command, "--on-bad-line", "skip", data=LINES)
+    wanted = Predictor(model).embed(GOOD)
+    np.testing.assert_allclose(np.load(tmp_path / "v.npy"), wanted, atol=1e-6)
+
+
+def test_lines_of_json_leave_bad_lines_out(run: Run, tiny_model: Path) -> None:
+    command = ("embed", "--model", tiny_model / "model", "--json")
+    lines = [
+        json.loads(x)["text"]
+        for x in run(*command, "--on-bad-line", "skip", data=LINES).splitlines()
+    ]
+    assert lines == GOOD
+
+
+def test_skipping_everything_is_an_error(run: Run, tiny_model: Path) -> None:
+    command = ("fill-mask", "--model", tiny_model / "model", "--on-bad-line", "skip")
+    assert "No text could be used" in run(*command, data="no mask\n\n", code=2)
+
+
+def test_a_model_that_cannot_answer_is_no_bad_line(run: Run, tiny_model: Path) -> None:
+    command = ("fill-mask", "--model", tiny_model / "body", "--on-bad-line", "skip")
+    message = run(*command, data="the [MASK]\n", code=2)
+    assert "skipped" not in message
+    assert str(tiny_model / "body") in message
+
+
+def test_fill_mask_runs_lines_in_batches(
+    run: Run, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    real = Predictor.fill_mask
+
+    def counting(self: Predictor, text: list[str], *rest: object, **options: object) -> object:
+        asked.append(len(text))
+        return real(self, text, *rest, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Predictor, "fill_mask", counting)
+    texts = [f"the {word} [MASK]" for word in ("cat", "dog", "mat") * 30]
+    data = "".join(f"{text}\n" for text in texts)
+    out = run("fill-mask", "--model", tiny_model / "model", "--json", data=data)
+    assert [json.loads(line)["text"] for line in out.splitlines()] == texts
+    assert asked == [90]
+
+
+def test_advice_is_in_the_words_of_the_command_line(run: Run, tiny_model: Path) -> None:
+    message = run("embed", "a " * 50, "--model", tiny_model / "model", code=2)
+    assert "--truncate" in message
+    assert "truncate=" not in message
+    with pytest.raises(ValueError, match="truncate=True"):
+        Predictor(tiny_model / "model").embed("a " * 50)
+    message = run("embed", "a", "--model", tiny_model / "model", "--output", "-", code=2)
+    assert "--json" in message
+
+
+def test_sentence_order_wants_two_texts(run: Run, tiny_model: Path) -> None:
+    message = run("sentence-order", "a", "--model", tiny_model / "model", code=2)
+    assert "found: 1" in message
+
+
+def test_vectors_come_while_the_input_stays_open(tiny_model: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "albertkit",
+        "embed",
+        "--model",
+        tiny_model / "model",
+        "--json",
+    ]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": ""},
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("the cat\n" * 200)
+        process.stdin.flush()
+        assert len(json.loads(process.stdout.readline())["vector"]) == 16
+        process.stdin.close()
+        assert len(process.stdout.readlines()) == 199
+    assert process.returncode == 0
+
+
+def test_classify_shows_the_classes_of_a_fine_tuned_head(run: Run, golden: Path) -> None:
+    model = golden / "written_by_0_1" / "model-zh-classes"
+    command = ("classify", "\u4eca\u5929", "--model", model)
+    [line] = run(*command, "--json").splitlines()
+    labels = json.loads(line)["labels"]
+    assert sum(x["score"] for x in labels) == pytest.approx(1)
+    assert labels == sorted(labels, key=lambda x: -x["score"])
+    assert labels[0]["label"] in run(*command, "--top-k", 1)
