@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from albertkit.cli import main
-from albertkit.cli.demo import GOAL_NATS, documents_of, free_folder, held_out_masks, is_prose
+from albertkit.cli.demo import GOAL_NATS, demo, documents_of, free_folder, held_out_masks, is_prose
 from albertkit.data.shards import TOKENIZER, TRAIN, VALIDATION, Shards
 from albertkit.infer.predictor import Predictor
 from albertkit.text.tokenizer import Tokenizer
@@ -133,3 +136,21 @@ def test_free_folder_counts_up(tmp_path: Path) -> None:
     for name in ("demo", "demo-2", "demo-3"):
         assert make() == tmp_path / name
         make().mkdir()
+
+
+@pytest.mark.parametrize("end", ["\n", " "], ids=["one sentence a line", "one long line"])
+def test_a_small_book_without_blank_lines_is_enough(tmp_path: Path, end: str) -> None:
+    chance = random.Random(0)
+    words = ["the", "of", "and", "to", "in", "is", "that", "for", "it", "was", "with", "be", "by"]
+    sentences = (" ".join(chance.choices(words, k=9)).capitalize() + "." for _ in range(300))
+    (tmp_path / "book.txt").write_text(end.join(sentences))
+    said = io.StringIO()
+    result = demo(
+        tmp_path / "out",
+        source=tmp_path / "book.txt",
+        overrides=["stages.0.steps=2", "stages.0.warmup_steps=1"],
+        console=Console(file=said, width=100),
+    )
+    assert result.run.finished
+    assert "read as one document" in said.getvalue()
+    assert "spans of sentences are held out" in said.getvalue()

@@ -24,11 +24,11 @@ from albertkit import settings as recipes
 from albertkit.data.corpus import Corpus
 from albertkit.data.shards import TOKENIZER, VALIDATION, Shards
 from albertkit.data.writing import write_shards
-from albertkit.errors import CorpusError, TrainingError
+from albertkit.errors import CorpusError, TrainingError, VocabularyError
 from albertkit.files import atomic_folder, require_free, write_atomic
 from albertkit.infer.predictor import MASK, Predictor
 from albertkit.text.tokenizer import Tokenizer
-from albertkit.text.vocabulary import Kind, train_vocabulary
+from albertkit.text.vocabulary import MIN_SIZES, Kind, train_vocabulary
 from albertkit.train.pretrain import RunResult, pretrain
 from albertkit.train.recipe import PretrainingRecipe
 
@@ -89,22 +89,25 @@ def demo(
     origin = require_file(source).name if source else TOPICS
     with atomic_folder(output) as folder:
         corpus = source or write_topics(folder / "text.txt")
-        say(console, "1. text", f"{origin}: {corpus.stat().st_size / 1000:,.0f} kB")
+        log(console, "1. text", f"{origin}: {corpus.stat().st_size / 1000:,.0f} kB")
         tokenizer = make_vocabulary(corpus, folder / "vocabulary", language)
-        say(console, "2. vocabulary", describe(tokenizer, corpus, language))
+        log(console, "2. vocabulary", describe(tokenizer, corpus, language))
+        documents = Corpus([corpus], language=language)
         summary = write_shards(
-            Corpus([corpus], language=language),
+            documents,
             tokenizer,
             folder / "data",
             validation_fraction=HELD_OUT,
         )
-        say(
+        log(
             console,
             "3. data",
             f"{summary.tokens:,} tokens in {summary.documents:,} documents; "
             f"{summary.splits[VALIDATION]['num_documents']:,} of them are never trained on",
         )
-    say(console, "4. pretraining", f"wanted: {GOAL_NATS} nats below the unigram entropy")
+        for note in (*documents.report.notes(), *summary.notes()):
+            console.print(f"note: {note}")
+    log(console, "4. pretraining", f"wanted: {GOAL_NATS} nats below the unigram entropy")
     data = output / "data"
     run = pretrain(settings(data, output / "run", language, origin, overrides), console=console)
     if not run.finished:
@@ -114,10 +117,10 @@ def demo(
             fix=f"to go on: albertkit pretrain {run.folder / 'recipe.toml'} --resume",
         )
     gain = run.baselines.unigram_entropy - run.validation["mlm_loss"]
-    say(console, "5. masks", "in documents never trained on, the right answer beside the guesses")
+    log(console, "5. masks", "in documents never trained on, the right answer beside the guesses")
     shown, first, five = show_masks(console, run.model, data, language)
     result = DemoResult(run, gain, gain >= GOAL_NATS, shown, first, five)
-    last_words(console, result, language)
+    print_summary(console, result, language)
     return result
 
 
@@ -130,7 +133,7 @@ def free_folder(wanted: Path) -> Path:
     return path
 
 
-def say(console: Console, step: str, fact: str) -> None:
+def log(console: Console, step: str, fact: str) -> None:
     """One line of the demo: which step, and what it made."""
     console.print(Text.assemble((f"{step}  ", "bold"), fact))
 
@@ -186,11 +189,18 @@ def is_prose(paragraph: str) -> bool:
 
 
 def make_vocabulary(corpus: Path, folder: Path, language: str) -> Tokenizer:
-    """Train a vocabulary on the text and open it."""
+    """Train a vocabulary on the text and open it; a smaller one where the text is too small."""
     kind, size = VOCABULARY[language]
-    documents = Corpus([corpus], language=language)
-    texts = (sentence for document in documents for sentence in document.sentences)
-    return Tokenizer.load(train_vocabulary(texts, kind, size, folder))
+    while True:
+        documents = Corpus([corpus], language=language)
+        texts = (sentence for document in documents for sentence in document.sentences)
+        try:
+            return Tokenizer.load(train_vocabulary(texts, kind, size, folder))
+        except VocabularyError:
+            smaller = size * 9 // 10
+            if smaller < MIN_SIZES[kind]:
+                raise
+            size = smaller
 
 
 def describe(tokenizer: Tokenizer, corpus: Path, language: str) -> str:
@@ -223,6 +233,9 @@ def show_masks(console: Console, model: Path, data: Path, language: str) -> tupl
     """Print guesses beside right answers; returns how many, right at first, right among five."""
     tokenizer = Tokenizer.load(data / TOKENIZER)
     questions = list(held_out_masks(Shards(data / VALIDATION), tokenizer, language))
+    if not questions:
+        console.print("No held-out sentence of 8 to 40 tokens has a word to mask.")
+        return 0, 0, 0
     answers = Predictor(model).fill_mask([question for question, _ in questions], top_k=5)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("text", ratio=1, overflow="fold")
@@ -248,7 +261,7 @@ def held_out_masks(
     """Held-out sentences with one word masked, and that word; always the same ones.
 
     Sentences of 8 to 40 tokens; of each, one word that is a single piece and has at least two
-    letters (English) or is a Chinese character, drawn by a fixed seed.
+    letters (English) or is a Chinese character, drawn by a fixed seed; none where there is none.
     """
     rng = random.Random(0)
     wanted = re.compile(r"[一-鿿]" if language == "zh" else r"▁[a-z]{2,}")
@@ -275,16 +288,9 @@ def held_out_masks(
         given += 1
         if given == count:
             return
-    if not given:
-        raise CorpusError(
-            "No held-out sentence has a word to mask.",
-            expected="sentences of 8 to 40 tokens",
-            found=f"{shards.num_sentences:,} held-out sentences",
-            fix="give more text",
-        )
 
 
-def last_words(console: Console, result: DemoResult, language: str) -> None:
+def print_summary(console: Console, result: DemoResult, language: str) -> None:
     """The two numbers, where everything is, what to try next; loudly if the goal was missed."""
     run = result.run
     console.print(
