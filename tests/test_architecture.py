@@ -57,6 +57,17 @@ CIRCLES = [
     {"text.tokenizer", "text.unigram", "text.wordpiece"},
 ]
 FRAMEWORKS = {"torch": {"model", "train", "infer"}, "transformers": set(), "tensorflow": set()}
+# In infer/ the engines alone: what asks, decodes and batches runs on any of them.
+WITHOUT_TORCH = (
+    "predictor",
+    "engine",
+    "batches",
+    "fill_mask",
+    "tasks",
+    "reading",
+    "answers",
+    "texts",
+)
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 MAX_ROOT_FILES = 12
@@ -156,6 +167,21 @@ def test_frameworks_stay_at_the_edge(path: Path) -> None:
     for name in imported_names(ast.parse(path.read_text())):
         allowed = FRAMEWORKS.get(name.split(".")[0])
         assert allowed is None or part_of(module_of(path)) in allowed, f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("name", WITHOUT_TORCH)
+def test_questions_are_asked_without_torch(name: str) -> None:
+    tree = ast.parse((PACKAGE / "infer" / f"{name}.py").read_text())
+    imported = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    for node in imported:
+        names = (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [n.name for n in node.names]
+        )
+        for found in names:
+            assert found.split(".")[0] != "torch"
+            assert not found.startswith(("albertkit.model", "albertkit.infer.torch_engine"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))

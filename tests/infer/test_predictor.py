@@ -167,7 +167,7 @@ def test_texts_that_do_not_fit_are_errors_unless_cutting_is_allowed(predictor: P
         (lambda p: p.embed(""), "text is empty"),
         (lambda p: p.embed(["the", " \n"]), "text number 2 of 2"),
         (lambda p: p.embed([]), "no text"),
-        (lambda p: p.embed([3]), "no text"),
+        (lambda p: p.embed([3]), "expected: str"),
         (lambda p: p.embed("the", "max"), "mean, cls, pooled"),
         (lambda p: p.embed("the", batch_size=0), "batch_size of 1 or more"),
         (lambda p: p.order(["a"], ["the", "a"]), "1 and 2"),

@@ -99,9 +99,9 @@ def test_each_piece_has_its_label(tuned: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("kind", "question", "message"),
     [
-        ("token_classification", lambda p: p.classify("the"), "ask it with label_tokens"),
+        ("token_classification", lambda p: p.classify("the"), "ask it with tag"),
         ("classification", lambda p: p.label_tokens("the"), "ask it with classify"),
-        ("span", lambda p: p.classify("the"), "a head for span"),
+        ("span", lambda p: p.classify("the"), "ask it with answer"),
         ("classification", lambda p: p.fill_mask("[MASK]"), "masked-LM head"),
         ("classification", lambda p: p.classify(["the"], ["a", "the"]), "1 and 2"),
         ("classification", lambda p: p.classify(""), "text is empty"),
@@ -121,7 +121,7 @@ def test_a_checkpoint_without_head_says_so(tiny_model: Path) -> None:
 
 
 def test_a_model_of_uer_reads_its_own_segment_rows(tiny_model: Path, tmp_path: Path) -> None:
-    """Row 0 of its three belongs to padding: texts have segments 1 and 2."""
+    """Row 0 of its three belongs to padding: the model counts segments 0 and 1 from row 1."""
     base = Checkpoint.load(tiny_model / "model")
     config = replace(base.config, layer_norm_kind="uer", type_vocab_size=3)
     torch.manual_seed(4)
@@ -130,9 +130,15 @@ def test_a_model_of_uer_reads_its_own_segment_rows(tiny_model: Path, tmp_path: P
     row = base.tokenizer.encode("the cat")
     ids = torch.tensor([row.ids])
     body = build_body(checkpoint)
-    wanted = body(ids, torch.ones_like(ids)).tokens[0].mean(0)
+    wanted = body(ids).hidden[0].mean(0)
     found = Predictor(tmp_path / "uer").embed("the cat")
     np.testing.assert_allclose(found, wanted.detach().numpy(), atol=1e-5)
     np.testing.assert_array_equal(
-        body(ids).tokens.detach().numpy(), body(ids, torch.ones_like(ids)).tokens.detach().numpy()
+        body(ids).hidden.detach().numpy(), body(ids, torch.zeros_like(ids)).hidden.detach().numpy()
     )
+    table = body.embeddings
+    position = torch.zeros(1, dtype=torch.int64)
+    for segment in (0, 1):
+        found = table(ids[0, :1], torch.tensor([segment]), position)
+        row = table.word(ids[0, :1]) + table.position(position) + table.segment.weight[1 + segment]
+        torch.testing.assert_close(found, table.project(table.norm(row)))

@@ -91,6 +91,8 @@ def outputs(checkpoint: Checkpoint, inputs: Arrays) -> Arrays:
     whole = [torch.from_numpy(inputs[name]) for name in ("input_ids", "token_type_ids")]
     mask = torch.from_numpy(inputs["attention_mask"]).bool()
     columns = mask.shape[-1]
+    # Our models count segments from 0, whatever rows their tables have for them.
+    whole[1] = (whole[1] - first_segment(checkpoint.config)).clamp(min=0)
     ids, types, rows = (x.view(-1, columns) for x in (*whole, mask))
     model = build(checkpoint) if checkpoint.has_masked_lm else build_body(checkpoint)
     body = model.albert if isinstance(model, AlbertForPretraining) else model
@@ -99,7 +101,7 @@ def outputs(checkpoint: Checkpoint, inputs: Arrays) -> Arrays:
     if encoder.pooled is not None:
         found["pooled"] = encoder.pooled
     if isinstance(model, AlbertForPretraining):
-        words = model.masked_lm(encoder.tokens.flatten(0, 1), body.embeddings)
+        words = model.masked_lm(encoder.hidden.flatten(0, 1), body.embeddings)
         found["mlm_logits"] = words.view(*ids.shape, -1)
     if checkpoint.has_sentence_order:
         weight, bias = (

@@ -74,21 +74,21 @@ def test_attention_dropout_drops_probabilities_only_in_training() -> None:
     weights = model(IDS, return_all=True).attentions[0]
     assert 0.3 < (weights == 0).float().mean() < 0.7
     torch.manual_seed(1)
-    one = model(IDS).tokens
+    one = model(IDS).hidden
     torch.manual_seed(2)
-    assert not torch.allclose(one, model(IDS).tokens)
+    assert not torch.allclose(one, model(IDS).hidden)
 
 
 def test_asking_for_all_states_does_not_change_the_result() -> None:
     model = body(inner_group_num=2, num_hidden_groups=2).eval()
     mask = torch.rand(2, 10) > 0.3
     plain, full = model(IDS, mask=mask), model(IDS, mask=mask, return_all=True)
-    assert torch.allclose(plain.tokens, full.tokens, atol=1e-5)
+    assert torch.allclose(plain.hidden, full.hidden, atol=1e-5)
     assert len(full.hidden_states) == 1 + 3 * 2
     assert len(full.attentions) == 3 * 2
     assert full.attentions[0].shape == (2, 4, 10, 10)
     assert float(full.attentions[0].detach()[~mask[:, None, None].expand(2, 4, 10, 10)].max()) == 0
-    assert torch.equal(full.hidden_states[-1], full.tokens)
+    assert torch.equal(full.hidden_states[-1], full.hidden)
 
 
 def test_all_forms_of_one_batch_give_one_result() -> None:
@@ -99,30 +99,30 @@ def test_all_forms_of_one_batch_give_one_result() -> None:
     by_lengths = model(IDS, lengths=lengths)
     packed = model(IDS[real], lengths=lengths)
     alone = model(IDS[1:, :4])
-    assert torch.equal(by_mask.tokens, by_lengths.tokens)
-    assert torch.allclose(by_mask.tokens[real], packed.tokens, atol=1e-5)
-    assert torch.allclose(packed.tokens[10:], alone.tokens[0], atol=1e-5)
+    assert torch.equal(by_mask.hidden, by_lengths.hidden)
+    assert torch.allclose(by_mask.hidden[real], packed.hidden, atol=1e-5)
+    assert torch.allclose(packed.hidden[10:], alone.hidden[0], atol=1e-5)
     assert torch.allclose(packed.pooled[1], alone.pooled[0], atol=1e-5)
     full = model(IDS.flatten(), lengths=torch.tensor([10, 10]), return_all=True)
-    assert torch.allclose(full.tokens, model(IDS).tokens.flatten(0, 1), atol=1e-5)
+    assert torch.allclose(full.hidden, model(IDS).hidden.flatten(0, 1), atol=1e-5)
     assert full.hidden_states[0].shape == (20, 32)
     assert full.attentions[0].shape == (2, 4, 10, 10)
 
 
 def test_types_left_out_are_segment_zero() -> None:
     model = body().eval()
-    assert torch.equal(model(IDS).tokens, model(IDS, torch.zeros_like(IDS)).tokens)
-    assert not torch.allclose(model(IDS).tokens, model(IDS, torch.ones_like(IDS)).tokens)
+    assert torch.equal(model(IDS).hidden, model(IDS, torch.zeros_like(IDS)).hidden)
+    assert not torch.allclose(model(IDS).hidden, model(IDS, torch.ones_like(IDS)).hidden)
 
 
 def test_gradients_flow_alike_through_packed_and_padded_rows() -> None:
     model = body()
     lengths = torch.tensor([10, 4])
     real = torch.arange(10) < lengths[:, None]
-    model(IDS, lengths=lengths).tokens[real].square().sum().backward()
+    model(IDS, lengths=lengths).hidden[real].square().sum().backward()
     padded = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
-    model(IDS[real], lengths=lengths).tokens.square().sum().backward()
+    model(IDS[real], lengths=lengths).hidden.square().sum().backward()
     for name, gradient in padded.items():
         found = dict(model.named_parameters())[name].grad
         assert torch.allclose(found, gradient, atol=1e-3, rtol=1e-4), name
@@ -137,8 +137,12 @@ def test_gradients_flow_alike_through_packed_and_padded_rows() -> None:
         (torch.zeros(0, 3, dtype=torch.long), {}, "nothing to encode"),
         (torch.zeros(2, 0, dtype=torch.long), {}, "nothing to encode"),
         (torch.zeros(1, 1, 3, dtype=torch.long), {}, "nothing to encode"),
-        (IDS, {"types": torch.full((2, 10), 2)}, "no row for this type"),
-        (IDS, {"types": torch.zeros(2, 9, dtype=torch.long)}, "types do not fit"),
+        (IDS, {"segment_ids": torch.full((2, 10), 2)}, "no row for this segment"),
+        (
+            IDS,
+            {"segment_ids": torch.zeros(2, 9, dtype=torch.long)},
+            "segment_ids must have the shape",
+        ),
         (IDS, {"mask": torch.ones(2, 9, dtype=torch.bool)}, "mask does not fit"),
         (IDS, {"mask": torch.ones(2, 10)}, "mask does not fit"),
         (IDS, {"lengths": torch.tensor([3])}, "one length for each of 2 rows"),
@@ -219,9 +223,9 @@ def test_a_row_without_any_token_to_look_at_gives_numbers() -> None:
     mask = torch.ones(2, 10, dtype=torch.bool)
     mask[1] = False
     for return_all in (False, True):
-        tokens = model(IDS, mask=mask, return_all=return_all).tokens
+        tokens = model(IDS, mask=mask, return_all=return_all).hidden
         assert torch.isfinite(tokens).all()
-        assert torch.allclose(tokens[0], model(IDS).tokens[0], atol=1e-5)
+        assert torch.allclose(tokens[0], model(IDS).hidden[0], atol=1e-5)
 
 
 def test_attention_written_out_is_the_fused_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +235,7 @@ def test_attention_written_out_is_the_fused_one(monkeypatch: pytest.MonkeyPatch)
     for written_out in (True, False):
         monkeypatch.setattr(albert, "is_faster_written_out", lambda query, yes=written_out: yes)
         model = body()
-        tokens = model(IDS[real], lengths=lengths).tokens
+        tokens = model(IDS[real], lengths=lengths).hidden
         tokens.square().sum().backward()
         found.append([tokens, *(p.grad for p in model.parameters() if p.grad is not None)])
     for one, other in zip(*found, strict=True):
@@ -266,12 +270,12 @@ def test_half_precision_runs_packed_and_padded(changes: dict[str, object]) -> No
 def test_a_model_can_be_pickled(act: str) -> None:
     model = AlbertForPretraining(AlbertConfig(**{**SMALL, "hidden_act": act})).eval()
     again = pickle.loads(pickle.dumps(model))
-    assert torch.equal(again.albert(IDS).tokens, model.albert(IDS).tokens)
+    assert torch.equal(again.albert(IDS).hidden, model.albert(IDS).hidden)
 
 
 def test_the_model_is_one_graph_for_a_compiler() -> None:
     model = body().eval()
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     lengths = torch.tensor([10, 4])
-    found = compiled(IDS, lengths=lengths).tokens
-    assert torch.allclose(found, model(IDS, lengths=lengths).tokens, atol=1e-5)
+    found = compiled(IDS, lengths=lengths).hidden
+    assert torch.allclose(found, model(IDS, lengths=lengths).hidden, atol=1e-5)

@@ -57,8 +57,8 @@ def test_full_shapes_agree_packed_and_padded(name: str) -> None:
         logits = expected.prediction_logits[torch.arange(rows).repeat(2), ends.flatten()]
         states = expected.hidden_states[-1]
         for found, wanted in (
-            (padded.encoder.tokens, states),
-            (packed.encoder.tokens, states[mask]),
+            (padded.encoder.hidden, states),
+            (packed.encoder.hidden, states[mask]),
             (padded.mlm_logits, logits),
             (packed.mlm_logits, logits),
             (padded.order_logits, expected.sop_logits),

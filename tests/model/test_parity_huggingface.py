@@ -93,5 +93,5 @@ def test_a_bare_body_without_prefix_is_read(folder: Path) -> None:
         inputs["token_type_ids"],
         mask=inputs["attention_mask"].bool(),
     )
-    close(output.tokens, expected["last_hidden_state"])
+    close(output.hidden, expected["last_hidden_state"])
     close(output.pooled, expected["pooler_output"])

@@ -123,7 +123,7 @@ def test_every_output_is_that_of_the_original(folder: Path) -> None:
         found = {
             "embedding_output": normalised[-1].view(*case.inputs["input_ids"].shape, -1),
             "word_embedding_output": case.model.albert.embeddings.word(case.inputs["input_ids"]),
-            "sequence_output": encoder.tokens,
+            "sequence_output": encoder.hidden,
             "pooled_output": encoder.pooled,
             "masked_lm_log_probs": output.mlm_logits.log_softmax(-1),
             "sop_log_probs": output.order_logits.log_softmax(-1),

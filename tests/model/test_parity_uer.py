@@ -89,21 +89,25 @@ def test_uer_outputs_are_those_of_the_original(case: str, shared: Path) -> None:
         expected = dict(outputs)
     output = model(
         ids,
-        segments,
+        (segments - 1).clamp(min=0),  # UER counts from 1: the model adds that
         mask=segments > 0,
         target_positions=torch.arange(ids.numel()),
         return_all=True,
     )
     found = {
-        "sequence_output": output.encoder.tokens,
+        "sequence_output": output.encoder.hidden,
         "pooled_output": output.encoder.pooled,
         "sop_logits": output.order_logits,
         "mlm_logits": output.mlm_logits.view(*ids.shape, -1),
     }
     for number, state in enumerate(output.encoder.hidden_states[1:]):
         found[f"layer_{number:02}"] = state
+    real = (segments > 0).numpy()  # at padding UER has a segment of its own, and nobody looks
     for name, tensor in found.items():
-        close(tensor, expected[name], relative="eps_probe" in case)
+        if tensor.shape[:2] == real.shape:
+            close(tensor[real], expected[name][real], relative="eps_probe" in case)
+        else:
+            close(tensor, expected[name], relative="eps_probe" in case)
 
 
 @pytest.mark.shared
@@ -120,7 +124,7 @@ def test_a_classifier_pools_as_the_original_does(pooling: str, packed: bool, sha
         expected = outputs["logits_" + pooling.removeprefix("uer_")]
     real = segments > 0
     if packed:
-        output = model(ids[real], segments[real], lengths=real.sum(1))
+        output = model(ids[real], segments[real] - 1, lengths=real.sum(1))
     else:
-        output = model(ids, segments, mask=real)
+        output = model(ids, (segments - 1).clamp(min=0), mask=real)
     close(output.logits, expected, relative=False)

@@ -26,6 +26,7 @@ def fill_mask(
     input: File = None,
     on_bad_line: OnBadLine = "error",
     top_k: int = 5,
+    independent: Flag = False,
     truncate: Flag = False,
     json: Json = False,
 ) -> None:
@@ -42,6 +43,8 @@ def fill_mask(
         skip goes on without it and says so on standard error.
     top_k
         How many fillings to show.
+    independent
+        Fill each mask by itself, in one run of the network: for texts with many masks.
     truncate
         Cut texts that are too long at their end.
     json
@@ -50,7 +53,9 @@ def fill_mask(
     predictor = model.predictor(texts)
 
     def ask(lines: list[str]) -> list[Fillings]:
-        return predictor.fill_mask(lines, top_k, truncate=truncate)
+        return predictor.fill_mask(
+            lines, top_k, truncate=truncate, independent=True if independent else None
+        )
 
     for text, found in _answers(texts, input, model, on_bad_line, ask):
         if json:
@@ -101,7 +106,7 @@ def sentence_order(
             fix="put each text into quotes",
         )
     first, second = texts
-    score = predictor.order(first, second, truncate=truncate)
+    score = predictor.sentence_order(first, second, truncate=truncate)
     if json:
         print_json({"first": first, "second": second, "score": score})
     else:

@@ -1,53 +1,67 @@
-"""Rows for the network: encodings sorted by length, laid end to end in batches."""
+"""Which texts go through the network together: those of like length."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from albertkit.data.batch import Batch
 from albertkit.errors import PredictionError
+from albertkit.infer.engine import Engine, Floats, run_checked
 from albertkit.text.encoding import Encoding
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Some rows laid end to end without padding; `indices` are their places in the request."""
+class Outputs:
+    """Outputs of one run: `indices` are the positions of its sequences in the request."""
 
     indices: list[int]
-    ids: Tensor  # (S,)
-    types: Tensor  # (S,)
-    lengths: Tensor  # (B,), on the CPU
-    starts: list[int]  # index into S of the first token of each row
+    batch: Batch
+    arrays: dict[str, Floats]
+
+    def __getitem__(self, name: str) -> Floats:
+        return self.arrays[name]
+
+    def per_sequence(self, name: str) -> Iterator[tuple[int, Floats]]:
+        """Each sequence's index in the request, and its part of an output for tokens (S, ...)."""
+        return zip(self.indices, self.batch.split(self.arrays[name]), strict=True)
 
 
-def pack(
-    encodings: Sequence[Encoding],
-    indices: Sequence[int],
-    device: torch.device,
-    *,
-    first_segment: int = 0,
-) -> Rows:
-    """Lay the chosen encodings end to end.
+@dataclass(frozen=True)
+class Runner:
+    """An engine asked in batches of at most `batch_size` sequences.
 
-    first_segment: the model's type of a first segment (`layout.first_segment`).
+    finite: whether NaN and infinite outputs are an error.
     """
-    chosen = [encodings[i] for i in indices]
-    lengths = [len(e.ids) for e in chosen]
-    starts = [sum(lengths[:n]) for n in range(len(lengths))]
-    return Rows(
-        indices=list(indices),
-        ids=torch.tensor([x for e in chosen for x in e.ids], device=device),
-        types=torch.tensor([first_segment + x for e in chosen for x in e.types], device=device),
-        lengths=torch.tensor(lengths),
-        starts=starts,
-    )
+
+    engine: Engine
+    batch_size: int
+    finite: bool = True
+
+    def run(
+        self,
+        encodings: Sequence[Encoding],
+        want: Collection[str],
+        positions: Sequence[Sequence[int]] | None = None,
+    ) -> Iterator[Outputs]:
+        """The wanted outputs of all, batch by batch.
+
+        positions: tokens of each sequence, for `masked_lm`.
+        """
+        for indices in by_length([len(e.ids) for e in encodings], self.batch_size):
+            batch = Batch.of([encodings[i] for i in indices])
+            at = None
+            if positions is not None:
+                starts = zip(batch.starts.tolist(), indices, strict=True)
+                at = np.array([s + p for s, i in starts for p in positions[i]], dtype=np.int64)
+            run = run_checked if self.finite else type(self.engine).run
+            yield Outputs(indices, batch, run(self.engine, batch, want, at))
 
 
 def by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Indices in batches, longest rows first, so that a batch holds rows of like length.
+    """Indices in batches, longest first, so that a batch holds sequences of like length.
 
     The longest come first because the largest batch should fail first if memory is short.
     """
@@ -58,20 +72,3 @@ def by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     for begin in range(0, len(order), batch_size):
         yield order[begin : begin + batch_size]
-
-
-def choose_device(name: str) -> torch.device:
-    """Device by name: cpu, cuda, cuda:1, mps; auto takes cuda when it is there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise PredictionError(
-            "This device cannot be used.",
-            expected="cpu, cuda, cuda:0, mps or auto, and the hardware and driver it needs",
-            found=f"{name}: {str(error).splitlines()[0]}",
-            fix="use device='cpu'",
-        ) from error
-    return device

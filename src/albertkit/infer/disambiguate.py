@@ -13,15 +13,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.config import AlbertConfig
-from albertkit.errors import ConfigError, PredictionError
-from albertkit.infer.batches import by_length, pack
-from albertkit.model.loading import build
-from albertkit.model.packing import first_segment
+from albertkit.errors import CheckpointError, ConfigError, PredictionError
+from albertkit.infer.batches import Runner
+from albertkit.infer.torch_engine import TorchEngine
+from albertkit.tasks.classify import log_softmax
 from albertkit.text.encoding import Encoding
 from albertkit.text.tokenizer import Tokenizer
 
@@ -170,23 +168,23 @@ def masked_rows(
     return rows, answers
 
 
-def _loss(checkpoint: Checkpoint, rows: list[Encoding], answers: list[dict[int, int]]) -> float:
+def _loss(
+    checkpoint: Checkpoint, encodings: list[Encoding], answers: list[dict[int, int]]
+) -> float:
     """Mean negative log-probability of the masked tokens."""
-    model = build(checkpoint)
-    first = first_segment(checkpoint.config)
+    engine = TorchEngine(checkpoint)
+    if "masked_lm" not in engine.outputs:
+        raise CheckpointError(
+            "This checkpoint cannot predict masked words.",
+            expected="a masked-LM head",
+            found="a checkpoint without it",
+            fix="set the open keys by hand",
+        )
+    runner = Runner(engine, _BATCH, finite=False)  # a wrong choice may overflow
     total, count = 0.0, 0
-    with torch.inference_mode():
-        for indices in by_length([len(row.ids) for row in rows], _BATCH):
-            batch = pack(rows, indices, torch.device("cpu"), first_segment=first)
-            starts = zip(batch.starts, indices, strict=True)
-            at = [start + place for start, i in starts for place in answers[i]]
-            wanted = torch.tensor([word for i in indices for word in answers[i].values()])
-            logits = model(
-                batch.ids,
-                batch.types,
-                lengths=batch.lengths,
-                target_positions=torch.tensor(at),
-            ).mlm_logits
-            total += float(F.cross_entropy(logits, wanted, reduction="sum"))
-            count += len(at)
+    for outputs in runner.run(encodings, ("masked_lm",), [list(a) for a in answers]):
+        wanted = np.array([word for i in outputs.indices for word in answers[i].values()])
+        scores = log_softmax(outputs["masked_lm"])
+        total -= float(scores[np.arange(len(wanted)), wanted].sum(dtype=np.float64))
+        count += len(wanted)
     return total / count

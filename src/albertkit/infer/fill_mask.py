@@ -1,4 +1,4 @@
-"""Fill several masks of one text together: a beam search over the chain rule.
+"""Fill the masks of a text: several together, by a beam search over the chain rule.
 
 A masked language model gives, for each mask, a distribution that ignores what the other masks
 will hold. Their product is not the probability of a filling: "New [MASK] [MASK]" may want "York
@@ -9,6 +9,8 @@ City" or "England town", and the product would happily take "York town". Here a 
 in one order of the masks, the same for all fillings of a text, so that the probabilities of all
 fillings add up to 1. The next mask is always the one of which the model is most certain, given
 the best filling so far. Each factor is one run of the model over the beam.
+
+Where that is too slow, or not wanted, each mask is filled by itself in one run.
 """
 
 from __future__ import annotations
@@ -19,9 +21,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from albertkit.errors import TextError
+from albertkit.infer.answers import Candidate, Filling, Fillings
+from albertkit.text.encoding import Encoding
+from albertkit.text.tokenizer import Tokenizer
+
+MASK = "[MASK]"
+MAX_MASKS_TOGETHER = 64  # each mask costs a run of the network over all that are followed
+_SMALLEST_BEAM = 16  # fillings followed at least: a good one may begin with a poor token
+
 Floats = npt.NDArray[np.floating]
 
-# Rows of ids of one text -> (rows, masks, V) natural logarithms of probabilities at its masks.
+# Sequences of ids of one text -> (sequences, masks, V) log-probabilities at its masks.
 Scorer = Callable[[Sequence[Sequence[int]]], Floats]
 
 
@@ -46,7 +57,7 @@ def best_ids(log_probabilities: Floats, count: int, barred: npt.NDArray[np.bool_
 def search(
     score: Scorer,
     row: Sequence[int],
-    places: Sequence[int],
+    positions: Sequence[int],
     first: Floats,
     *,
     width: int,
@@ -54,18 +65,18 @@ def search(
 ) -> list[Beam]:
     """Find the most probable fillings of one row, the best first; `width` of them are followed.
 
-    row: ids with the mask id at `places`. first (masks, V): log-probabilities of the row as it is.
+    row: ids with the mask id at `positions`. first (masks, V): log-probabilities of it as it is.
     barred (V,): ids that are no words, such as [SEP]; their probability stays unused.
     """
-    open_masks = list(range(len(places)))
-    beams = [Beam((-1,) * len(places), 0.0)]
+    open_masks = list(range(len(positions)))
+    beams = [Beam((-1,) * len(positions), 0.0)]
     table = first[None]
     while open_masks:
         mask = most_certain(table[0], open_masks, barred)
         open_masks.remove(mask)
         beams = _extend(beams, mask, table[:, mask], width, barred)
         if open_masks:
-            table = score([_filled(row, places, beam) for beam in beams])
+            table = score([_filled(row, positions, beam) for beam in beams])
     return beams
 
 
@@ -90,11 +101,11 @@ def _extend(
     return sorted(extended, key=lambda beam: -beam.score)[:width]
 
 
-def _filled(row: Sequence[int], places: Sequence[int], beam: Beam) -> list[int]:
+def _filled(row: Sequence[int], positions: Sequence[int], beam: Beam) -> list[int]:
     ids = list(row)
-    for place, token in zip(places, beam.ids, strict=True):
+    for position, token in zip(positions, beam.ids, strict=True):
         if token >= 0:
-            ids[place] = token
+            ids[position] = token
     return ids
 
 
@@ -121,3 +132,109 @@ def put_pieces(
             written += piece
         end = stop
     return written + text[end:]
+
+
+def mask_positions(
+    encodings: Sequence[Encoding], texts: Sequence[str], mask_id: int, limit: int
+) -> list[list[int]]:
+    """Which tokens of each text are masks.
+
+    Raises:
+        TextError: one was cut off (`limit`: tokens that the model reads).
+    """
+    found = []
+    for encoding, text in zip(encodings, texts, strict=True):
+        positions = [n for n, i in enumerate(encoding.ids) if i == mask_id]
+        if len(positions) != text.count(MASK):
+            raise TextError(
+                "The text is so long that a mask would be cut off.",
+                expected=f"every {MASK} in the first {limit} tokens",
+                found=f"{len(positions)} of {text.count(MASK)} masks there",
+                fix="shorten the text around the mask",
+            )
+        found.append(positions)
+    return found
+
+
+def refuse_many(positions: Sequence[Sequence[int]]) -> None:
+    """Refuse masks so many that filling them together would take very long.
+
+    Raises:
+        TextError: with the two ways to go on.
+    """
+    most = max(len(masks) for masks in positions)
+    if most > MAX_MASKS_TOGETHER:
+        raise TextError(
+            "The text has so many masks that filling them together would take very long.",
+            expected=f"at most {MAX_MASKS_TOGETHER} masks",
+            found=most,
+            fix="pass independent=True to fill each by itself, or independent=False to wait",
+            command_fix="add --independent to fill each by itself",
+        )
+
+
+@dataclass(frozen=True)
+class Filler:
+    """Writes fillings of texts: tokenizer and barred ids (V,) of one model."""
+
+    tokenizer: Tokenizer
+    barred: npt.NDArray[np.bool_]
+
+    def together(
+        self,
+        text: str,
+        encoding: Encoding,
+        positions: Sequence[int],
+        first: Floats,
+        top_k: int,
+        score: Scorer,
+    ) -> Fillings:
+        """The best fillings by the chain rule; first (masks, V) log-probabilities."""
+        width = max(top_k, _SMALLEST_BEAM)
+        beams = search(score, encoding.ids, positions, first, width=width, barred=self.barred)
+        return self._fillings(text, encoding, positions, first, top_k, beams[:top_k])
+
+    def each_alone(
+        self, text: str, encoding: Encoding, positions: Sequence[int], first: Floats, top_k: int
+    ) -> Fillings:
+        """One filling with the best token of each mask; with one mask the `top_k` best."""
+        if len(positions) == 1:
+            ids = best_ids(first[0], top_k, self.barred)
+            beams = [Beam((i,), float(first[0][i])) for i in ids]
+        else:
+            best = [best_ids(line, 1, self.barred)[0] for line in first]
+            total = sum(float(line[i]) for line, i in zip(first, best, strict=True))
+            beams = [Beam(tuple(best), total)]
+        return self._fillings(text, encoding, positions, first, top_k, beams)
+
+    def _fillings(
+        self,
+        text: str,
+        encoding: Encoding,
+        positions: Sequence[int],
+        first: Floats,
+        top_k: int,
+        beams: Sequence[Beam],
+    ) -> Fillings:
+        pieces = self.tokenizer.pieces
+        spans = [encoding.offsets[position] for position in positions]
+        return Fillings(
+            text=text,
+            best=tuple(self._filling(text, spans, beam) for beam in beams),
+            masks=tuple(
+                tuple(
+                    Candidate(pieces[i], i, float(np.exp(line[i])))
+                    for i in best_ids(line, top_k, self.barred)
+                )
+                for line in first
+            ),
+        )
+
+    def _filling(self, text: str, spans: list[tuple[int, int]], beam: Beam) -> Filling:
+        pieces = tuple(self.tokenizer.pieces[i] for i in beam.ids)
+        return Filling(
+            text=put_pieces(text, spans, pieces, self.tokenizer.kind),
+            tokens=pieces,
+            ids=beam.ids,
+            probability=float(np.exp(beam.score)),
+        )

@@ -1,117 +1,152 @@
-"""Ask a checkpoint: fill masks, judge the order of two texts, give vectors, classify.
+"""Ask a model: fill masks, judge the order of two texts, give vectors, classify, tag, answer.
 
     predictor = Predictor("folder")
     predictor.fill_mask("Paris is the [MASK] of France.", top_k=5)
 
 One text gives one answer, a list of texts gives a list; an answer does not depend on the texts
-beside it.
+beside it. What computes is an engine (`infer/engine.py`); here are the questions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from albertkit.checkpoint import families
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.errors import PredictionError, TextError
+from albertkit.infer import reading, tasks
 from albertkit.infer.answers import (
-    Candidate,
+    Choice,
     Classification,
-    Filling,
     Fillings,
     HiddenStates,
+    Tags,
     TokenLabels,
 )
-from albertkit.infer.batches import by_length, choose_device, pack
-from albertkit.infer.fill_mask import Beam, best_ids, put_pieces, search
-from albertkit.infer.tasks import CLASSIFYING, classify, label_tokens, need_head
-from albertkit.infer.texts import as_list, as_pairs, shown
-from albertkit.model.loading import build, build_body, build_task
-from albertkit.model.packing import first_segment
+from albertkit.infer.batches import Runner
+from albertkit.infer.engine import Engine
+from albertkit.infer.engines import make_engine
+from albertkit.infer.fill_mask import MASK, Filler, mask_positions, refuse_many
+from albertkit.infer.texts import as_list, as_pairs, encode_texts, shown
+from albertkit.tasks.classify import log_softmax
 from albertkit.text.encoding import Encoding
+from albertkit.text.tokenizer import Tokenizer
 
-MASK = "[MASK]"
 POOLINGS = ("mean", "cls", "pooled")
-_SMALLEST_BEAM = 16  # fillings followed at least: a good one may begin with a poor token
 
 Floats = npt.NDArray[np.float32]
 
 
 class Predictor:
-    """A checkpoint of any family, ready to answer.
+    """A model of any family, ready to answer; called, it does what its head does.
 
-    folder: a checkpoint folder, a weights file, or the prefix of several (`families.open`).
-    device: cpu, cuda, cuda:1, mps, or auto. batch_size: most rows in one run of the network.
+    source: a checkpoint folder, a weights file, the prefix of several (`families.open`); or an
+    `Engine`, which computes a model already (then `tokenizer` is needed).
+    device: cpu, cuda, cuda:1, mps, or auto. batch_size: most sequences in one run of the network.
     tokenizer: spiece.model, vocab.txt or tokenizer.json, if it does not lie beside the weights.
-    overrides: what the files do not say, see `formats.family.Overrides`.
+    overrides: what the files do not say. engine: what computes, by name.
     """
 
     def __init__(
         self,
-        folder: str | Path,
+        source: str | Path | Engine,
         device: str = "cpu",
         *,
         batch_size: int = 32,
-        tokenizer: str | Path | None = None,
+        tokenizer: str | Path | Tokenizer | None = None,
         overrides: Overrides | None = None,
         family: str | None = None,
+        engine: str = "torch",
     ) -> None:
-        checkpoint = families.open(
-            folder, family=family, tokenizer=tokenizer, overrides=overrides
-        ).checkpoint
-        if checkpoint.tokenizer is None:
+        self.folder = Path(source) if isinstance(source, (str, Path)) else None
+        if isinstance(source, (str, Path)):
+            beside = None if isinstance(tokenizer, Tokenizer) else tokenizer
+            checkpoint = families.open(
+                source, family=family, tokenizer=beside, overrides=overrides
+            ).checkpoint
+            tokenizer = tokenizer if isinstance(tokenizer, Tokenizer) else checkpoint.tokenizer
+            self.engine = make_engine(engine, checkpoint, device)
+        else:
+            self.engine = source
+        if tokenizer is None:
             raise PredictionError(
                 "This checkpoint has no tokenizer.",
                 expected="spiece.model, vocab.txt or tokenizer.json beside the weights",
-                where=folder,
+                where=self.folder,
                 fix="pass tokenizer='spiece.model', the vocabulary that the model was trained with",
                 command_fix="add --tokenizer spiece.model, the vocabulary that the model was "
                 "trained with",
             )
-        self.folder = Path(folder)
-        self.config = checkpoint.config
-        self.tokenizer = checkpoint.tokenizer
-        self.device = choose_device(device)
+        self.tokenizer = (
+            tokenizer if isinstance(tokenizer, Tokenizer) else Tokenizer.load(tokenizer)
+        )
+        self.config, self.head = self.engine.config, self.engine.head
         self.batch_size = batch_size
-        model = build(checkpoint) if checkpoint.has_masked_lm else None
-        self._pretrained = None if model is None else model.to(self.device)
-        self._body = build_body(checkpoint).to(self.device) if model is None else model.albert
-        task = build_task(checkpoint, self._body) if checkpoint.head is not None else None
-        self._task = None if task is None else task.to(self.device)
-        self._pack = partial(pack, device=self.device, first_segment=first_segment(self.config))
-        special = sorted(self.tokenizer.special_ids)
-        self._barred = np.zeros(self.config.vocab_size, dtype=np.bool_)
-        self._barred[special] = True
-        self._barred[self.tokenizer.vocab_size :] = True  # rows of the table without a piece
+        barred = np.zeros(self.config.vocab_size, dtype=np.bool_)
+        barred[sorted(self.tokenizer.special_ids)] = True
+        barred[self.tokenizer.vocab_size :] = True  # entries of the table without a piece
+        self._filler = Filler(self.tokenizer, barred)
+
+    def __call__(self, *texts: Any, **options: Any) -> Any:
+        """Ask what the model's head is for: classify, tag, answer or choose; else fill masks."""
+        name = "fill_mask" if self.head is None else tasks.METHODS[self.head.traits.task]
+        return getattr(self, name)(*texts, **options)
+
+    @property
+    def _runner(self) -> Runner:
+        return Runner(self.engine, self.batch_size)
 
     @overload
-    def fill_mask(self, text: str, top_k: int = 5, *, truncate: bool = False) -> Fillings: ...
+    def fill_mask(
+        self,
+        text: str,
+        top_k: int = 5,
+        *,
+        truncate: bool = False,
+        independent: bool | None = None,
+    ) -> Fillings: ...
     @overload
     def fill_mask(
-        self, text: list[str], top_k: int = 5, *, truncate: bool = False
+        self,
+        text: list[str],
+        top_k: int = 5,
+        *,
+        truncate: bool = False,
+        independent: bool | None = None,
     ) -> list[Fillings]: ...
     def fill_mask(
-        self, text: str | list[str], top_k: int = 5, *, truncate: bool = False
+        self,
+        text: str | list[str],
+        top_k: int = 5,
+        *,
+        truncate: bool = False,
+        independent: bool | None = None,
     ) -> Fillings | list[Fillings]:
         """Fill every [MASK] of a text; the `top_k` most probable fillings, the best first.
 
-        Several masks are filled together by the chain rule (see `masks.py`); `.masks` of the
+        Several masks are filled together by the chain rule (see `fill_mask.py`); `.masks` of the
         answer has the candidates of each mask alone. Probabilities are over the whole vocabulary;
-        special tokens are never offered. truncate: cut a text that is too long at its end (an
-        error if a mask would be lost).
+        special tokens are never offered.
+
+        Args:
+            text: one text, or a list of texts.
+            top_k: how many fillings, and how many candidates of each mask.
+            truncate: cut a text that is too long at its end (an error if a mask would be lost).
+            independent: True fills each mask by itself in one run of the network; False fills
+                them together however many there are; None does so up to 64 masks.
         """
         if top_k < 1:
-            raise PredictionError(
-                "There is nothing to give.", expected="top_k of 1 or more", found=top_k
-            )
-        model = self._need_masked_lm()
+            raise PredictionError("Unusable top_k.", expected="top_k of 1 or more", found=top_k)
+        self._need(
+            "masked_lm",
+            "a masked-LM head",
+            "use a checkpoint that was saved with its pretraining heads",
+        )
         texts = as_list(text)
         for number, one in enumerate(texts):
             if MASK not in one:
@@ -122,20 +157,26 @@ class Predictor:
                     fix=f"write {MASK}, in capitals and square brackets",
                 )
         encodings = self._encode(texts, None, truncate, allow_mask=True)
-        del model
-        places = [self._places(e, t) for e, t in zip(encodings, texts, strict=True)]
-        first = self._score(encodings, places)
+        positions = mask_positions(
+            encodings, texts, self.tokenizer.mask_id, self.config.max_position_embeddings
+        )
+        if independent is None:
+            refuse_many(positions)
+        first = self._score(encodings, positions)
+        questions = zip(texts, encodings, positions, first, strict=True)
         fillings = [
-            self._fill(*question, top_k)
-            for question in zip(texts, encodings, places, first, strict=True)
+            self._filler.each_alone(*question, top_k)
+            if independent
+            else self._filler.together(*question, top_k, self._scorer(*question[1:3]))
+            for question in questions
         ]
         return fillings[0] if isinstance(text, str) else fillings
 
     @overload
-    def order(self, a: str, b: str, *, truncate: bool = False) -> float: ...
+    def sentence_order(self, a: str, b: str, *, truncate: bool = False) -> float: ...
     @overload
-    def order(self, a: list[str], b: list[str], *, truncate: bool = False) -> Floats: ...
-    def order(
+    def sentence_order(self, a: list[str], b: list[str], *, truncate: bool = False) -> Floats: ...
+    def sentence_order(
         self, a: str | list[str], b: str | list[str], *, truncate: bool = False
     ) -> float | Floats:
         """Probability that `a` comes before `b` in one text (sentence-order prediction).
@@ -143,24 +184,18 @@ class Predictor:
         Lists give one probability for each pair. Lan et al. 2019, section 3.1; google's label 1
         is "swapped", so this is 1 - p(1).
         """
-        model = self._pretrained
-        if model is None or model.sentence_order is None:
-            raise PredictionError(
-                "This checkpoint cannot judge the order of texts.",
-                expected="a sentence-order head",
-                found="a checkpoint without it (those published on the hub have none)",
-                where=self.folder,
-                fix="use a checkpoint that was pretrained with sentence order",
-            )
+        self._need(
+            "sentence_order",
+            "a sentence-order head (models published on the hub have none)",
+            "use a checkpoint that was pretrained with sentence order",
+        )
         encodings = self._encode(*as_pairs(a, b), truncate)
         answers = np.zeros(len(encodings), dtype=np.float32)
-        with torch.inference_mode():
-            for indices in by_length([len(e.ids) for e in encodings], self.batch_size):
-                rows = self._pack(encodings, indices)
-                pooled = self._body(rows.ids, rows.types, lengths=rows.lengths).pooled
-                in_order = model.sentence_order(pooled).float().softmax(-1)[:, 0]
-                answers[indices] = in_order.cpu().numpy()
+        for outputs in self._runner.run(encodings, ("sentence_order",)):
+            answers[outputs.indices] = np.exp(log_softmax(outputs["sentence_order"]))[:, 0]
         return float(answers[0]) if isinstance(a, str) else answers
+
+    order = sentence_order  # its name in 0.1
 
     def embed(
         self,
@@ -178,33 +213,26 @@ class Predictor:
         truncate: cut texts that are too long at their end; otherwise they are an error.
         """
         if pooling not in POOLINGS:
-            raise PredictionError(
-                "There is no such pooling.", expected=", ".join(POOLINGS), found=pooling
-            )
-        if pooling == "pooled" and self._body.pooler is None:
-            raise PredictionError(
-                "This checkpoint has no pooler.",
-                expected="a pooler for pooling='pooled'",
-                where=self.folder,
-                fix="pass pooling='mean' or pooling='cls'",
-                command_fix="use --pooling mean or --pooling cls",
+            raise PredictionError("Unknown pooling.", expected=", ".join(POOLINGS), found=pooling)
+        if pooling == "pooled":
+            self._need(
+                "pooled",
+                "a pooler for pooling='pooled'",
+                "pass pooling='mean' or pooling='cls'",
+                "use --pooling mean or --pooling cls",
             )
         encodings = self._encode(as_list(texts), None, truncate)
         vectors = np.zeros((len(encodings), self.config.hidden_size), dtype=np.float32)
-        with torch.inference_mode():
-            size = self.batch_size if batch_size is None else batch_size
-            for indices in by_length([len(e.ids) for e in encodings], size):
-                rows = self._pack(encodings, indices)
-                output = self._body(rows.ids, rows.types, lengths=rows.lengths)
-                if pooling == "pooled":
-                    batch = output.pooled
-                elif pooling == "cls":
-                    batch = output.tokens[rows.starts]
-                else:
-                    batch = torch.stack(
-                        [row.float().mean(0) for row in output.tokens.split(rows.lengths.tolist())]
-                    )
-                vectors[indices] = batch.float().cpu().numpy()
+        want = "pooled" if pooling == "pooled" else "hidden"
+        size = self.batch_size if batch_size is None else batch_size
+        for outputs in Runner(self.engine, size).run(encodings, (want,)):
+            found, batch = outputs[want], outputs.batch
+            if pooling == "cls":
+                found = found[batch.starts]
+            elif pooling == "mean":
+                found = np.add.reduceat(found, batch.starts, axis=0)
+                found /= batch.lengths[:, None].astype(np.float32)
+            vectors[outputs.indices] = found
         if normalize:
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return vectors[0] if isinstance(texts, str) else vectors
@@ -212,14 +240,11 @@ class Predictor:
     def hidden_states(self, text: str, *, truncate: bool = False) -> HiddenStates:
         """Every layer's vector of every token of one text, with the tokens and their characters."""
         encoding = self._encode([text], None, truncate)[0]
-        rows = self._pack([encoding], [0])
-        with torch.inference_mode():
-            output = self._body(rows.ids, rows.types, lengths=rows.lengths, return_all=True)
-        layers = torch.stack(list(output.hidden_states)).float().cpu().numpy()
+        [outputs] = self._runner.run([encoding], ("all_layers",))
         return HiddenStates(
             pieces=tuple(self.tokenizer.pieces[i] for i in encoding.ids),
             offsets=tuple(encoding.offsets),
-            layers=layers,
+            layers=outputs["all_layers"],
         )
 
     @overload
@@ -237,10 +262,10 @@ class Predictor:
 
         For heads that classify texts, with one class or several of them, or give a number.
         """
-        task = need_head(self._task, self.folder, CLASSIFYING)
+        head = tasks.need_head(self.head, self.folder, "classify")
         firsts, seconds = as_pairs(text, pair)
         encodings = self._encode(firsts, seconds, truncate)
-        answers = classify(task, encodings, self._pack, self.batch_size)
+        answers = tasks.classify(self._runner, head, encodings)
         return answers[0] if isinstance(text, str) else answers
 
     @overload
@@ -251,22 +276,87 @@ class Predictor:
         self, text: str | list[str], *, truncate: bool = False
     ) -> TokenLabels | list[TokenLabels]:
         """The class of each word piece, by a head fine-tuned for token classification."""
-        task = need_head(self._task, self.folder, ("token_classification",))
-        texts = as_list(text)
-        encodings = self._encode(texts, None, truncate)
-        answers = label_tokens(task, texts, encodings, self._pack, self.batch_size, self.tokenizer)
+        answers = [labels for labels, _ in self._label_tokens(as_list(text), truncate)]
         return answers[0] if isinstance(text, str) else answers
 
-    def _need_masked_lm(self) -> torch.nn.Module:
-        if self._pretrained is None:
-            raise PredictionError(
-                "This checkpoint cannot fill masks.",
-                expected="a masked-LM head",
-                found="the body alone",
-                where=self.folder,
-                fix="use a checkpoint that was saved with its pretraining heads",
+    @overload
+    def tag(self, text: str, *, truncate: bool = False) -> Tags: ...
+    @overload
+    def tag(self, text: list[str], *, truncate: bool = False) -> list[Tags]: ...
+    def tag(self, text: str | list[str], *, truncate: bool = False) -> Tags | list[Tags]:
+        """What a text names and where, by a head fine-tuned for token classification.
+
+        A word has the class of its first piece; words of one thing are put together by B-, I-,
+        E-, S- before their classes, and what has the class O is left out.
+        """
+        pairs = self._label_tokens(as_list(text), truncate)
+        answers = [tasks.tags_of(labels, encoding) for labels, encoding in pairs]
+        return answers[0] if isinstance(text, str) else answers
+
+    def answer(
+        self,
+        question: str | list[str],
+        context: str | list[str],
+        *,
+        top_k: int = 5,
+        max_tokens: int = reading.MAX_TOKENS,
+        stride: int = reading.STRIDE,
+        max_answer_tokens: int = 30,
+        unanswerable: bool | None = None,
+    ) -> Any:
+        """Where in a text the answer to a question stands, by a head fine-tuned for that.
+
+        A long context is read in windows of `max_tokens` tokens with the question, one every
+        `stride` tokens. max_answer_tokens: longest answer. unanswerable: whether "" may be the
+        answer; left out, it may for a head that was trained for it (SQuAD 2).
+
+        Returns `FoundAnswers`, or a list of them for lists.
+        """
+        head = tasks.need_head(self.head, self.folder, "span")
+        questions, contexts = as_pairs(question, context)
+        assert contexts is not None  # a context was given
+        longest = min(max_tokens, self.config.max_position_embeddings)
+        asked = [
+            reading.Asked(
+                q,
+                c,
+                reading.windows_of(self.tokenizer, q, c, max_tokens=longest, stride=stride),
             )
-        return self._pretrained
+            for q, c in zip(questions, contexts, strict=True)
+        ]
+        answers = reading.answer(
+            self._runner,
+            head,
+            asked,
+            top_k=top_k,
+            max_answer_tokens=max_answer_tokens,
+            unanswerable=head.kind == "beam_span" if unanswerable is None else unanswerable,
+        )
+        return answers[0] if isinstance(question, str) else answers
+
+    def choose(self, text: str, choices: Sequence[str], *, truncate: bool = False) -> Choice:
+        """Which of several texts goes with a text, by a head fine-tuned for multiple choice."""
+        tasks.need_head(self.head, self.folder, "choose")
+        listed = as_list(choices)
+        return tasks.choose(self._runner, self._encode([text] * len(listed), listed, truncate))
+
+    def _label_tokens(self, texts: list[str], truncate: bool) -> list[tuple[TokenLabels, Encoding]]:
+        head = tasks.need_head(self.head, self.folder, "tag")
+        encodings = self._encode(texts, None, truncate)
+        found = tasks.label_tokens(self._runner, head, texts, encodings, self.tokenizer)
+        return list(zip(found, encodings, strict=True))
+
+    def _need(self, output: str, what: str, fix: str, command_fix: str | None = None) -> None:
+        """Refuse a question that the engine has no output for."""
+        if output not in self.engine.outputs:
+            raise PredictionError(
+                "This checkpoint cannot answer that.",
+                expected=what,
+                found="outputs: " + ", ".join(sorted(self.engine.outputs)),
+                where=self.folder,
+                fix=fix,
+                command_fix=command_fix,
+            )
 
     def _encode(
         self,
@@ -275,105 +365,35 @@ class Predictor:
         truncate: bool,
         allow_mask: bool = False,
     ) -> list[Encoding]:
-        """Encode everything before anything is computed, so that errors come at once."""
-        limit = self.config.max_position_embeddings
-        for number, text in enumerate([*texts, *(seconds or [])]):
-            if not text.strip():
-                raise TextError(
-                    "A text is empty.",
-                    expected="at least one character that is no space",
-                    found=f"text number {number % len(texts) + 1} of {len(texts)}",
-                )
-        whole = [
-            self.tokenizer.encode(
-                text, None if seconds is None else seconds[n], allow_mask=allow_mask
-            )
-            for n, text in enumerate(texts)
-        ]
-        for number, encoding in enumerate(whole):
-            if len(encoding.ids) <= limit:
-                continue
-            if not truncate:
-                raise TextError(
-                    "A text is longer than the model can read.",
-                    expected=f"at most {limit} tokens, special tokens included",
-                    found=f"{len(encoding.ids)} tokens: {shown(texts[number], number, texts)}",
-                    fix="shorten or split it, or pass truncate=True to cut it",
-                    command_fix="shorten or split it, or add --truncate to cut it",
-                )
-            whole[number] = self.tokenizer.encode(
-                texts[number],
-                None if seconds is None else seconds[number],
-                max_tokens=limit,
-                allow_mask=allow_mask,
-            )
-        return whole
-
-    def _places(self, encoding: Encoding, text: str) -> list[int]:
-        """Where in the row the masks stand; an error if truncation lost one."""
-        places = [n for n, i in enumerate(encoding.ids) if i == self.tokenizer.mask_id]
-        if len(places) != text.count(MASK):
-            raise TextError(
-                "The text is so long that a mask would be cut off.",
-                expected=f"every {MASK} in the first {self.config.max_position_embeddings} tokens",
-                found=f"{len(places)} of {text.count(MASK)} masks there",
-                fix="shorten the text around the mask",
-            )
-        return places
+        return encode_texts(
+            self.tokenizer,
+            texts,
+            seconds,
+            self.config.max_position_embeddings,
+            truncate=truncate,
+            allow_mask=allow_mask,
+        )
 
     def _score(
-        self, encodings: Sequence[Encoding], places: Sequence[Sequence[int]]
+        self, encodings: Sequence[Encoding], positions: Sequence[Sequence[int]]
     ) -> list[Floats]:
-        """Log-probabilities (masks, V) at the masks of each row."""
-        model = self._need_masked_lm()
+        """Log-probabilities (masks, V) at the masks of each text."""
         answers: list[Floats] = [np.zeros((0, 0), dtype=np.float32)] * len(encodings)
-        with torch.inference_mode():
-            for indices in by_length([len(e.ids) for e in encodings], self.batch_size):
-                rows = self._pack(encodings, indices)
-                at = [s + p for s, i in zip(rows.starts, indices, strict=True) for p in places[i]]
-                logits = model(
-                    rows.ids,
-                    rows.types,
-                    lengths=rows.lengths,
-                    target_positions=torch.tensor(at, device=self.device),
-                ).mlm_logits
-                parts = (
-                    logits.float().log_softmax(-1).cpu().split([len(places[i]) for i in indices])
-                )
-                for index, part in zip(indices, parts, strict=True):
-                    answers[index] = part.numpy()
+        for outputs in self._runner.run(encodings, ("masked_lm",), positions):
+            scores = log_softmax(outputs["masked_lm"])
+            ends = np.cumsum([len(positions[i]) for i in outputs.indices])[:-1]
+            for index, part in zip(outputs.indices, np.split(scores, ends), strict=True):
+                answers[index] = part
         return answers
 
-    def _fill(
-        self, text: str, encoding: Encoding, places: list[int], first: Floats, top_k: int
-    ) -> Fillings:
-        def score(rows: Sequence[Sequence[int]]) -> Floats:
+    def _scorer(self, encoding: Encoding, positions: list[int]) -> Any:
+        """What the search of one text asks: sequences of ids to scores at the masks."""
+
+        def score(sequences: Sequence[Sequence[int]]) -> Floats:
             filled = [
-                Encoding(list(row), encoding.types, encoding.offsets, encoding.word_starts)
-                for row in rows
+                Encoding(list(ids), encoding.types, encoding.offsets, encoding.word_starts)
+                for ids in sequences
             ]
-            return np.stack(self._score(filled, [places] * len(filled)))
+            return np.stack(self._score(filled, [positions] * len(filled)))
 
-        width = max(top_k, _SMALLEST_BEAM)
-        beams = search(score, encoding.ids, places, first, width=width, barred=self._barred)
-        spans = [encoding.offsets[place] for place in places]
-        return Fillings(
-            text=text,
-            best=tuple(self._filling(text, spans, beam) for beam in beams[:top_k]),
-            masks=tuple(
-                tuple(
-                    Candidate(self.tokenizer.pieces[i], i, float(np.exp(line[i])))
-                    for i in best_ids(line, top_k, self._barred)
-                )
-                for line in first
-            ),
-        )
-
-    def _filling(self, text: str, spans: list[tuple[int, int]], beam: Beam) -> Filling:
-        pieces = tuple(self.tokenizer.pieces[i] for i in beam.ids)
-        return Filling(
-            text=put_pieces(text, spans, pieces, self.tokenizer.kind),
-            tokens=pieces,
-            ids=beam.ids,
-            probability=float(np.exp(beam.score)),
-        )
+        return score

@@ -1,10 +1,12 @@
-"""Texts of a question: one or a list of them, with or without their pairs."""
+"""Texts of a question: one or a list of them, with or without their pairs, and their tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from albertkit.errors import PredictionError
+from albertkit.errors import PredictionError, TextError
+from albertkit.text.encoding import Encoding
+from albertkit.text.tokenizer import Tokenizer
 
 
 def as_list(texts: str | Sequence[str]) -> list[str]:
@@ -16,7 +18,9 @@ def as_list(texts: str | Sequence[str]) -> list[str]:
         )
     for text in listed:
         if not isinstance(text, str):
-            raise PredictionError("This is no text.", expected="str", found=type(text).__name__)
+            raise PredictionError(
+                "A text must be a str.", expected="str", found=type(text).__name__
+            )
     return listed
 
 
@@ -38,3 +42,44 @@ def shown(text: str, number: int, texts: Sequence[str]) -> str:
     """The text, cut, and which one of several it is."""
     short = repr(text if len(text) <= 60 else text[:57] + "...")
     return short if len(texts) == 1 else f"text number {number + 1}, {short}"
+
+
+def encode_texts(
+    tokenizer: Tokenizer,
+    texts: list[str],
+    seconds: list[str] | None,
+    limit: int,
+    *,
+    truncate: bool,
+    allow_mask: bool = False,
+) -> list[Encoding]:
+    """Encode everything before anything is computed, so that errors come at once.
+
+    limit: most tokens that the model reads. truncate: cut what is longer.
+
+    Raises:
+        TextError: a text is empty, or too long and not to be cut.
+    """
+    for number, text in enumerate([*texts, *(seconds or [])]):
+        if not text.strip():
+            raise TextError(
+                "A text is empty.",
+                expected="at least one character that is no space",
+                found=f"text number {number % len(texts) + 1} of {len(texts)}",
+            )
+    made = []
+    for number, text in enumerate(texts):
+        second = None if seconds is None else seconds[number]
+        encoding = tokenizer.encode(text, second, allow_mask=allow_mask)
+        if len(encoding.ids) > limit:
+            if not truncate:
+                raise TextError(
+                    "A text is longer than the model can read.",
+                    expected=f"at most {limit} tokens, special tokens included",
+                    found=f"{len(encoding.ids)} tokens: {shown(text, number, texts)}",
+                    fix="shorten or split it, or pass truncate=True to cut it",
+                    command_fix="shorten or split it, or add --truncate to cut it",
+                )
+            encoding = tokenizer.encode(text, second, max_tokens=limit, allow_mask=allow_mask)
+        made.append(encoding)
+    return made

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from albertkit.config import AlbertConfig
+from albertkit.model.outputs import Output, with_transformers_arguments
 from albertkit.model.packing import Layout, first_segment
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -37,11 +38,18 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @dataclass
-class AlbertOutput:
-    """What the body gives: per token (B, T, H) or packed (S, H), and per row."""
+class AlbertOutput(Output):
+    """What the body gives: per token (B, T, H) or packed (S, H), and per sequence."""
 
-    tokens: Tensor
-    pooled: Tensor | None  # (B, H); None without a pooler
+    KEYS = {
+        "last_hidden_state": "hidden",
+        "pooler_output": "pooled",
+        "hidden_states": "hidden_states",
+        "attentions": "attentions",
+    }
+
+    hidden: Tensor  # last_hidden_state in transformers
+    pooled: Tensor | None  # (B, H), pooler_output there; None without a pooler
     hidden_states: tuple[Tensor, ...] = ()  # on request: embeddings at width H, then every block
     attentions: tuple[Tensor, ...] = ()  # on request: (B, N, T, T) of every block
 
@@ -95,8 +103,22 @@ def make_feed_forward_part(config: AlbertConfig, width_in: int, width_out: int) 
     return nn.Linear(width_in, width_out)
 
 
+def make_embedding(rows: int, width: int) -> nn.Embedding:
+    """A table with random values, or with none on the meta device.
+
+    Random values on the meta device would import torch's compiler: more than a second.
+    """
+    table = torch.empty(rows, width)
+    if table.is_meta:
+        return nn.Embedding.from_pretrained(table, freeze=False)
+    return nn.Embedding(rows, width)
+
+
 class Embeddings(nn.Module):
-    """Ids to vectors of width H: word + position + type, normalised, brought to width H.
+    """Ids to vectors of width H: word + position + segment, normalised, brought to width H.
+
+    Segments are 0 and 1. Where the table has a row for padding before them (UER-py), they are
+    counted on from `first_segment` here and nowhere else.
 
     albert_zh's own layout (`project_then_norm`) projects the words first and adds positions and
     types at width H; google adds and normalises at width E, then projects.
@@ -106,9 +128,9 @@ class Embeddings(nn.Module):
         super().__init__()
         self.project_first = config.embedding_order == "project_then_norm"
         width = config.hidden_size if self.project_first else config.embedding_size
-        self.word = nn.Embedding(config.vocab_size, config.embedding_size)
-        self.position = nn.Embedding(config.max_position_embeddings, width)
-        self.segment = nn.Embedding(config.type_vocab_size, width)
+        self.word = make_embedding(config.vocab_size, config.embedding_size)
+        self.position = make_embedding(config.max_position_embeddings, width)
+        self.segment = make_embedding(config.type_vocab_size, width)
         self.first_segment = first_segment(config)
         self.norm = make_norm(config, width)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
@@ -122,12 +144,15 @@ class Embeddings(nn.Module):
         """Width E to width H."""
         return x if self.projection is None else self.projection(x)
 
-    def forward(self, ids: Tensor, types: Tensor | None, positions: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, segment_ids: Tensor | None, positions: Tensor) -> Tensor:
         x = self.word(ids)  # (S, E)
         if self.project_first:
             x = self.project(x)  # (S, H)
         x = x + self.position(positions)
-        x = x + (self.segment.weight[self.first_segment] if types is None else self.segment(types))
+        if segment_ids is None:
+            x = x + self.segment.weight[self.first_segment]
+        else:
+            x = x + self.segment(segment_ids + self.first_segment)
         x = self.dropout(self.norm(x))
         return x if self.project_first else self.project(x)  # (S, H)
 
@@ -277,10 +302,11 @@ class Albert(nn.Module):
         self.pooler = nn.Linear(config.hidden_size, config.hidden_size) if pooler else None
         initialize(self, config.initializer_range)
 
+    @with_transformers_arguments
     def forward(
         self,
         ids: Tensor,
-        types: Tensor | None = None,
+        segment_ids: Tensor | None = None,
         *,
         mask: Tensor | None = None,
         lengths: Tensor | None = None,
@@ -289,25 +315,27 @@ class Albert(nn.Module):
         """Encode a padded batch, ids (B, T), or a packed one, ids (S,) with lengths (B,).
 
         Args:
-            ids: whole numbers below vocab_size; packed rows follow one another.
-            types: segment of each token, shaped like ids; the first segment if left out.
+            ids: integers below vocab_size; packed sequences follow one another.
+            segment_ids: 0 or 1 for each token, shaped like ids; 0 if left out.
             mask: padded only; (B, T) bool, True for tokens that may be looked at.
-            lengths: tokens of each row, on the CPU; padded or packed.
+            lengths: tokens of each sequence, on the CPU; padded or packed.
             return_all: also keep every hidden state and attention (slower).
 
+        transformers' names of these work too: input_ids, token_type_ids, attention_mask.
+
         Raises:
-            ConfigError: ids, types, positions or lengths that this model has no room for.
+            ConfigError: ids, segment_ids, positions or lengths that this model has no room for.
         """
-        layout = Layout.of(self.config, ids, types, mask, lengths)
-        flat_types = None if types is None else types.flatten()
-        x = self.embeddings(ids.flatten(), flat_types, layout.positions)  # (S, H)
+        layout = Layout.of(self.config, ids, segment_ids, mask, lengths)
+        flat_segments = None if segment_ids is None else segment_ids.flatten()
+        x = self.embeddings(ids.flatten(), flat_segments, layout.positions)  # (S, H)
         states = [x] if return_all else []
         probabilities: list[Tensor] | None = [] if return_all else None
         x = self.encoder(x, layout, states, probabilities)
         pooled = None if self.pooler is None else torch.tanh(self.pooler(x[layout.first]))
         shape = (*ids.shape, -1)
         return AlbertOutput(
-            tokens=x.view(shape),
+            hidden=x.view(shape),
             pooled=pooled,
             hidden_states=tuple(state.view(shape) for state in states),
             attentions=tuple(probabilities or ()),
@@ -318,6 +346,8 @@ class Albert(nn.Module):
 def initialize(module: nn.Module, spread: float) -> None:
     """Google's initial values: normal(0, spread) cut at two deviations; biases 0, scales 1."""
     for name, parameter in module.named_parameters():
+        if parameter.is_meta:
+            continue  # it has no values
         if name.endswith("bias"):
             parameter.zero_()
         elif parameter.ndim == 1:  # scale of a normalisation

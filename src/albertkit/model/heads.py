@@ -17,15 +17,34 @@ from albertkit.model.albert import (
     initialize,
     make_norm,
 )
+from albertkit.model.outputs import Output, with_transformers_arguments
 
 
 @dataclass
-class PretrainingOutput:
+class PretrainingOutput(Output):
     """Logits of both pretraining tasks, and what the body gave."""
 
-    mlm_logits: Tensor  # (M, V), one row for each target position
+    KEYS = {
+        "logits": "mlm_logits",
+        "prediction_logits": "mlm_logits",
+        "sop_logits": "order_logits",
+        "hidden_states": "hidden_states",
+        "attentions": "attentions",
+    }
+
+    mlm_logits: Tensor  # (M, V) at the target positions, or (B, T, V), or packed (S, V)
     order_logits: Tensor | None  # (B, 2): in order, swapped; None without that head
     encoder: AlbertOutput
+
+    @property
+    def hidden_states(self) -> tuple[Tensor, ...]:
+        """On request: the embeddings at width H, then every layer."""
+        return self.encoder.hidden_states
+
+    @property
+    def attentions(self) -> tuple[Tensor, ...]:
+        """On request: (B, N, T, T) of every layer."""
+        return self.encoder.attentions
 
 
 class MaskedLMHead(nn.Module):
@@ -84,22 +103,25 @@ class AlbertForPretraining(nn.Module):
         self.masked_lm = MaskedLMHead(config)
         self.sentence_order = SentenceOrderHead(config) if sentence_order else None
 
+    @with_transformers_arguments
     def forward(
         self,
         ids: Tensor,
-        types: Tensor | None = None,
+        segment_ids: Tensor | None = None,
         *,
         mask: Tensor | None = None,
         lengths: Tensor | None = None,
-        target_positions: Tensor,
+        target_positions: Tensor | None = None,
         return_all: bool = False,
     ) -> PretrainingOutput:
         """Logits at the target positions (M,), flat indices into B * T, or S when packed.
 
-        The other arguments are those of `Albert`.
+        Without them at every token, shaped like ids. The other arguments are those of `Albert`.
         """
-        encoder = self.albert(ids, types, mask=mask, lengths=lengths, return_all=return_all)
-        targets = encoder.tokens.flatten(0, -2).index_select(0, target_positions)  # (M, H)
+        encoder = self.albert(ids, segment_ids, mask=mask, lengths=lengths, return_all=return_all)
+        targets = encoder.hidden
+        if target_positions is not None:
+            targets = targets.flatten(0, -2).index_select(0, target_positions)  # (M, H)
         head = self.sentence_order
         return PretrainingOutput(
             mlm_logits=self.masked_lm(targets, self.albert.embeddings),

@@ -43,7 +43,7 @@ class Layout:
         cls,
         config: AlbertConfig,
         ids: Tensor,
-        types: Tensor | None,
+        segment_ids: Tensor | None,
         mask: Tensor | None,
         lengths: Tensor | None,
     ) -> Layout:
@@ -54,7 +54,7 @@ class Layout:
         Raises:
             ConfigError: shapes that do not belong together, or numbers outside the tables.
         """
-        check_ids(config, ids, types)
+        check_ids(config, ids, segment_ids)
         if ids.ndim == 2:
             return cls._padded(config, ids, mask, lengths)
         if lengths is None or mask is not None:
@@ -132,7 +132,7 @@ class Layout:
 
 
 def first_segment(config: AlbertConfig) -> int:
-    """Type of the first segment: UER-py's models have three rows, and row 0 is padding's."""
+    """Row of the first segment: UER-py's models have three rows, and row 0 is padding's."""
     return 1 if config.layer_norm_kind == "uer" and config.type_vocab_size == 3 else 0
 
 
@@ -141,23 +141,23 @@ def can_look_at(x: Tensor) -> bool:
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-def check_ids(config: AlbertConfig, ids: Tensor, types: Tensor | None) -> None:
-    """Refuse ids and types of the wrong shape or outside their tables."""
+def check_ids(config: AlbertConfig, ids: Tensor, segment_ids: Tensor | None) -> None:
+    """Refuse ids and segments of the wrong shape or outside their tables."""
     if ids.ndim not in (1, 2) or ids.numel() == 0:
         raise ConfigError(
             "There is nothing to encode.",
             expected="ids (B, T) or packed (S,), at least one token",
             found=f"shape {tuple(ids.shape)}",
         )
-    if types is not None and types.shape != ids.shape:
+    if segment_ids is not None and segment_ids.shape != ids.shape:
         raise ConfigError(
-            "The types do not fit the ids.",
+            "segment_ids must have the shape of ids.",
             expected=f"shape {tuple(ids.shape)}",
-            found=f"shape {tuple(types.shape)}",
+            found=f"shape {tuple(segment_ids.shape)}",
         )
     for name, values, size in (
         ("id", ids, config.vocab_size),
-        ("type", types, config.type_vocab_size),
+        ("segment", segment_ids, config.type_vocab_size - first_segment(config)),
     ):
         if values is None or not can_look_at(values):
             continue

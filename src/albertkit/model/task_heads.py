@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from albertkit.config import AlbertConfig
 from albertkit.errors import ConfigError
 from albertkit.model.albert import Albert, AlbertOutput, initialize
-from albertkit.model.packing import Layout, first_segment
+from albertkit.model.outputs import Output, with_transformers_arguments
+from albertkit.model.packing import Layout
 from albertkit.tasks.head import TaskHead
 
 _NEVER = -1e30  # google's logit of a place where no answer may stand
@@ -39,7 +40,7 @@ class SpanBeam:
 
 
 @dataclass
-class TaskOutput:
+class TaskOutput(Output):
     """What a head gives; the field of its kind is there, the others are None.
 
     logits: (B, C) for classification, multi_label and regression (C = 1); (B, choices) for
@@ -47,11 +48,29 @@ class TaskOutput:
     packed (S,). beam: for `beam_span`.
     """
 
+    KEYS = {
+        "logits": "logits",
+        "start_logits": "start",
+        "end_logits": "end",
+        "hidden_states": "hidden_states",
+        "attentions": "attentions",
+    }
+
     encoder: AlbertOutput
     logits: Tensor | None = None
     start: Tensor | None = None
     end: Tensor | None = None
     beam: SpanBeam | None = None
+
+    @property
+    def hidden_states(self) -> tuple[Tensor, ...]:
+        """On request: the embeddings at width H, then every layer."""
+        return self.encoder.hidden_states
+
+    @property
+    def attentions(self) -> tuple[Tensor, ...]:
+        """On request: (B, N, T, T) of every layer."""
+        return self.encoder.attentions
 
 
 class BeamSpanHead(nn.Module):
@@ -155,10 +174,11 @@ class AlbertForTask(nn.Module):
         initialize(module, config.initializer_range)
         self.add_module(head.part, module)
 
+    @with_transformers_arguments
     def forward(
         self,
         ids: Tensor,
-        types: Tensor | None = None,
+        segment_ids: Tensor | None = None,
         *,
         mask: Tensor | None = None,
         lengths: Tensor | None = None,
@@ -168,12 +188,12 @@ class AlbertForTask(nn.Module):
     ) -> TaskOutput:
         """Logits of the task for a padded or packed batch; see `Albert`.
 
-        Multiple choice takes ids (B, choices, T) with types and mask of this shape, or packed ids
-        with lengths (B, choices).
+        Multiple choice takes ids (B, choices, T) with segment_ids and mask of this shape, or
+        packed ids with lengths (B, choices).
 
         Args:
-            ids: whole numbers below vocab_size.
-            types: segment of each token.
+            ids: integers below vocab_size.
+            segment_ids: 0 or 1 for each token.
             mask: padded only; True for tokens that may be looked at.
             lengths: tokens of each row.
             allowed: `beam_span` only; (B, T) bool, True where an answer may stand (google: [CLS]
@@ -188,20 +208,20 @@ class AlbertForTask(nn.Module):
         choices = None
         if kind == "multiple_choice":
             choices = _choices(ids, lengths)
-            ids, types, mask, lengths = _as_rows(ids, types, mask, lengths)
-        encoder = self.albert(ids, types, mask=mask, lengths=lengths, return_all=return_all)
+            ids, segment_ids, mask, lengths = _as_rows(ids, segment_ids, mask, lengths)
+        encoder = self.albert(ids, segment_ids, mask=mask, lengths=lengths, return_all=return_all)
         module = self.get_submodule(self.head.part)
         if kind == "beam_span":
-            layout = Layout.of(self.config, ids, types, mask, lengths)
-            tokens = layout.to_rows(encoder.tokens.flatten(0, -2))
+            layout = Layout.of(self.config, ids, segment_ids, mask, lengths)
+            tokens = layout.to_rows(encoder.hidden.flatten(0, -2))
             beam = module(tokens, _allowed(allowed, layout), start_places)
             return TaskOutput(encoder, beam=beam)
         if kind == "span":
-            start, end = module(encoder.tokens).unbind(-1)
+            start, end = module(encoder.hidden).unbind(-1)
             return TaskOutput(encoder, start=start, end=end)
         if kind == "token_classification":
-            return TaskOutput(encoder, logits=module(self.dropout(encoder.tokens)))
-        pooled = self.pool(encoder, ids, types, mask, lengths)
+            return TaskOutput(encoder, logits=module(self.dropout(encoder.hidden)))
+        pooled = self.pool(encoder, ids, segment_ids, mask, lengths)
         logits = module(self.dropout(pooled))  # (B, C)
         return TaskOutput(encoder, logits=logits if choices is None else logits.view(choices))
 
@@ -209,7 +229,7 @@ class AlbertForTask(nn.Module):
         self,
         encoder: AlbertOutput,
         ids: Tensor,
-        types: Tensor | None,
+        segment_ids: Tensor | None,
         mask: Tensor | None,
         lengths: Tensor | None,
     ) -> Tensor:
@@ -217,10 +237,9 @@ class AlbertForTask(nn.Module):
         if self.head.pooling == "first":
             assert encoder.pooled is not None  # the body was made with a pooler
             return encoder.pooled
-        layout = Layout.of(self.config, ids, types, mask, lengths)
-        tokens = layout.to_rows(encoder.tokens.flatten(0, -2))
-        first = first_segment(self.config)  # 0 where the model came from UER-py by conversion
-        segments = torch.ones_like(ids) if types is None else types + 1 - first
+        layout = Layout.of(self.config, ids, segment_ids, mask, lengths)
+        tokens = layout.to_rows(encoder.hidden.flatten(0, -2))
+        segments = torch.ones_like(ids) if segment_ids is None else segment_ids + 1
         rows = layout.to_rows(segments.flatten()[:, None]).squeeze(-1)  # (B, T)
         real = _real(layout, tokens)
         assert self.albert.pooler is not None  # likewise
@@ -262,11 +281,11 @@ def _choices(ids: Tensor, lengths: Tensor | None) -> tuple[int, int]:
 
 
 def _as_rows(
-    ids: Tensor, types: Tensor | None, mask: Tensor | None, lengths: Tensor | None
+    ids: Tensor, segment_ids: Tensor | None, mask: Tensor | None, lengths: Tensor | None
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
     """Every choice as a row of its own."""
     if ids.ndim == 3:
         ids = ids.flatten(0, 1)
-        types = None if types is None else types.flatten(0, 1)
+        segment_ids = None if segment_ids is None else segment_ids.flatten(0, 1)
         mask = None if mask is None else mask.flatten(0, 1)
-    return ids, types, mask, None if lengths is None else lengths.flatten()
+    return ids, segment_ids, mask, None if lengths is None else lengths.flatten()

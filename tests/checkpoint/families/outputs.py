@@ -50,7 +50,7 @@ def outputs(
             encoder = model(*rows[:2], mask=rows[2], return_all=True)
         for number, state in enumerate(encoder.hidden_states):
             found[f"hidden_{number:02}"] = state
-        found["tokens"] = encoder.tokens
+        found["tokens"] = encoder.hidden
         if encoder.pooled is not None:
             found["pooled"] = encoder.pooled
         if head is not None:

@@ -71,7 +71,7 @@ def check_pretraining(checkpoint: Checkpoint, folder: Path, least: float = 1.0) 
     tokens = {
         "embedding_output": normalised[-1].view(*given["input_ids"].shape, -1),
         "word_embedding_output": model.albert.embeddings.word(given["input_ids"]),
-        "sequence_output": output.encoder.tokens,
+        "sequence_output": output.encoder.hidden,
     }
     tokens |= {f"encoder_layer_{n:02}": x for n, x in enumerate(output.encoder.hidden_states[1:])}
     rows = {

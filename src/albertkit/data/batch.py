@@ -1,0 +1,55 @@
+"""The one form of a batch: sequences laid end to end, without padding. numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from albertkit.text.encoding import Encoding
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B sequences of S tokens in all.
+
+    ids, segment_ids (S,): tokens of one sequence after the other; segments are 0 and 1, whatever
+    rows a model's table has for them. lengths (B,): tokens of each sequence, 1 or more.
+    """
+
+    ids: Ints
+    segment_ids: Ints
+    lengths: Ints
+
+    @classmethod
+    def of(cls, encodings: Sequence[Encoding]) -> Batch:
+        """What a tokenizer made of some texts, in their order."""
+        lengths = np.array([len(e.ids) for e in encodings], dtype=np.int64)
+        total = int(lengths.sum())
+        return cls(
+            ids=np.fromiter((i for e in encodings for i in e.ids), np.int64, total),
+            segment_ids=np.fromiter((t for e in encodings for t in e.types), np.int64, total),
+            lengths=lengths,
+        )
+
+    @classmethod
+    def from_padded(cls, ids: Ints, segment_ids: Ints, lengths: Ints) -> Batch:
+        """The tokens of a rectangle (B, T) whose sequences are filled up at their ends."""
+        real = np.arange(ids.shape[1]) < lengths[:, None]  # (B, T)
+        return cls(ids[real], segment_ids[real], np.ascontiguousarray(lengths))
+
+    @property
+    def starts(self) -> Ints:
+        """Index into S of the first token of each sequence, (B,)."""
+        return np.cumsum(self.lengths) - self.lengths
+
+    def split(self, per_token: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+        """Something for every token, (S, ...), as one array for each sequence."""
+        return np.split(per_token, self.starts[1:])
+
+    def __len__(self) -> int:
+        return len(self.lengths)

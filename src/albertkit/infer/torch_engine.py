@@ -1,0 +1,165 @@
+"""The engine that is the torch model itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.data.batch import Batch, Ints
+from albertkit.errors import PredictionError
+from albertkit.infer.engine import Floats
+from albertkit.model.albert import AlbertOutput
+from albertkit.model.loading import build, build_body, build_task
+from albertkit.model.task_heads import SpanBeam, TaskOutput
+
+
+class TorchEngine:
+    """A checkpoint as a torch module in evaluation mode.
+
+    device: cpu, cuda, cuda:1, mps, or auto (cuda when it is there).
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
+        self.device = choose_device(device)
+        self.config, self.head = checkpoint.config, checkpoint.head
+        model = build(checkpoint) if checkpoint.has_masked_lm else None
+        self._pretrained = None if model is None else model.to(self.device)
+        self._body = build_body(checkpoint).to(self.device) if model is None else model.albert
+        task = build_task(checkpoint, self._body) if checkpoint.head is not None else None
+        self._task = None if task is None else task.to(self.device)
+        outputs = {
+            "hidden": True,
+            "all_layers": True,
+            "pooled": checkpoint.has_pooler,
+            "masked_lm": model is not None,
+            "sentence_order": model is not None and checkpoint.has_sentence_order,
+            "task": task is not None,
+            "unanswerable": self.head is not None and self.head.kind == "beam_span",
+        }
+        self.outputs = frozenset(name for name, there in outputs.items() if there)
+
+    def run(
+        self, batch: Batch, want: Collection[str], positions: Ints | None = None
+    ) -> dict[str, Floats]:
+        """See `Engine.run`."""
+        with torch.inference_mode():
+            encoder, task = self._encode(batch, want)
+            found: dict[str, Tensor] = {}
+            if "hidden" in want:
+                found["hidden"] = encoder.hidden
+            if "all_layers" in want:
+                found["all_layers"] = torch.stack(list(encoder.hidden_states))
+            if "pooled" in want and encoder.pooled is not None:
+                found["pooled"] = encoder.pooled
+            if "masked_lm" in want and self._pretrained is not None:
+                at = torch.from_numpy(np.asarray(positions, dtype=np.int64)).to(self.device)
+                targets = encoder.hidden.index_select(0, at)  # (M, H)
+                found["masked_lm"] = self._pretrained.masked_lm(targets, self._body.embeddings)
+            if "sentence_order" in want and self._pretrained is not None:
+                assert self._pretrained.sentence_order is not None  # it is among the outputs
+                found["sentence_order"] = self._pretrained.sentence_order(encoder.pooled)
+            if task is not None:
+                found |= _task_outputs(task)
+            return {name: x.float().cpu().numpy() for name, x in found.items()}
+
+    def span_scores(self, batch: Batch) -> dict[str, Floats]:
+        """What the head for `beam_span` gives before its search, at the tokens (S,).
+
+        starts: log-probabilities; ends: the same given that the answer starts at the first token;
+        unanswerable (B,): the logit.
+        """
+        assert self._task is not None  # asked only of such a head
+        ids, segment_ids = (
+            torch.from_numpy(x).to(self.device) for x in (batch.ids, batch.segment_ids)
+        )
+        lengths = torch.from_numpy(batch.lengths)
+        first = torch.zeros(len(batch), dtype=torch.int64, device=self.device)
+        with torch.inference_mode():
+            beam = self._task(ids, segment_ids, lengths=lengths, start_places=first).beam
+        real = torch.arange(int(lengths.max())) < lengths[:, None]
+        found = {
+            "starts": beam.starts.cpu()[real],
+            "ends": beam.ends.cpu()[real],
+            "unanswerable": beam.unanswerable.cpu(),
+        }
+        return {name: x.float().numpy() for name, x in found.items()}
+
+    def _encode(
+        self, batch: Batch, want: Collection[str]
+    ) -> tuple[AlbertOutput, TaskOutput | None]:
+        """The body's output, and the head's if it is wanted."""
+        ids, segment_ids = (
+            torch.from_numpy(x).to(self.device) for x in (batch.ids, batch.segment_ids)
+        )
+        lengths = torch.from_numpy(batch.lengths)
+        every = "all_layers" in want
+        if self._task is None or not {"task", "unanswerable"} & set(want):
+            return self._body(ids, segment_ids, lengths=lengths, return_all=every), None
+        kind = self._task.head.kind
+        output: TaskOutput = self._task(
+            ids,
+            segment_ids,
+            lengths=lengths[:, None] if kind == "multiple_choice" else lengths,
+            allowed=_allowed(batch).to(self.device) if kind == "beam_span" else None,
+            return_all=every,
+        )
+        return output.encoder, output
+
+
+def _allowed(batch: Batch) -> Tensor:
+    """Where an answer may stand, (B, T): [CLS] and the second segment without its [SEP]."""
+    allowed = torch.zeros(len(batch), int(batch.lengths.max()), dtype=torch.bool)
+    pairs = zip(batch.starts.tolist(), batch.lengths.tolist(), strict=True)
+    for number, (start, length) in enumerate(pairs):
+        second = torch.from_numpy(batch.segment_ids[start : start + length] == 1)
+        second[-1] = False
+        # A sequence without a second segment may be asked about whole, but for its specials.
+        allowed[number, :length] = second if bool(second.any()) else True
+        allowed[number, 0] = True
+    return allowed
+
+
+def _task_outputs(task: TaskOutput) -> dict[str, Tensor]:
+    if task.beam is not None:
+        return {"task": _beam_rows(task.beam), "unanswerable": task.beam.unanswerable}
+    if task.start is not None and task.end is not None:
+        return {"task": torch.stack([task.start, task.end], -1)}
+    assert task.logits is not None  # every other head has them
+    return {"task": task.logits}
+
+
+def _beam_rows(beam: SpanBeam) -> Tensor:
+    """The beams as (B, K * L, 4): start, end, and the logarithm of the probability of each."""
+    ends = beam.end_places  # (B, K, L)
+    rows = [
+        beam.start_places[..., None].expand_as(ends),
+        ends,
+        beam.start_scores[..., None].expand_as(ends),
+        beam.end_scores,
+    ]
+    return torch.stack([x.float() for x in rows], -1).flatten(1, 2)
+
+
+def choose_device(name: str) -> torch.device:
+    """Device by name: cpu, cuda, cuda:1, mps; auto takes cuda when it is there.
+
+    Raises:
+        PredictionError: unknown, or not on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise PredictionError(
+            "This device cannot be used.",
+            expected="cpu, cuda, cuda:0, mps or auto, and the hardware and driver it needs",
+            found=f"{name}: {str(error).splitlines()[0]}",
+            fix="use device='cpu'",
+        ) from error
+    return device
