@@ -263,6 +263,20 @@ def test_an_interrupt_says_so_without_a_traceback(
     assert capsys.readouterr().err == "error: interrupted\n"
 
 
+def test_an_interrupt_while_the_program_is_still_loading_shows_no_traceback() -> None:
+    code = (
+        "import builtins, sys; real = builtins.__import__\n"
+        "def interrupted(name, *rest):\n"
+        "    if name == 'cyclopts': raise KeyboardInterrupt\n"
+        "    return real(name, *rest)\n"
+        "builtins.__import__ = interrupted\n"
+        "from albertkit.cli import main; sys.exit(main(['models']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr == "error: interrupted\n"
+
+
 @pytest.mark.parametrize(
     ("count", "text"),
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (47_255_240, "47.3 MB"), (999_600, "1.0 MB")],

@@ -28,7 +28,10 @@ INTERRUPTED = 130
 app = App(
     name="albertkit",
     help="Read, pretrain and run ALBERT, English and Chinese.",
-    help_epilogue="Start with: albertkit demo",
+    help_epilogue=(
+        "Start with: albertkit demo\n\nExit codes: 0 well; 1 a demo or check missed its goal; "
+        "2 a mistake in what was asked; 3 a run does not learn; 130 interrupted."
+    ),
     version=f"albertkit {__version__}",
     help_format="plaintext",
     result_action="return_value",

@@ -31,7 +31,7 @@ class DataFolder:
         """Open what albertkit make-data wrote. Raises ShardError, VocabularyError."""
         if (folder / TRAIN / INDEX).is_file() and not (folder / VALIDATION / INDEX).is_file():
             raise ShardError(
-                "These data have no held-out part, so nothing could tell whether a run learns.",
+                "These data have no held-out part, so nothing could show whether a run learns.",
                 expected=f"a folder {VALIDATION} beside {TRAIN}",
                 where=folder,
                 fix="make the data again with a held-out part "

@@ -85,7 +85,7 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
                 made.extend(_untar(archive, stream, folder))
         else:
             raise CheckpointError(
-                "This is no archive that can be unpacked.",
+                "This is not an archive that can be unpacked.",
                 expected="a .tar.gz or .zip file",
                 found=f"a file that begins with {head!r}",
                 where=archive,
@@ -150,7 +150,7 @@ def _unzip(archive: Path, folder: Path) -> Iterator[Path]:
                 with packed.open(member) as content:  # where its two names must be the same
                     if place is not None:
                         if _copy(content, place, budget) != member.file_size:
-                            raise EOFError(f"{member.filename} has another size than it tells")
+                            raise EOFError(f"{member.filename} is not as long as announced")
                         yield place
 
 

@@ -108,7 +108,7 @@ class Place:
         known = self.record().sources.get(fetched.url)
         if known is not None and known["sha256"] != fetched.sha256:
             raise DownloadError(
-                "What comes from this address now is another file than the first time.",
+                "The file at this address has changed since it was first downloaded.",
                 expected=f"SHA-256 {known['sha256']}, recorded in {self.record_file}",
                 found=f"SHA-256 {fetched.sha256}, {fetched.size:,} bytes",
                 where=fetched.url,

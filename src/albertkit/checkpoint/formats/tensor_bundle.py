@@ -110,7 +110,7 @@ class Bundle:
         kind = self.entries[name].dtype
         if kind not in FLOATS:
             raise CheckpointError(
-                "A tensor holds whole numbers where fractions belong.",
+                "A tensor holds integers where floating-point numbers belong.",
                 expected=", ".join(FLOATS),
                 found=f"{name}: {kind}",
             )

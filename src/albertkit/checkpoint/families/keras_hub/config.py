@@ -94,7 +94,7 @@ def _inside(values: object, known: Mapping[str, object] | tuple[str, ...]) -> Ma
     inside = values.get("config") if isinstance(values, Mapping) else None
     if not isinstance(inside, Mapping):
         raise ConfigError(
-            "This is no config of KerasHub.",
+            "This is not a config of KerasHub.",
             expected='{"class_name": ..., "config": {...}}',
             found=shown(values),
         )
@@ -139,7 +139,7 @@ def _read_task(values: object) -> tuple[AlbertConfig, Task]:
     name = class_name(values)
     if name not in (MASKED_LM, CLASSIFIER):
         raise ConfigError(
-            "Nobody knows this class of KerasHub as an ALBERT.",
+            "This class of KerasHub is not an ALBERT.",
             expected=", ".join((BODY_CLASS, MASKED_LM, CLASSIFIER)),
             found=shown(name),
         )
@@ -199,7 +199,7 @@ def refuse_other_models(config: AlbertConfig) -> None:
     lacking = [reason for reason, holds in checks.items() if holds]
     if lacking:
         raise CheckpointError(
-            "KerasHub cannot be this model.",
+            "KerasHub cannot compute this model.",
             expected="post-norm, the tanh formula of GELU, and the rest of google's ALBERT",
             found="; ".join(lacking),
             fix="choose another family",

@@ -1,0 +1,37 @@
+"""Pages of the documentation do what they say: their Python runs, line by line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def run_page(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """Run the Python blocks of a page, one after the other, in a folder; the names they made.
+
+    An error names the page and its line.
+    """
+    monkeypatch.chdir(folder)
+    text = page.read_text(encoding="utf-8")
+    names: dict[str, object] = {"__name__": page.stem}
+    blocks = list(re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    assert blocks, f"{page.name} has no Python"
+    for block in blocks:
+        before = text.count("\n", 0, block.start(1))
+        exec(compile("\n" * before + block[1], str(page), "exec"), names)
+    return names
+
+
+def test_the_page_of_the_python_api(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prose = "\n\n".join(page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md")))
+    (tmp_path / "text.txt").write_text(prose, encoding="utf-8")
+    names = run_page(DOCS / "python.md", tmp_path, monkeypatch)
+    assert getattr(names["vectors"], "shape", None) == (2, 128)
+    assert getattr(names["done"], "lost", None) == []
+    assert "longer than" in capsys.readouterr().out
