@@ -27,18 +27,35 @@ import transformers
 
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.config import AlbertConfig
-from albertkit.data.loader import Batch
+from albertkit.data.loader import PretrainingBatch
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.loading import tensors_of
 from albertkit.sizes import size
 from albertkit.train.losses import pretraining_loss
-from albertkit.train.stages import pack
+from albertkit.train.stages import micro_batch_of
 
 SHAPES = {"tiny-zh": ("albert-chinese-tiny", 8, 512), "base": ("albert-base-v2", 8, 128)}
 AGREEMENT_STEPS = 20
 TOLERANCE = {"fp32": 1e-3, "bf16": 3e-2}  # of the loss, absolute
 RATE = 1e-4
-Step = Callable[[Batch], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """The same rows packed for albertkit and padded for the peer: ids, segments, labels (B, T)."""
+
+    packed: PretrainingBatch
+    ids: np.ndarray
+    types: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens without padding."""
+        return self.packed.num_tokens
+
+
+Step = Callable[[Rows], float]
 
 
 def main() -> None:
@@ -117,7 +134,7 @@ def no_dropout(config: AlbertConfig) -> AlbertConfig:
     )
 
 
-def make_batches(vocab_size: int, rows: int, tokens: int, count: int, *, full: bool) -> list[Batch]:
+def make_batches(vocab_size: int, rows: int, tokens: int, count: int, *, full: bool) -> list[Rows]:
     """Random rows with the lengths of real ones: most are full, a tenth is shorter."""
     random = np.random.default_rng(0)
     return [one_batch(random, vocab_size, rows, tokens, full=full) for _ in range(count)]
@@ -125,7 +142,7 @@ def make_batches(vocab_size: int, rows: int, tokens: int, count: int, *, full: b
 
 def one_batch(
     random: np.random.Generator, vocab_size: int, rows: int, tokens: int, *, full: bool
-) -> Batch:
+) -> Rows:
     """Two segments a row; 15 % of the tokens are predicted, at most 20 in 128 or 77 in 512."""
     lengths = np.full(rows, tokens)
     if not full:
@@ -143,14 +160,18 @@ def one_batch(
     positions = np.concatenate(places)
     targets = ids.flat[positions].copy()
     ids.flat[positions] = 4
-    return Batch(
-        ids=ids,
-        types=types,
+    labels = np.full(ids.shape, -100)
+    labels.flat[positions] = targets
+    real = column < lengths[:, None]
+    packed = PretrainingBatch(
+        ids=ids[real],
+        segment_ids=types[real],
         lengths=lengths.astype(np.int64),
-        target_positions=positions,
+        target_positions=np.flatnonzero(labels[real] >= 0),
         targets=targets,
         swapped=random.integers(0, 2, rows),
     )
+    return Rows(packed, ids, types, labels)
 
 
 def make_optimizer(parameters: Iterator[torch.nn.Parameter], kind: str) -> torch.optim.AdamW:
@@ -163,12 +184,12 @@ def make_ours(start: AlbertForPretraining, precision: str, kind: str, device: st
     model = start.to(device).train()
     optimizer = make_optimizer(model.parameters(), kind)
 
-    def step(batch: Batch) -> float:
-        micro = pack(batch, 0, len(batch.ids), torch.device(device))
+    def step(batch: Rows) -> float:
+        micro = micro_batch_of(batch.packed, 0, len(batch.packed), torch.device(device))
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
             output = model(
                 micro.ids,
-                micro.types,
+                micro.segment_ids,
                 lengths=micro.lengths,
                 target_positions=micro.target_positions,
             )
@@ -194,16 +215,14 @@ def make_peer(folder: Path, precision: str, kind: str, attention: str, *, device
     model.to(device).train()
     optimizer = make_optimizer(model.parameters(), kind)
 
-    def step(batch: Batch) -> float:
-        labels = np.full(batch.ids.shape, -100)
-        labels.flat[batch.target_positions] = batch.targets
-        mask = np.arange(batch.ids.shape[1]) < batch.lengths[:, None]
+    def step(batch: Rows) -> float:
+        mask = np.arange(batch.ids.shape[1]) < batch.packed.lengths[:, None]
         arrays = {
             "input_ids": batch.ids,
             "token_type_ids": batch.types,
             "attention_mask": mask.astype(np.int64),
-            "labels": labels,
-            "sentence_order_label": batch.swapped,
+            "labels": batch.labels,
+            "sentence_order_label": batch.packed.swapped,
         }
         tensors = {name: torch.from_numpy(x).to(device) for name, x in arrays.items()}
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
@@ -216,7 +235,7 @@ def make_peer(folder: Path, precision: str, kind: str, attention: str, *, device
     return step
 
 
-def speed(step: Step, batches: list[Batch], seconds: float) -> float:
+def speed(step: Step, batches: list[Rows], seconds: float) -> float:
     """Real tokens per second, padding not counted, after one step to warm up."""
     step(batches[0])
     done, began = 0, time.perf_counter()
@@ -228,9 +247,7 @@ def speed(step: Step, batches: list[Batch], seconds: float) -> float:
     return done / (time.perf_counter() - began)
 
 
-def in_turns(
-    first: Step, second: Step, batches: list[Batch], seconds: float
-) -> tuple[float, float]:
+def in_turns(first: Step, second: Step, batches: list[Rows], seconds: float) -> tuple[float, float]:
     """Real tokens per second of both, which take turns step by step for so long each.
 
     Other work on the machine, which comes and goes within seconds, hits both alike.

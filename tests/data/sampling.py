@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from albertkit.data.loader import Batch, PretrainingLoader
+from albertkit.data.loader import PretrainingBatch, PretrainingLoader
 
 Figures = dict[str, float]
 Ints = npt.NDArray[np.int64]
@@ -28,13 +28,13 @@ def figures_of(
         counts["rows"] += len(batch.lengths)
         counts["swapped"] += int(batch.swapped.sum())
         counts["targets"] += len(batch.targets)
-        shown = batch.ids.ravel()[batch.target_positions]
+        shown = batch.ids[batch.target_positions]
         counts["mask"] += int((shown == loader.special_ids.mask_id).sum())
         counts["kept"] += int((shown == batch.targets).sum())
-        row = batch.target_positions // batch.ids.shape[1]
+        row = np.repeat(np.arange(len(batch)), batch.lengths)[batch.target_positions]
         per_row = np.bincount(row, minlength=len(batch.lengths))
         counts["full"] += int((per_row == _budgets(loader, batch)).sum())
-        counts["segment_a"] += int((batch.lengths - batch.types.sum(axis=1)).sum())
+        counts["segment_a"] += int((batch.segment_ids == 0).sum())
         lengths += batch.lengths.tolist()
         token_runs.update(runs_of(batch.target_positions))
         if starts is not None:
@@ -110,7 +110,7 @@ def runs_of(positions: Ints) -> list[int]:
     return [int(length) for length in np.diff(edges)]
 
 
-def _batches(loader: PretrainingLoader, epochs: range) -> Iterator[Batch]:
+def _batches(loader: PretrainingLoader, epochs: range) -> Iterator[PretrainingBatch]:
     """All samples of the epochs, with a loader of its own so that batches are large."""
     large = PretrainingLoader(loader.shards, loader.special_ids, loader.settings, 256)
     begin = sum(large.num_samples(epoch) for epoch in range(epochs.start))
@@ -125,24 +125,27 @@ def _batches(loader: PretrainingLoader, epochs: range) -> Iterator[Batch]:
         skip, step = 0, step + 1
 
 
-def _budgets(loader: PretrainingLoader, batch: Batch) -> Ints:
+def _budgets(loader: PretrainingLoader, batch: PretrainingBatch) -> Ints:
     """The rule for the number of predictions, in plain Python."""
     most, share = loader.settings.max_predictions, loader.settings.masked_probability
     return np.array([min(most, max(1, round(n * share))) for n in batch.lengths.tolist()])
 
 
-def _masked_words(batch: Batch, starts: npt.NDArray[np.bool_]) -> Ints:
+def _masked_words(batch: PretrainingBatch, starts: npt.NDArray[np.bool_]) -> Ints:
     """Numbers of the words that are predicted, such that words of two rows are never adjacent."""
     true = batch.ids.copy()
-    true.ravel()[batch.target_positions] = batch.targets
-    column = np.arange(true.shape[1])
-    segment_a = (batch.lengths - batch.types.sum(axis=1))[:, None]
+    true[batch.target_positions] = batch.targets
+    column = np.arange(batch.lengths.max())
+    real = column < batch.lengths[:, None]
+    ids, segment_ids = np.zeros((2, *real.shape), dtype=np.int64)
+    ids[real], segment_ids[real] = true, batch.segment_ids
+    segment_a = (batch.lengths - segment_ids.sum(axis=1))[:, None]
     special = (column == 0) | (column == segment_a - 1) | (column >= batch.lengths[:, None] - 1)
     first = (column == 1) | (column == segment_a)
     # A run of words ends at [SEP], so the number jumps there.
-    word = np.cumsum((starts[true] | first) & ~special, axis=1) + (column >= segment_a)
+    word = np.cumsum((starts[ids] | first) & ~special, axis=1) + (column >= segment_a)
     word += 1000 * np.arange(len(word))[:, None]
-    return np.unique(word.ravel()[batch.target_positions])
+    return np.unique(word[real][batch.target_positions])
 
 
 def _shares(name: str, histogram: Counter[int]) -> Figures:

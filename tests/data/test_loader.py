@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fakes import SpaceSegmenter, WordTokenizer, documents_of
 
-from albertkit.data.loader import Batch, LoaderSettings, PretrainingLoader
+from albertkit.data.loader import LoaderSettings, PretrainingBatch, PretrainingLoader
 from albertkit.data.shards import Shards
 from albertkit.data.writing import write_shards
 from albertkit.errors import ShardError
@@ -42,23 +42,36 @@ def loader_of(shards: Shards, batch_size: int = 4, **changes) -> PretrainingLoad
     return PretrainingLoader(shards, shards.special_ids, settings, batch_size)
 
 
-def assert_equal(a: Batch, b: Batch) -> None:
+def assert_equal(a: PretrainingBatch, b: PretrainingBatch) -> None:
     for name in vars(a):
         assert np.array_equal(getattr(a, name), getattr(b, name)), name
 
 
-def true_ids(batch: Batch) -> np.ndarray:
+def padded(batch: PretrainingBatch, values: np.ndarray, columns: int = 24) -> np.ndarray:
+    """Something for each token as a rectangle, filled up with 0."""
+    real = np.arange(columns) < batch.lengths[:, None]
+    rectangle = np.zeros(real.shape, dtype=np.int64)
+    rectangle[real] = values
+    return rectangle
+
+
+def true_ids(batch: PretrainingBatch, columns: int = 24) -> np.ndarray:
     ids = batch.ids.copy()
-    ids.ravel()[batch.target_positions] = batch.targets
-    return ids
+    ids[batch.target_positions] = batch.targets
+    return padded(batch, ids, columns)
 
 
 def test_each_row_is_two_stretches_of_the_text(shards: Shards) -> None:
     for step in range(40):
         batch = loader_of(shards).batch(step)
-        assert batch.ids.shape == batch.types.shape == (4, 24)
+        assert batch.ids.shape == batch.segment_ids.shape == (batch.lengths.sum(),)
+        assert len(batch) == 4
         for ids, types, length, swapped in zip(
-            true_ids(batch), batch.types, batch.lengths, batch.swapped, strict=True
+            true_ids(batch),
+            padded(batch, batch.segment_ids),
+            batch.lengths,
+            batch.swapped,
+            strict=True,
         ):
             assert ids[0] == 2
             a_sep, b_sep = np.flatnonzero(ids == 3)
@@ -77,11 +90,11 @@ def test_each_row_is_two_stretches_of_the_text(shards: Shards) -> None:
 def test_targets_are_the_hidden_tokens(shards: Shards) -> None:
     batch = loader_of(shards, 32).batch(3)
     assert (np.diff(batch.target_positions) > 0).all()
-    row = batch.target_positions // 24
+    row = np.repeat(np.arange(32), batch.lengths)[batch.target_positions]
     wanted = [min(5, max(1, round(n * 0.15))) for n in batch.lengths.tolist()]
     assert (np.bincount(row, minlength=32) <= wanted).all()
     assert not np.isin(batch.targets, [0, 2, 3]).any()
-    changed = batch.ids.ravel()[batch.target_positions] != batch.targets
+    changed = batch.ids[batch.target_positions] != batch.targets
     assert 0.7 < changed.mean() <= 1
     assert batch.num_tokens == batch.lengths.sum()
 
@@ -178,13 +191,22 @@ def test_without_sentence_order_a_row_is_one_segment_of_the_text_as_it_stands(
     batch = loader.batch(0)
     assert loader.num_samples(0) == 101  # single sentences are samples, too
     assert sorted(batch.lengths.tolist()) == [5] * 100 + [16]  # [CLS] 3 words [SEP]; one cut
-    assert not batch.types.any()
+    assert not batch.segment_ids.any()
     assert not batch.swapped.any()
-    true = batch.ids.copy()
-    true.flat[batch.target_positions] = batch.targets
-    rows = {tuple(row[:length]) for row, length in zip(true.tolist(), batch.lengths, strict=True)}
+    true = true_ids(batch, 16).tolist()
+    rows = {tuple(row[:length]) for row, length in zip(true, batch.lengths, strict=True)}
     expected = {(2, *(tokenizer.ids[word] for word in words), 3) for words in texts}
     assert expected < rows
     with pytest.raises(ShardError) as caught:
         PretrainingLoader(shards, shards.special_ids, LoaderSettings(), 4).batch(0)
     assert "run.sentence_order" in caught.value.facts["to do"]
+
+
+def test_rows_of_a_batch_are_a_batch_with_positions_of_its_own(shards: Shards) -> None:
+    batch = loader_of(shards, 10).batch(2)
+    parts = [batch.rows(0, 3), batch.rows(3, 9), batch.rows(9, 99)]
+    assert [len(part) for part in parts] == [3, 6, 1]
+    for name in ("ids", "segment_ids", "lengths", "targets", "swapped"):
+        assert np.array_equal(np.concatenate([getattr(x, name) for x in parts]), vars(batch)[name])
+    shown = [part.ids[part.target_positions] for part in parts]
+    assert np.array_equal(np.concatenate(shown), batch.ids[batch.target_positions])

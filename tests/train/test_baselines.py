@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from albertkit.data.loader import Batch
+from albertkit.data.loader import PretrainingBatch
 from albertkit.train.baselines import order_accuracy, unigram_entropy
 
 
@@ -17,15 +17,15 @@ def test_unigram_entropy_is_the_mean_surprise_with_one_added_to_each_count() -> 
     assert unigram_entropy(counts, np.array([0, 0, 1, 3])) == pytest.approx(expected)
 
 
-def batch_of(rows: list[tuple[list[int], list[int], int]]) -> Batch:
+def batch_of(rows: list[tuple[list[int], list[int], int]]) -> PretrainingBatch:
     """Rows of two segments of equal length, the first token of each row masked (id 4)."""
     ids = np.array([[2, *a, 3, *b, 3] for a, b, _ in rows])
     types = np.array([[0] * (len(a) + 2) + [1] * (len(b) + 1) for a, b, _ in rows])
     targets = ids[:, 1].copy()
     ids[:, 1] = 4
-    return Batch(
-        ids=ids,
-        types=types,
+    return PretrainingBatch(
+        ids=ids.ravel(),
+        segment_ids=types.ravel(),
         lengths=np.full(len(rows), ids.shape[1]),
         target_positions=np.arange(len(rows)) * ids.shape[1] + 1,
         targets=targets,

@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from albertkit.data.batch import Batch
 from albertkit.data.masking import choose_targets, corrupt, prediction_budget
 from albertkit.data.pairs import (
     SPECIALS_PER_PAIR,
@@ -42,7 +43,7 @@ class SpecialIds(Protocol):
 
     @property
     def pad_id(self) -> int:
-        """Fills the row after its last token."""
+        """Fills a row after its last token, where one has to be as long as another."""
 
     @property
     def cls_id(self) -> int:
@@ -101,37 +102,34 @@ class LoaderSettings:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """One batch; B rows of T = max_tokens columns, M predicted tokens in all.
+class PretrainingBatch(Batch):
+    """B rows of S tokens in all, packed: [CLS] A [SEP] B [SEP], with M predicted tokens.
 
-    `ids`, `types` (B, T) int64: [CLS] A [SEP] B [SEP] with types 0 for A and its specials, 1 for
-    B and its [SEP]; after `lengths` (B,) tokens the row is padded (id pad_id, type 0).
-    `target_positions` (M,) int64: row * T + column of each predicted token, ascending.
-    `targets` (M,) int64: the true ids there. `swapped` (B,) int64: 1 = segments in wrong order.
+    segment_ids: 0 for A and its specials, 1 for B and its [SEP]. `target_positions` (M,) int64:
+    index into S of each predicted token, ascending. `targets` (M,) int64: the true ids there.
+    `swapped` (B,) int64: 1 = segments in wrong order.
     """
 
-    ids: Ints
-    types: Ints
-    lengths: Ints
     target_positions: Ints
     targets: Ints
     swapped: Ints
 
     @property
     def num_tokens(self) -> int:
-        """Tokens in the batch without padding, special tokens included."""
-        return int(self.lengths.sum())
+        """S; special tokens included."""
+        return len(self.ids)
 
-    def rows(self, begin: int, end: int) -> Batch:
+    def rows(self, begin: int, end: int) -> PretrainingBatch:
         """The batch made of rows [begin, end)."""
-        columns = self.ids.shape[1]
-        m_begin, m_end = np.searchsorted(self.target_positions, [begin * columns, end * columns])
-        return Batch(
-            ids=self.ids[begin:end],
-            types=self.types[begin:end],
+        ends = np.cumsum(self.lengths[:end])
+        first, last = int(ends[begin - 1]) if begin else 0, int(ends[-1])
+        m_first, m_last = np.searchsorted(self.target_positions, [first, last])
+        return PretrainingBatch(
+            ids=self.ids[first:last],
+            segment_ids=self.segment_ids[first:last],
             lengths=self.lengths[begin:end],
-            target_positions=self.target_positions[m_begin:m_end] - begin * columns,
-            targets=self.targets[m_begin:m_end],
+            target_positions=self.target_positions[m_first:m_last] - first,
+            targets=self.targets[m_first:m_last],
             swapped=self.swapped[begin:end],
         )
 
@@ -160,11 +158,13 @@ class PretrainingLoader:
         """Samples in an epoch; it varies a little, as other documents are cut short."""
         return len(self._plan(epoch))
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> PretrainingBatch:
         """The batch of optimizer-independent step `step` (>= 0); the same on every call."""
         return self._samples(np.arange(step * self.batch_size, (step + 1) * self.batch_size))
 
-    def batches(self, start_step: int = 0, *, workers: int = 1, ahead: int = 4) -> Iterator[Batch]:
+    def batches(
+        self, start_step: int = 0, *, workers: int = 1, ahead: int = 4
+    ) -> Iterator[PretrainingBatch]:
         """Endless batches from `start_step` on, made in advance by `workers` threads.
 
         `ahead`: groups of batches (about 32,768 tokens each) that are kept ready. The batches are
@@ -173,14 +173,14 @@ class PretrainingLoader:
         """
         per_group = max(1, _TOKENS_PER_GROUP // (self.batch_size * self.settings.max_tokens))
 
-        def make_group(step: int) -> list[Batch]:
+        def make_group(step: int) -> list[PretrainingBatch]:
             begin, end = step * self.batch_size, (step + per_group) * self.batch_size
             rows = self._samples(np.arange(begin, end))
             cuts = range(0, end - begin, self.batch_size)
             return [rows.rows(cut, cut + self.batch_size) for cut in cuts]
 
         pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="albertkit-loader")
-        waiting: deque[Future[list[Batch]]] = deque()
+        waiting: deque[Future[list[PretrainingBatch]]] = deque()
         try:
             step = start_step
             while True:
@@ -191,7 +191,7 @@ class PretrainingLoader:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def validation_batches(self, max_samples: int | None = None) -> Iterator[Batch]:
+    def validation_batches(self, max_samples: int | None = None) -> Iterator[PretrainingBatch]:
         """Epoch 0 once, in corpus order; the last batch may have fewer rows.
 
         With `max_samples` only so many samples, evenly spread over the corpus.
@@ -244,7 +244,7 @@ class PretrainingLoader:
             if len(self._starts) == epoch:
                 self._starts.append(self._starts[-1] + count)
 
-    def _samples(self, positions: Ints) -> Batch:
+    def _samples(self, positions: Ints) -> PretrainingBatch:
         """The samples at these consecutive places of the run."""
         parts = []
         while len(positions):
@@ -271,7 +271,7 @@ class PretrainingLoader:
             swap_probability=settings.swap_probability,
         )
 
-    def _make(self, first: Ints, count: Ints, keys: Keys) -> Batch:
+    def _make(self, first: Ints, count: Ints, keys: Keys) -> PretrainingBatch:
         """Split, cut, lay out and mask the chunks that begin at sentences `first`."""
         settings, special = self.settings, self.special_ids
         pairs = self._pairs(first, count, keys)
@@ -289,11 +289,12 @@ class PretrainingLoader:
         rows.ids[row, column] = corrupt(
             targets, column, keys[row], mask_id=special.mask_id, vocab_size=special.vocab_size
         )
-        return Batch(
-            ids=rows.ids,
-            types=rows.types,
+        real = np.arange(settings.max_tokens) < rows.lengths[:, None]  # (B, T)
+        return PretrainingBatch(
+            ids=rows.ids[real],
+            segment_ids=rows.segment_ids[real],
             lengths=rows.lengths,
-            target_positions=row * settings.max_tokens + column,
+            target_positions=np.flatnonzero(chosen[real]),
             targets=targets,
             swapped=pairs.swapped,
         )
@@ -301,10 +302,10 @@ class PretrainingLoader:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows before masking: ids, types (B, T), lengths (B,), and where text and words begin."""
+    """A rectangle of rows before masking: (B, T), lengths (B,); where text is and words begin."""
 
     ids: Ints
-    types: Ints
+    segment_ids: Ints
     lengths: Ints
     is_text: npt.NDArray[np.bool_]
     starts: npt.NDArray[np.bool_]
@@ -337,5 +338,5 @@ def _lay_out(pairs: Pairs, shards: Shards, special: SpecialIds, settings: Loader
     ids[:, 0] = special.cls_id
     ids[row, first_sep[:, 0]] = special.sep_id
     ids[row, last_sep[:, 0]] = special.sep_id
-    types = ((column > first_sep) & (column <= last_sep)).astype(np.int64)
-    return _Rows(ids, types, lengths, is_text, starts)
+    segment_ids = ((column > first_sep) & (column <= last_sep)).astype(np.int64)
+    return _Rows(ids, segment_ids, lengths, is_text, starts)

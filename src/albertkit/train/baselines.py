@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from albertkit.data.loader import Batch
+from albertkit.data.loader import PretrainingBatch
 
 # The regression of sentence order: updates at this rate, and pull of the weights towards 0.
 _UPDATES = 100
@@ -39,7 +39,7 @@ def unigram_entropy(counts: Ints, targets: Ints) -> float:
 
 
 def order_accuracy(
-    training: Iterable[Batch], held_out: Iterable[Batch], *, vocab_size: int
+    training: Iterable[PretrainingBatch], held_out: Iterable[PretrainingBatch], *, vocab_size: int
 ) -> float:
     """Accuracy of logistic regression on (bag of words of A) - (bag of words of B).
 
@@ -64,18 +64,18 @@ class _Bags:
     swapped: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, batches: Iterable[Batch]) -> _Bags:
+    def of(cls, batches: Iterable[PretrainingBatch]) -> _Bags:
         ids, pairs, values, swapped = [], [], [], []
         before = 0
         for batch in batches:
             true = batch.ids.copy()
-            true.flat[batch.target_positions] = batch.targets
-            row, column = np.nonzero(np.arange(true.shape[1]) < batch.lengths[:, None])
-            ids.append(true[row, column])
-            pairs.append(before + row)
-            values.append((1 - 2 * batch.types[row, column]) * batch.lengths[row] ** -0.5)
+            true[batch.target_positions] = batch.targets
+            ids.append(true)
+            pairs.append(before + np.repeat(np.arange(len(batch)), batch.lengths))
+            weights = np.repeat(batch.lengths**-0.5, batch.lengths)
+            values.append((1 - 2 * batch.segment_ids) * weights)
             swapped.append(batch.swapped == 1)
-            before += len(true)
+            before += len(batch)
         return cls(*(np.concatenate(part) for part in (ids, pairs, values, swapped)))
 
     def scores(self, weights: Floats) -> Floats:

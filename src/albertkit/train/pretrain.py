@@ -159,7 +159,7 @@ class PretrainingTask:
         """Masked-LM and sentence-order loss of one micro batch."""
         output = model(
             micro_batch.ids,
-            micro_batch.types,
+            micro_batch.segment_ids,
             lengths=micro_batch.lengths,
             target_positions=micro_batch.target_positions,
         )

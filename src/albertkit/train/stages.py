@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from albertkit.data.loader import Batch, LoaderSettings, PretrainingLoader
+from albertkit.data.loader import LoaderSettings, PretrainingBatch, PretrainingLoader
 from albertkit.data.shards import Shards
 from albertkit.settings import setting
 from albertkit.train.optim import ScheduleSettings, learning_rate
@@ -52,7 +52,7 @@ class MicroBatch:
     """Rows of one forward and backward pass, packed: S tokens of B rows, M predictions."""
 
     ids: Tensor  # (S,)
-    types: Tensor  # (S,)
+    segment_ids: Tensor  # (S,)
     lengths: Tensor  # (B,), on the CPU
     target_positions: Tensor  # (M,), index into S
     targets: Tensor  # (M,)
@@ -82,7 +82,9 @@ class Stages:
         self.starts = np.cumsum([0, *(stage.steps for stage in settings)]).tolist()
         self._shards = shards
         self._seed = seed
-        self._running: tuple[int, Iterator[Batch]] | None = None  # next step, its iterator
+        self._running: tuple[int, Iterator[PretrainingBatch]] | None = (
+            None  # next step, its iterator
+        )
 
     @property
     def steps(self) -> int:
@@ -107,7 +109,7 @@ class Stages:
             shards, shards.special_ids, settings, self.settings[stage].batch_size
         )
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> PretrainingBatch:
         """Rows of a step; steps asked for in order are made ahead in a thread."""
         stage = self.stage_of(step)
         if self._running is None or self._running[0] != step or step in self.starts:
@@ -119,29 +121,29 @@ class Stages:
     def micro_batches(self, step: int, device: torch.device) -> list[MicroBatch]:
         """Rows of a step, cut into micro batches."""
         batch = self.batch(step)
-        size = self.settings[self.stage_of(step)].micro_batch_size or len(batch.ids)
+        size = self.settings[self.stage_of(step)].micro_batch_size or len(batch)
         return [
-            pack(batch, begin, begin + size, device) for begin in range(0, len(batch.ids), size)
+            micro_batch_of(batch, begin, begin + size, device)
+            for begin in range(0, len(batch), size)
         ]
 
 
-def pack(batch: Batch, begin: int, end: int, device: torch.device) -> MicroBatch:
-    """Take rows [begin, end) of a batch without their padding."""
+def micro_batch_of(
+    batch: PretrainingBatch, begin: int, end: int, device: torch.device
+) -> MicroBatch:
+    """Rows [begin, end) of a batch on a device."""
     rows = batch.rows(begin, end)
-    columns = rows.ids.shape[1]
-    real = np.arange(columns) < rows.lengths[:, None]  # (B, T)
-    places = np.cumsum(real) - 1  # index into S of every real token
 
     def tensor(array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)
 
     return MicroBatch(
-        ids=tensor(rows.ids[real]),
-        types=tensor(rows.types[real]),
+        ids=tensor(rows.ids),
+        segment_ids=tensor(rows.segment_ids),
         lengths=torch.from_numpy(np.ascontiguousarray(rows.lengths)),
-        target_positions=tensor(places[rows.target_positions]),
+        target_positions=tensor(rows.target_positions),
         targets=tensor(rows.targets),
         swapped=tensor(rows.swapped),
         step_targets=len(batch.targets),
-        step_rows=len(batch.ids),
+        step_rows=len(batch),
     )

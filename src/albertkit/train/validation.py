@@ -12,17 +12,17 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from albertkit.data.loader import Batch, PretrainingLoader
+from albertkit.data.loader import PretrainingBatch, PretrainingLoader
 from albertkit.train.loop import HasLoss, autocast
 from albertkit.train.losses import Totals
-from albertkit.train.stages import pack
+from albertkit.train.stages import micro_batch_of
 
 
 @dataclass(frozen=True)
 class ValidationSet:
     """Rows that are never trained on, made once and kept."""
 
-    batches: list[Batch]
+    batches: list[PretrainingBatch]
 
     @classmethod
     def of(cls, loader: PretrainingLoader, max_rows: int) -> ValidationSet:
@@ -32,7 +32,7 @@ class ValidationSet:
     @property
     def num_rows(self) -> int:
         """Number of rows, each a pair of segments."""
-        return sum(len(batch.ids) for batch in self.batches)
+        return sum(len(batch) for batch in self.batches)
 
     @property
     def targets(self) -> npt.NDArray[np.int64]:
@@ -48,7 +48,7 @@ def validate(
     losses = []
     with evaluating(model), autocast(model, precision):
         for batch in validation_set.batches:
-            losses.append(task.loss(model, pack(batch, 0, len(batch.ids), device)))
+            losses.append(task.loss(model, micro_batch_of(batch, 0, len(batch), device)))
     return Totals.of(losses)
 
 
