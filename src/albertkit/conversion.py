@@ -20,8 +20,8 @@ from albertkit.checkpoint import families
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.checkpoint.families import Opened
 from albertkit.checkpoint.families._protocol import Family, Overrides
+from albertkit.checkpoint.formats.dtypes import as_float32, narrow
 from albertkit.checkpoint.formats.memory_map import Array, in_row_order, pieces, release
-from albertkit.checkpoint.formats.safetensors_file import as_float32, narrow
 from albertkit.config import AlbertConfig
 from albertkit.errors import CheckpointError, ConfigError, listed
 from albertkit.files import atomic_folder, flush_folder

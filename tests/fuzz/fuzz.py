@@ -24,7 +24,8 @@ with atheris.instrument_imports(include=["albertkit", "tarfile", "zipfile"]):
     from albertkit import plugins
     from albertkit.errors import AlbertkitError
 
-    plugins.load("families")
+    for family in plugins.names("families"):
+        plugins.load("families", family)
 import contextlib
 
 from targets import FOLDER, TARGETS

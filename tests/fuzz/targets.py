@@ -124,7 +124,7 @@ def paddle(data: bytes) -> None:
 def hdf5(data: bytes) -> None:
     """.weights.h5"""
     from albertkit.checkpoint.formats import hdf5
-    from albertkit.checkpoint.formats.safetensors_file import as_float32
+    from albertkit.checkpoint.formats.dtypes import as_float32
 
     for found in hdf5.read(_at("model.weights.h5", data)).values():
         as_float32(found.array, found.dtype)
@@ -427,7 +427,11 @@ TARGETS = {
     ),
     "safetensors": Target(
         safetensors,
-        ("checkpoint.formats.safetensors_file", "checkpoint.formats.memory_map"),
+        (
+            "checkpoint.formats.safetensors_file",
+            "checkpoint.formats.dtypes",
+            "checkpoint.formats.memory_map",
+        ),
         lambda: [tiny_files.folder_of("huggingface")["model.safetensors"]],
         words=(*_JSON, b'"dtype"', b'"F16"', b'"BF16"', b'"shape"', b'"data_offsets"'),
     ),

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from albertkit.checkpoint.formats.dtypes import STORED, narrow
 from albertkit.checkpoint.formats.memory_map import Array, Bytes, blocks, map_file, release, view
-from albertkit.checkpoint.formats.safetensors_file import narrow
 from albertkit.errors import CheckpointError, OutputError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -279,14 +279,14 @@ class _Walk:
                 raise _refused("an array longer than its message", place)
         else:
             start, length = self._number(place + 2, 8), self._number(place + 10, 8)
-        stored = np.dtype("<u2" if dtype == "bfloat16" else dtype)
+        stored = np.dtype(STORED[dtype])
         if length != math.prod(shape) * stored.itemsize:
             raise _refused(f"{length} bytes for {dtype} of shape {shape}", place)
         if length == 0 or start == _NOWHERE:
             raise _refused("an array without numbers", place)
         if kind == 1:
             self.spans.append((start, start + length))
-        return Dataset(dtype, view(self.data, start, stored.newbyteorder("<"), shape))
+        return Dataset(dtype, view(self.data, start, stored, shape))
 
     def _shape(self, place: int, size: int) -> tuple[int, ...]:
         version, rank = self._number(place, 1), self._number(place + 1, 1)

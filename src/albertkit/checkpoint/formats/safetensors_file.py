@@ -14,19 +14,20 @@ from typing import Any
 
 import numpy as np
 
+from albertkit.checkpoint.formats.dtypes import STORED, as_float32, item_size, narrow
 from albertkit.checkpoint.formats.memory_map import Bytes, blocks, map_file, release, view
 from albertkit.errors import CheckpointError
 
-# Kinds of numbers by safetensors' names: ours, and numpy's (which has no bfloat16: its bits).
+# Kinds of numbers by safetensors' names.
 KINDS = {
-    "F64": ("float64", "<f8"),
-    "F32": ("float32", "<f4"),
-    "F16": ("float16", "<f2"),
-    "BF16": ("bfloat16", "<u2"),
-    "I64": ("int64", "<i8"),
-    "I32": ("int32", "<i4"),
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
 }
-NAMES = {name: code for code, (name, _) in KINDS.items()}
+NAMES = {name: code for code, name in KINDS.items()}
 # ALBERT's largest header has some 300 kB; parsed JSON takes up to twenty times its text.
 _LARGEST_HEADER = 2 << 20
 
@@ -70,9 +71,9 @@ def read_weights(path: Path) -> Weights:
     data, entries = _open(path)
     read = Weights()
     for name, entry in entries.items():
-        kind, stored = KINDS[entry.kind]
+        kind = KINDS[entry.kind]
         read.kinds[name] = kind, entry.shape
-        read.tensors[name] = as_float32(view(data, entry.start, stored, entry.shape), kind)
+        read.tensors[name] = as_float32(view(data, entry.start, STORED[kind], entry.shape), kind)
     return read
 
 
@@ -87,51 +88,7 @@ def list_tensors(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     Raises:
         CheckpointError: the file is missing, cut, or no safetensors file.
     """
-    return {name: (KINDS[entry.kind][0], entry.shape) for name, entry in _open(path)[1].items()}
-
-
-def as_float32(tensor: np.ndarray, kind: str) -> np.ndarray:
-    """Fractions in float32, copied if they have another width; whole numbers stay.
-
-    Args:
-        tensor: the numbers; bfloat16 as their bits in uint16.
-        kind: "float32", "bfloat16", "int64", ...
-    """
-    if kind == "bfloat16":  # the upper half of a float32
-        bits = tensor.astype(np.uint32)
-        np.left_shift(bits, 16, out=bits)
-        return bits.view(np.float32)
-    if kind.startswith("float"):
-        with np.errstate(over="ignore", invalid="ignore"):
-            return tensor.astype(np.float32, copy=False)
-    return tensor
-
-
-def narrow(tensor: np.ndarray, dtype: str) -> np.ndarray:
-    """float32 numbers as they are stored in `dtype`: bfloat16 as bits in uint16.
-
-    Rounds to the nearest, of two equally near ones to the even one.
-
-    Raises:
-        CheckpointError: a number that is too large for float16.
-    """
-    if dtype == "float32":
-        return tensor
-    if dtype == "float16":
-        with np.errstate(over="ignore", invalid="ignore"):
-            half = tensor.astype(np.float16)
-        if np.any(np.isinf(half) & np.isfinite(tensor)):
-            raise CheckpointError(
-                "The model has numbers that are too large for float16.",
-                expected="numbers up to 65504",
-                found=f"{np.abs(tensor).max():.6g}",
-                fix="choose bfloat16 or float32",
-            )
-        return half
-    bits = np.ascontiguousarray(tensor).view(np.uint32)
-    upper = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
-    quiet = (bits >> np.uint32(16)) | np.uint32(0x40)  # rounding could make a NaN infinite
-    return np.where(np.isnan(tensor), quiet, upper).astype(np.uint16)
+    return {name: (KINDS[entry.kind], entry.shape) for name, entry in _open(path)[1].items()}
 
 
 def narrow_blocks(tensor: np.ndarray, dtype: str) -> Iterator[memoryview]:
@@ -196,7 +153,7 @@ def _entry(path: Path, name: str, value: Any, first: int) -> Entry:
         good = False
     if not good:
         raise _damaged(path, f"no kind, shape and place for {name[:80]}")
-    if end - start != math.prod(shape) * np.dtype(KINDS[kind][1]).itemsize:
+    if end - start != math.prod(shape) * item_size(KINDS[kind]):
         raise _damaged(path, f"{name[:80]} has {end - start} bytes for the shape {shape}"[:200])
     return Entry(kind, tuple(shape), first + start, first + end)
 
@@ -229,7 +186,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], dtype: str = "f
     """
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     kind, place = NAMES[dtype], 0
-    width = np.dtype(KINDS[kind][1]).itemsize
+    width = item_size(KINDS[kind])
     for name, tensor in tensors.items():
         end = place + tensor.size * width
         header[name] = {"dtype": kind, "shape": tensor.shape, "data_offsets": [place, end]}

@@ -17,6 +17,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from albertkit.checkpoint.formats import memory_map, protobuf_wire
+from albertkit.checkpoint.formats.dtypes import FLOATS, STORED, as_float32, narrow
 from albertkit.checkpoint.formats.leveldb_table import (
     crc32c,
     damaged,
@@ -28,25 +29,24 @@ from albertkit.checkpoint.formats.leveldb_table import (
 from albertkit.checkpoint.formats.memory_map import Array
 from albertkit.errors import CheckpointError
 
-# TensorFlow's number for a type (types.proto): its name and how numpy stores it, if it can.
-KINDS: dict[int, tuple[str, str | None]] = {
-    1: ("float32", "<f4"),
-    2: ("float64", "<f8"),
-    3: ("int32", "<i4"),
-    4: ("uint8", "u1"),
-    5: ("int16", "<i2"),
-    6: ("int8", "i1"),
-    7: ("string", None),
-    9: ("int64", "<i8"),
-    10: ("bool", "u1"),
-    14: ("bfloat16", "<u2"),
-    17: ("uint16", "<u2"),
-    19: ("float16", "<f2"),
-    22: ("uint32", "<u4"),
-    23: ("uint64", "<u8"),
+# TensorFlow's number for a type (types.proto); strings are no numbers that numpy stores.
+KINDS = {
+    1: "float32",
+    2: "float64",
+    3: "int32",
+    4: "uint8",
+    5: "int16",
+    6: "int8",
+    7: "string",
+    9: "int64",
+    10: "bool",
+    14: "bfloat16",
+    17: "uint16",
+    19: "float16",
+    22: "uint32",
+    23: "uint64",
 }
-FLOATS = ("float32", "float64", "float16", "bfloat16")
-_NUMBERS = {name: number for number, (name, _) in KINDS.items()}
+_NUMBERS = {name: number for number, name in KINDS.items()}
 _STRING = 7
 MAX_AXES = 16
 MAX_FIELDS = 16  # of a header, an entry or an axis: a bound on the time that an index takes
@@ -72,12 +72,12 @@ class Entry:
     @property
     def dtype(self) -> str:
         """Name of the numbers' type."""
-        return KINDS.get(self.number, (f"type {self.number}", None))[0]
+        return KINDS.get(self.number, f"type {self.number}")
 
     @property
     def storage(self) -> str | None:
         """How numpy stores the numbers; None for strings and types that are only listed."""
-        return KINDS.get(self.number, ("", None))[1]
+        return STORED.get(KINDS.get(self.number, ""))
 
 
 @dataclass
@@ -99,7 +99,7 @@ class Bundle:
         if entry.storage is None:
             raise CheckpointError(
                 "A tensor holds no numbers that can be read.",
-                expected="one of " + ", ".join(k for k, v in KINDS.values() if v),
+                expected="one of " + ", ".join(k for k in KINDS.values() if k in STORED),
                 found=f"{name}: {entry.dtype}",
             )
         return memory_map.view(self.shards[entry.shard], entry.offset, entry.storage, entry.shape)
@@ -114,9 +114,7 @@ class Bundle:
                 expected=", ".join(FLOATS),
                 found=f"{name}: {kind}",
             )
-        if kind == "bfloat16":  # the upper half of a float32
-            return (raw.astype("<u4") << 16).view("<f4")
-        return raw.astype("<f4", copy=False)
+        return as_float32(raw, kind)
 
     def text(self, name: str) -> bytes:
         """The one string of a string tensor, its checksum tested.
@@ -367,7 +365,8 @@ def write_bundle(prefix: Path, tensors: Mapping[str, Array], dtype: str | None =
             summed = _Summed(file)
             if kind == "bfloat16":
                 size = sum(
-                    summed.write(_bfloat16(block)) for block in memory_map.blocks(tensor, "<f4")
+                    summed.write(narrow(block, kind).data)
+                    for block in memory_map.blocks(tensor, "<f4")
                 )
                 memory_map.release(tensor)
             else:
@@ -376,13 +375,6 @@ def write_bundle(prefix: Path, tensors: Mapping[str, Array], dtype: str | None =
             items.append((name.encode(), _written_entry(kind, tensor.shape, offset, size, summed)))
             offset += size
     write_table(index_file(prefix), items)
-
-
-def _bfloat16(block: Array) -> bytes:
-    """float32 rounded to the nearest upper half, ties to even; NaN stays NaN."""
-    bits = block.view("<u4")
-    rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
-    return bytes(np.where(np.isnan(block), bits >> 16 | 0x40, rounded).astype("<u2").data)
 
 
 def _written_entry(

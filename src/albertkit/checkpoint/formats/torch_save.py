@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from albertkit.checkpoint.formats.dtypes import STORED, as_float32, item_size
 from albertkit.checkpoint.formats.memory_map import Array, Bytes, map_file, release, view
-from albertkit.checkpoint.formats.safetensors_file import Weights, as_float32, narrow_blocks
+from albertkit.checkpoint.formats.safetensors_file import Weights, narrow_blocks
 from albertkit.checkpoint.formats.stored_zip import ZipEntry, ZipWriter, check_crc, read_entries
 from albertkit.checkpoint.formats.unpickle import expect_dict, load
 from albertkit.checkpoint.formats.unpickle_allowed import (
@@ -121,7 +122,7 @@ def _read_stream(data: Bytes) -> Weights:
     for key in keys:
         if key not in known:
             raise damaged(f"the storage {key[:40]} that no tensor uses", 0)
-        size = known[key].count * np.dtype(TORCH_KINDS[known[key].kind][1]).itemsize
+        size = known[key].count * item_size(TORCH_KINDS[known[key].kind])
         count = int(view(data, place, order + "i8", ())[()])
         if count != known[key].count:
             raise damaged(f"a storage of {count} numbers where {known[key].count} are told", 0)
@@ -158,7 +159,7 @@ def _weights(value: object, find: Callable[[Storage], Bytes], order: str, size: 
         assert isinstance(entry, TorchTensor)
         storage = entry.storage
         if storage.key not in storages:
-            stored = TORCH_KINDS[storage.kind][1].replace("<", order)
+            stored = STORED[TORCH_KINDS[storage.kind]].replace("<", order)
             raw = find(storage)
             numbers = view(raw, 0, stored, (storage.count,))
             if numbers.nbytes != len(raw):
@@ -175,7 +176,7 @@ def told(name: str, entry: object) -> tuple[str, tuple[int, ...]]:
         CheckpointError: it is no tensor.
     """
     if isinstance(entry, TorchTensor):
-        return TORCH_KINDS[entry.storage.kind][0], entry.shape
+        return TORCH_KINDS[entry.storage.kind], entry.shape
     if isinstance(entry, Stored) and entry.array is not None:
         return entry.array.dtype.name, tuple(entry.array.shape)
     raise CheckpointError(

@@ -14,18 +14,18 @@ from albertkit.errors import CheckpointError
 
 SHORT = 1 << 16  # bytes; a longer text can only be the bytes of an array
 MOST_AXES = 32
-# Kinds of numbers: torch's storages, and numpy's codes. bfloat16 comes as its bits.
+# Kinds of numbers: torch's storages, and numpy's codes.
 TORCH_KINDS = {
-    "Double": ("float64", "<f8"),
-    "Float": ("float32", "<f4"),
-    "Half": ("float16", "<f2"),
-    "BFloat16": ("bfloat16", "<u2"),
-    "Long": ("int64", "<i8"),
-    "Int": ("int32", "<i4"),
-    "Short": ("int16", "<i2"),
-    "Char": ("int8", "<i1"),
-    "Byte": ("uint8", "<u1"),
-    "Bool": ("bool", "<?"),
+    "Double": "float64",
+    "Float": "float32",
+    "Half": "float16",
+    "BFloat16": "bfloat16",
+    "Long": "int64",
+    "Int": "int32",
+    "Short": "int16",
+    "Char": "int8",
+    "Byte": "uint8",
+    "Bool": "bool",
 }
 NUMPY_CODES = ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "b1")
 

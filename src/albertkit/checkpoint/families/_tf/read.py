@@ -10,8 +10,9 @@ from pathlib import Path
 from albertkit.checkpoint.families._protocol import LoadResult, Overrides
 from albertkit.checkpoint.families._tf.config import Told, places
 from albertkit.checkpoint.families._tf.names import Names
+from albertkit.checkpoint.formats.dtypes import FLOATS
 from albertkit.checkpoint.formats.memory_map import Array
-from albertkit.checkpoint.formats.tensor_bundle import FLOATS, Bundle
+from albertkit.checkpoint.formats.tensor_bundle import Bundle
 from albertkit.checkpoint.mapping import TRANSPOSED, Rule, dense, expand, norm, take
 from albertkit.config import AlbertConfig
 from albertkit.errors import CheckpointError, ConfigError, listed

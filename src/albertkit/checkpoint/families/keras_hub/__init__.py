@@ -18,8 +18,8 @@ from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.checkpoint.families._protocol import LoadResult, Overrides
 from albertkit.checkpoint.families.keras_hub import config as keras_config
 from albertkit.checkpoint.formats import hdf5
+from albertkit.checkpoint.formats.dtypes import as_float32
 from albertkit.checkpoint.formats.memory_map import Array
-from albertkit.checkpoint.formats.safetensors_file import as_float32
 from albertkit.checkpoint.mapping import (
     SAME,
     TRANSPOSED,

@@ -10,28 +10,28 @@ from pathlib import Path
 import numpy as np
 
 from albertkit.checkpoint.formats import protobuf_wire
+from albertkit.checkpoint.formats.dtypes import FLOATS, STORED, as_float32, item_size
 from albertkit.checkpoint.formats.memory_map import Array, Bytes, map_file, view
 from albertkit.errors import CheckpointError
 
 _MOST_NUMBERS = 4096  # in a list that is not one piece of bytes
 _MOST_AXES = 8
-# Kinds of numbers: name and how they are stored; numpy lacks bfloat16, so its bits are kept.
+# Kinds of numbers by their numbers in onnx.proto3.
 _KINDS = {
-    1: ("float32", "<f4"),
-    2: ("uint8", "u1"),
-    3: ("int8", "i1"),
-    4: ("uint16", "<u2"),
-    5: ("int16", "<i2"),
-    6: ("int32", "<i4"),
-    7: ("int64", "<i8"),
-    9: ("bool", "?"),
-    10: ("float16", "<f2"),
-    11: ("float64", "<f8"),
-    12: ("uint32", "<u4"),
-    13: ("uint64", "<u8"),
-    16: ("bfloat16", "<u2"),
+    1: "float32",
+    2: "uint8",
+    3: "int8",
+    4: "uint16",
+    5: "int16",
+    6: "int32",
+    7: "int64",
+    9: "bool",
+    10: "float16",
+    11: "float64",
+    12: "uint32",
+    13: "uint64",
+    16: "bfloat16",
 }
-FLOATS = ("float16", "bfloat16", "float32", "float64")
 # Texts, which a vocabulary inside of the graph may be; read as an empty list of bytes.
 _TEXT = 8
 
@@ -59,9 +59,7 @@ class Stored:
 
     def fractions(self) -> Array:
         """float32 for fractions, a view where they are stored so; other numbers as they are."""
-        if self.dtype == "bfloat16":
-            return (self.array.astype("<u4") << 16).view("<f4")
-        return self.array.astype("<f4", copy=False) if self.is_float else self.array
+        return as_float32(self.array, self.dtype)
 
 
 def bad(what: str, fix: str = "export or copy the file again") -> CheckpointError:
@@ -116,8 +114,9 @@ class Tensors:
             return name, Stored("text", np.zeros(0, "u1"))
         if kind not in _KINDS or len(shape) > _MOST_AXES or min(shape, default=0) < 0:
             raise bad(f"tensor {name[:80]!r} of kind {kind} and shape {tuple(shape[:9])}")
-        dtype, stored = _KINDS[kind]
-        size = math.prod(shape) * np.dtype(stored).itemsize
+        dtype = _KINDS[kind]
+        stored = STORED[dtype]
+        size = math.prod(shape) * item_size(dtype)
         if where == 1:
             data, offset = self._beside(outside, size)
             return name, Stored(dtype, view(data, offset, stored, tuple(shape)))
