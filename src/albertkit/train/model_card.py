@@ -117,7 +117,7 @@ def _use(facts: CardFacts) -> str:
             f'print(predictor.fill_mask("{sentence}"))',
         ]
     elif facts.head.traits.task in ("classify", "tag"):
-        ask = "classify" if facts.head.traits.task == "classify" else "label_tokens"
+        ask = facts.head.traits.task
         sentence = "这部电影很好看。" if facts.language == "zh" else "I liked this film."
         lines = [
             "from albertkit import Predictor",

@@ -1,0 +1,51 @@
+"""Code of transformers' model cards calls our modules as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.model.pretrained import AlbertForMaskedLM, AlbertModel
+
+IDS = torch.tensor([[2, 5, 6, 3, 0], [2, 7, 8, 9, 3]])
+MASK = torch.tensor([[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]])
+SEGMENTS = torch.tensor([[0, 0, 0, 0, 0], [0, 0, 1, 1, 1]])
+GIVEN = {"input_ids": IDS, "attention_mask": MASK, "token_type_ids": SEGMENTS}
+
+
+def test_the_body_gives_what_transformers_gives(tiny_model: Path, tmp_path: Path) -> None:
+    theirs = transformers.AlbertModel.from_pretrained(tiny_model / "model").eval()
+    ours = AlbertModel.from_pretrained(tiny_model / "model")
+    with torch.no_grad():
+        expected, found = theirs(**GIVEN), ours(**GIVEN, output_hidden_states=True)
+    real = MASK.bool()
+    torch.testing.assert_close(found.last_hidden_state[real], expected[0][real], atol=2e-5, rtol=0)
+    torch.testing.assert_close(found.pooler_output, expected.pooler_output, atol=2e-5, rtol=0)
+    assert found[0] is found["last_hidden_state"] is found.hidden
+    assert found[1] is found.pooled
+    assert len(found.hidden_states) == ours.config.num_hidden_layers + 1
+    ours.save_pretrained(tmp_path / "again")
+    assert not Checkpoint.load(tmp_path / "again").has_masked_lm
+    again = AlbertModel.from_pretrained(tmp_path / "again")(**GIVEN)
+    torch.testing.assert_close(again.hidden, found.hidden)  # written out, attention differs
+
+
+def test_every_position_has_its_logits_without_target_positions(tiny_model: Path) -> None:
+    theirs = transformers.AlbertForMaskedLM.from_pretrained(tiny_model / "model").eval()
+    with torch.no_grad():
+        expected = theirs(**GIVEN).logits
+        found = AlbertForMaskedLM.from_pretrained(tiny_model / "model")(**GIVEN).logits
+    real = MASK.bool()
+    torch.testing.assert_close(found[real], expected[real], atol=5e-5, rtol=0)
+
+
+def test_two_names_of_one_argument_are_an_error(tiny_model: Path) -> None:
+    model = AlbertModel.from_pretrained(tiny_model / "model")
+    with pytest.raises(TypeError):
+        model(IDS, ids=IDS, input_ids=IDS)
+    with pytest.raises(TypeError):
+        model(ids=IDS, input_ids=IDS)
