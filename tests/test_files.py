@@ -217,6 +217,19 @@ def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "circle").is_symlink()
 
 
+def test_a_folder_is_refused_as_a_file_before_the_work_is_done(tmp_path: Path) -> None:
+    with pytest.raises(OutputError) as caught, atomic_file(tmp_path):
+        pytest.fail("the work began")
+    assert caught.value.facts["found"] == os.strerror(errno.EISDIR)
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path: Path) -> None:
+    (tmp_path / "private").write_text("old")
+    (tmp_path / "private").chmod(0o600)
+    write_atomic(tmp_path / "private", "new")
+    assert (tmp_path / "private").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_failure_writes_nothing_into_a_link_or_a_device(tmp_path: Path) -> None:
     (tmp_path / "real").write_text("old")
     (tmp_path / "link").symlink_to("real")

@@ -96,6 +96,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     A regular file holds either its old content or the new one. A link stays a link: the file that
     it points to is replaced. A pipe, a device or an open descriptor (/dev/stdout) gets the bytes
     at the end of the block and is never replaced. When the block fails nothing is written.
+    A file that is replaced keeps its permissions.
     """
     path = Path(path)
     if _is_special(path):
@@ -107,6 +108,8 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         return
     with translate_os_errors(path):
         path = _follow_links(path)
+        if path.is_dir():  # found before the work is done, not when the file is renamed
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     temporary = path.parent / f".{path.name}{_WRITING}{secrets.token_hex(6)}"
     with translate_os_errors(path):
         try:
@@ -114,6 +117,8 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
                 yield opened
                 opened.flush()
                 os.fsync(opened.fileno())
+            if path.exists():
+                temporary.chmod(path.stat().st_mode & 0o777)
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)

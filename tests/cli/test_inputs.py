@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -89,6 +90,13 @@ def test_no_text_is_an_error_unless_nothing_is_fine(tmp_path: Path) -> None:
     with pytest.raises(CorpusError):
         list(groups_of([], file, 1, BadLines()))
     assert list(groups_of([], file, 1, BadLines(), empty=True)) == []
+
+
+def test_a_closed_standard_input_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(CorpusError) as caught:
+        list(groups_of([], None, 1, BadLines()))
+    assert "closed" in caught.value.facts["found"]
 
 
 def test_a_text_that_cannot_be_answered_is_found_among_its_group() -> None:

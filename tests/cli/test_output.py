@@ -73,3 +73,18 @@ def test_a_reader_that_goes_away_is_no_error(tiny_model: Path, arguments: str) -
     )
     assert done.stderr == ""
     assert done.returncode == 0
+
+
+def test_an_output_never_replaces_its_own_input(tmp_path: Path) -> None:
+    (tmp_path / "lines.txt").write_text("a\n")
+    (tmp_path / "link").symlink_to("lines.txt")
+    for output in ("lines.txt", "link"):
+        with pytest.raises(OutputError):
+            output_file(tmp_path / output, tmp_path / "lines.txt")
+    free = tmp_path / "vectors.npy"
+    assert output_file(free, tmp_path / "lines.txt") == free
+
+
+def test_a_program_without_standard_output_does_its_work(tmp_path: Path) -> None:
+    command = f'"{sys.executable}" -m albertkit models >&- 2>&-'
+    assert subprocess.run(["sh", "-c", command], check=False).returncode == 0

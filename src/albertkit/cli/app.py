@@ -69,6 +69,7 @@ for number, (command, example) in enumerate(EXAMPLES.items()):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Mistakes of the user are shown on standard error."""
+    _stand_in_for_closed_streams()
     errors = Output(stderr=True, soft_wrap=True, highlight=False)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that cannot show a character
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -131,6 +132,16 @@ def _command(arguments: Sequence[str] | None) -> str:
     """Name of the command that was asked for, and a space; nothing if there is none."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     return f"{given[0]} " if given and given[0] in app else ""
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Let a program that was started without standard output or error (`>&-`) write into nothing.
+
+    Python has None for them then, and the first file to be opened would get their number.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _close_output() -> None:

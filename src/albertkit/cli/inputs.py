@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple, TextIO, TypeVar
 
 from albertkit.errors import AlbertkitError, CorpusError, TextError, TokenizationError
 
@@ -77,7 +77,7 @@ def read_groups(
     """
     with ExitStack() as stack:
         if path is None or str(path) == "-":
-            file, name = sys.stdin.buffer, "standard input"
+            file, name = _standard_input(), "standard input"
         else:
             file, name = stack.enter_context(_open(path)), str(path)
         number = 0
@@ -97,6 +97,18 @@ def read_groups(
                     group = []
             if group:
                 yield group
+
+
+def _standard_input() -> BinaryIO:
+    stream: TextIO | None = sys.stdin  # None where it was closed before Python began
+    if stream is None:
+        raise CorpusError(
+            "There is no text.",
+            expected="a text as an argument, or lines",
+            found="standard input is closed",
+            fix="give a text in quotes, or --input FILE",
+        )
+    return stream.buffer
 
 
 def _open(path: Path) -> BinaryIO:

@@ -111,13 +111,21 @@ def array_file(path: Path) -> Iterator[Callable[[Floats], None]]:
         file.seek(0, io.SEEK_END)
 
 
-def output_file(path: Path | None) -> Path | None:
-    """The path of --output, which is a file: "-" is explained.
+def output_file(path: Path | None, input: Path | None = None) -> Path | None:
+    """The path of --output, which is a file other than the --input: "-" is explained.
 
     Raises:
-        OutputError: the path is "-".
+        OutputError: the path is "-", or the file that is read.
     """
     if path is None or str(path) != "-":
+        if path is not None and input is not None and _is_same_file(path, input):
+            raise OutputError(
+                "The output would replace the input.",
+                expected="another file than --input",
+                found=input,
+                where=path,
+                fix="choose another name for --output",
+            )
         return path
     raise OutputError(
         "--output takes the name of a file.",
@@ -126,6 +134,10 @@ def output_file(path: Path | None) -> Path | None:
         fix="leave --output out and take --json for lines on standard output, or write the bytes "
         "of the array there with --output /dev/stdout",
     )
+
+
+def _is_same_file(path: Path, other: Path) -> bool:
+    return path.is_file() and other.is_file() and path.samefile(other)
 
 
 def spell_bytes(count: int) -> str:

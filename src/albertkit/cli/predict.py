@@ -147,7 +147,7 @@ def embed(
     json
         One JSON object a line: text, vector.
     """
-    output = output_file(output)
+    output = output_file(output, input)
     predictor = model.predictor(texts)
     written = width = 0
 
