@@ -21,7 +21,7 @@ from albertkit.infer.predictor import Predictor
 from albertkit.sizes import SIZES
 
 COMMANDS = ["build-vocab", "tokenize", "make-data", "pretrain"]
-COMMANDS += ["fill-mask", "sentence-order", "embed", "classify"]
+COMMANDS += ["fill-mask", "sentence-order", "embed", "classify", "tag", "answer"]
 COMMANDS += ["info", "inspect", "convert", "download", "models", "demo"]
 
 

@@ -15,7 +15,7 @@ from albertkit.cli.options import ModelOptions, SourceOptions, read_overrides
 from albertkit.errors import ConfigError
 
 SOURCES = ["info", "inspect", "convert"]
-MODELS = ["fill-mask", "sentence-order", "embed", "classify"]
+MODELS = ["fill-mask", "sentence-order", "embed", "classify", "tag", "answer"]
 
 Run = Callable[..., str]
 

@@ -13,8 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.cli import main
 from albertkit.infer.predictor import Predictor
+from albertkit.model.loading import tensors_of
+from albertkit.model.task_heads import AlbertForTask
+from albertkit.tasks.head import TaskHead
 
 Run = Callable[..., str]
 LINES = "the cat ran\n" * 3 + "\n" + "a dog sat .\n" + "the " * 50 + "\n" + "a mat\n"
@@ -33,6 +37,19 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         return captured.err if code else captured.out
 
     return call
+
+
+@pytest.fixture
+def tuned(tiny_model: Path, tmp_path: Path) -> Path:
+    """A random model with a head for reading comprehension."""
+    import torch
+
+    base = Checkpoint.load(tiny_model / "model")
+    head = TaskHead("span", 2)
+    torch.manual_seed(5)
+    tensors = tensors_of(AlbertForTask(base.config, head))
+    Checkpoint(base.config, tensors, base.tokenizer, head=head).save(tmp_path / "tuned")
+    return tmp_path / "tuned"
 
 
 def test_embed_skips_bad_lines_by_choice(run: Run, tiny_model: Path, tmp_path: Path) -> None:
@@ -135,3 +152,36 @@ def test_classify_shows_the_classes_of_a_fine_tuned_head(run: Run, golden: Path)
     assert sum(x["score"] for x in labels) == pytest.approx(1)
     assert labels == sorted(labels, key=lambda x: -x["score"])
     assert labels[0]["label"] in run(*command, "--top-k", 1)
+
+
+def test_tag_shows_what_a_text_names(run: Run, golden: Path) -> None:
+    model = golden / "written_by_0_1" / "model-zh-token-classes"
+    text = "\u4eca\u5929\u5728\u5317\u4eac"
+    facts = json.loads(run("tag", text, "--model", model, "--json"))
+    assert facts["text"] == text
+    assert facts["entities"] == [dict(span) for span in Predictor(model).tag(text)]
+    for found in facts["entities"]:
+        assert set(found) == {"entity_group", "score", "word", "start", "end"}
+        assert text[found["start"] : found["end"]] == found["word"]
+
+
+def test_answer_finds_characters_of_the_text(run: Run, tmp_path: Path, tuned: Path) -> None:
+    context = "the cat sat on the mat . a dog ran"
+    (tmp_path / "context.txt").write_text(context)
+    plain = run("answer", "the cat", context, "--model", tuned, "--top-k", 2, "--json")
+    facts = json.loads(plain)
+    assert len(facts["answers"]) == 2
+    for found in facts["answers"]:
+        assert context[found["start"] : found["end"]] == found["answer"]
+    options = ("--context", tmp_path / "context.txt", "--model", tuned, "--top-k", 2, "--json")
+    assert run("answer", "the cat", *options) == plain
+    message = run("answer", "the cat", "--model", tuned, code=2)
+    assert "found: 1 texts" in message
+
+
+def test_masks_are_filled_alone_by_choice(run: Run, tiny_model: Path) -> None:
+    command = ("fill-mask", "the [MASK] [MASK]", "--model", tiny_model / "model", "--json")
+    alone = json.loads(run(*command, "--independent"))
+    assert alone["masks"] == json.loads(run(*command))["masks"]
+    best = [mask[0]["score"] for mask in alone["masks"]]
+    assert alone["fillings"][0]["score"] == pytest.approx(best[0] * best[1])

@@ -49,6 +49,8 @@ EXAMPLES: dict[Callable[..., int | None], str] = {
     ),
     predict.embed: "albertkit embed --input lines.txt --model run/model --output vectors.npy",
     predict.classify: 'albertkit classify "A fine film." --model finetuned',
+    predict.tag: 'albertkit tag "Ada Lovelace lived in London." --model finetuned',
+    predict.answer: 'albertkit answer "Who wrote it?" --context text.txt --model finetuned',
     checkpoints.info: "albertkit info albert-base-v2",
     checkpoints.inspect: "albertkit inspect model.ckpt-best",
     checkpoints.convert: "albertkit convert model.ckpt-best model --to huggingface",

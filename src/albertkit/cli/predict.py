@@ -1,4 +1,7 @@
-"""Commands that ask a model about texts: fill-mask, sentence-order, embed, classify."""
+"""Commands that ask a model about texts: fill-mask, embed, classify and so on.
+
+Answers in JSON have the keys of transformers' pipelines, which the answers carry themselves.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from albertkit.cli.inputs import BadLines, answered, groups_of
+from albertkit.cli.inputs import BadLines, answered, groups_of, read_lines
 from albertkit.cli.options import File, Flag, Json, ModelOptions, OnBadLine, Texts
 from albertkit.cli.output import VectorTable, array_file, output_file, print_json, print_table
 from albertkit.errors import PredictionError, TextError
 
 if TYPE_CHECKING:
-    from albertkit.infer.answers import Classification, Fillings
+    from albertkit.infer.answers import Classification, Fillings, Tags
 
 Answer = TypeVar("Answer")
 NO_MODEL = ModelOptions()
@@ -69,14 +72,8 @@ def _fillings_json(text: str, found: Fillings) -> dict[str, Any]:
     """Fillings and candidates under the keys of transformers' pipeline."""
     return {
         "text": text,
-        "fillings": [
-            {"score": f.probability, "token": f.ids, "token_str": f.tokens, "sequence": f.text}
-            for f in found
-        ],
-        "masks": [
-            [{"score": c.probability, "token": c.id, "token_str": c.token} for c in mask]
-            for mask in found.masks
-        ],
+        "fillings": [dict(filling) for filling in found],
+        "masks": [[dict(candidate) for candidate in mask] for mask in found.masks],
     }
 
 
@@ -206,7 +203,7 @@ def classify(
         return predictor.classify(lines, pairs, truncate=truncate)
 
     for text, found in _answers(texts, input, model, on_bad_line, ask):
-        labels = [{"label": x.name, "score": x.probability} for x in found.labels[:top_k]]
+        labels = [dict(label) for label in found.labels[:top_k]]
         if json:
             value = {"labels": labels} if found.value is None else {"value": found.value}
             print_json({"text": text, **value})
@@ -215,6 +212,83 @@ def classify(
         else:
             shown = "  ".join(f"{x['label']} {x['score']:.1%}" for x in labels)
             print(f"{shown}  {text}", flush=True)
+
+
+def tag(
+    *texts: Texts,
+    model: ModelOptions = NO_MODEL,
+    input: File = None,
+    on_bad_line: OnBadLine = "error",
+    truncate: Flag = False,
+    json: Json = False,
+) -> None:
+    """Find what texts name (people, places, ...), by a head for token classification.
+
+    Parameters
+    ----------
+    texts
+        Texts; without any, the lines of --input or of standard input.
+    input
+        File with one text on each line; - is standard input.
+    on_bad_line
+        error stops at a text that cannot be used (blank, too long, not UTF-8); skip goes on
+        without it and says so on standard error.
+    truncate
+        Cut texts that are too long at their end.
+    json
+        One JSON object a line: text, entities (entity_group, score, word, start, end).
+    """
+    predictor = model.predictor(texts)
+
+    def ask(lines: list[str]) -> list[Tags]:
+        return predictor.tag(lines, truncate=truncate)
+
+    for text, found in _answers(texts, input, model, on_bad_line, ask):
+        if json:
+            print_json({"text": text, "entities": [dict(span) for span in found]})
+        else:
+            rows = [(f"{x.probability:.1%}", x.label, x.text, f"{x.start}-{x.end}") for x in found]
+            print_table(text, ["score", "entity", "word", "characters"], rows, right=[0])
+
+
+def answer(
+    *texts: Texts,
+    model: ModelOptions = NO_MODEL,
+    context: Path | None = None,
+    top_k: int = 5,
+    json: Json = False,
+) -> None:
+    """Find the answer to a question in a text, by a head for reading comprehension.
+
+    Parameters
+    ----------
+    texts
+        The question, and the text that answers it (or --context).
+    context
+        File with the text that answers the question.
+    top_k
+        How many answers to show.
+    json
+        One JSON object: question, answers (score, start, end, answer), no_answer.
+    """
+    predictor = model.predictor(texts)
+    given = list(texts) if context is None else [*texts, "\n".join(read_lines(context))]
+    if len(given) != 2:
+        raise PredictionError(
+            "answer takes a question and a text.",
+            expected="two texts, or one text and --context FILE",
+            found=f"{len(texts)} texts" + ("" if context is None else " and --context"),
+            fix="put the question and the text into quotes",
+        )
+    found = predictor.answer(*given, top_k=top_k)
+    if json:
+        answers = [dict(each) for each in found]
+        print_json({"question": given[0], "answers": answers, "no_answer": found.no_answer})
+    else:
+        rows = [
+            (f"{x.probability:.1%}", x.text or "(no answer)", f"{x.start}-{x.end}") for x in found
+        ]
+        print_table(given[0], ["score", "answer", "characters"], rows, right=[0])
 
 
 def _answers(

@@ -29,16 +29,18 @@ def need_head(head: TaskHead | None, path: Path | None, task: str) -> TaskHead:
     """
     if head is not None and head.traits.task == task:
         return head
-    if head is None:
-        fix = "use a checkpoint that was fine-tuned for the task"
-    else:
+    fix, command_fix = "use a checkpoint that was fine-tuned for the task", None
+    if head is not None:
         fix = f"ask it with {METHODS[head.traits.task]}"
+        if head.traits.task != "choose":  # which has no command
+            command_fix = f"use the command: albertkit {METHODS[head.traits.task]}"
     raise PredictionError(
         "This checkpoint has no head that answers this.",
         expected="a head for " + " or ".join(kinds_where(task=task)),
         found="no head of a task" if head is None else f"a head for {head.kind}",
         where=path,
         fix=fix,
+        command_fix=command_fix,
     )
 
 
