@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from albertkit.checkpoint.families._configs import read, read_file
-from albertkit.config import AlbertConfig, read_config
+from albertkit.config import AlbertConfig
 from albertkit.errors import ConfigError
 from albertkit.sizes import SIZES
 
@@ -43,7 +43,7 @@ HUGGINGFACE = {**UNMARKED, "model_type": "albert", "layer_norm_eps": 1e-12}
 def test_googles_file_of_albert_base_v2_is_the_default() -> None:
     found = read(GOOGLE)
     assert found.config == AlbertConfig() == SIZES["albert-base-v2"]
-    assert found.spelling == "google"
+    assert found.dialect == "google"
     assert set(found.ignored) == set(DEAD)
 
 
@@ -67,7 +67,7 @@ def test_googles_file_of_albert_base_v2_is_the_default() -> None:
     ],
 )
 def test_an_activation_means_what_its_family_means(spelling: str, word: str, meaning: str) -> None:
-    config = AlbertConfig.from_json({**UNMARKED, "hidden_act": word}, spelling=spelling)
+    config = AlbertConfig.from_json({**UNMARKED, "hidden_act": word}, dialect=spelling)
     assert config.hidden_act == meaning
 
 
@@ -92,7 +92,7 @@ def test_gelu_in_a_file_of_nobody_asks_whose_it_is() -> None:
     ],
 )
 def test_the_spelling_is_told_from_the_keys(marks: dict[str, object], spelling: str) -> None:
-    assert read({**UNMARKED, **marks}).spelling == spelling
+    assert read({**UNMARKED, **marks}).dialect == spelling
 
 
 def test_albert_zh_s_own_layout_is_spelled_out() -> None:
@@ -112,15 +112,15 @@ def test_albert_zh_s_own_layout_is_spelled_out() -> None:
 
 def test_google_makes_no_projection_at_equal_width_and_transformers_does() -> None:
     equal = {**UNMARKED, "embedding_size": 768}
-    assert not AlbertConfig.from_json(equal, spelling="google").has_projection
-    assert AlbertConfig.from_json(equal, spelling="huggingface").has_projection
+    assert not AlbertConfig.from_json(equal, dialect="google").has_projection
+    assert AlbertConfig.from_json(equal, dialect="huggingface").has_projection
 
 
 def test_old_paddle_files_hold_the_body_in_init_args() -> None:
     body = {**UNMARKED, "init_class": "AlbertModel", "bos_token_id": 2}
     nested = {"init_args": [body], "init_class": "AlbertForPretraining", "num_classes": 2}
     found = read(nested)
-    assert found.spelling == "paddle"
+    assert found.dialect == "paddle"
     assert found.config.head_layer_norm_eps == 1e-5  # the framework's default
     assert found.config.layer_norm_eps == 1e-12
     for bad in ([], [3], None, [[body]], [{1: 2}]):
@@ -246,14 +246,14 @@ def test_a_file_that_is_no_strict_config_is_named(content: bytes, tmp_path: Path
     path = tmp_path / "config.json"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"config\.json"):
-        read_config(path)
+        AlbertConfig.load(path)
 
 
 def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.json"):
-        read_config(tmp_path / "nowhere.json")
+        AlbertConfig.load(tmp_path / "nowhere.json")
     with pytest.raises(ConfigError, match="directory"):
-        read_config(tmp_path)
+        AlbertConfig.load(tmp_path)
 
 
 VALUES = st.one_of(
@@ -280,13 +280,13 @@ KEYS = [
 @given(
     base=st.sampled_from([GOOGLE, UNMARKED, HUGGINGFACE, SIZES["uer-base"].to_json()]),
     changes=st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=4),
-    spelling=st.sampled_from([None, "google", "huggingface", "brightmart", "paddle", "albertkit"]),
+    dialect=st.sampled_from([None, "google", "huggingface", "brightmart", "paddle", "albertkit"]),
 )
 def test_no_json_value_gives_anything_but_a_config_or_a_config_error(
-    base: dict[str, object], changes: dict[str, object], spelling: str | None
+    base: dict[str, object], changes: dict[str, object], dialect: str | None
 ) -> None:
     try:
-        config = AlbertConfig.from_json({**base, **changes}, spelling=spelling)
+        config = AlbertConfig.from_json({**base, **changes}, dialect=dialect)
     except ConfigError:
         return
     assert AlbertConfig.from_json(config.to_json()).layer_plan == config.layer_plan
@@ -321,18 +321,18 @@ def test_every_real_config_file_is_read(shared: Path) -> None:
     for path in files:
         if path.name == "bert_config.json":
             with pytest.raises(ConfigError, match="as in BERT"):
-                read_config(path)
+                AlbertConfig.load(path)
             continue
         native = "tencentpretrain" in path.parts
-        found = read_file(path, spelling=None, vocab_size=21128 if native else None)
-        spelling = {"albert_zh": "brightmart", "lonepatient_pytorch": "brightmart"}.get(
+        found = read_file(path, dialect=None, vocab_size=21128 if native else None)
+        dialect = {"albert_zh": "brightmart", "lonepatient_pytorch": "brightmart"}.get(
             path.parent.name, "google"
         )
         if "google" in path.stem:
-            spelling = "google"
+            dialect = "google"
         if path.stem == "large_hf_style":
-            spelling = "huggingface"
-        assert found.spelling == ("uer" if native else spelling), path
+            dialect = "huggingface"
+        assert found.dialect == ("uer" if native else dialect), path
         raw = json.loads(path.read_text())
         pairs = {"hidden_size": "hidden_size", "num_hidden_layers": "num_hidden_layers"}
         if native:

@@ -1,8 +1,8 @@
 """What one ALBERT is: the numbers and named choices that fix its function.
 
 The keys keep Google's names. Variants that exist in released weights are named overrides, so that
-a config says everything the model code has to know; how the files of others spell the same
-things is in `spellings.py`.
+a config says everything the model code has to know; how other programs write the same things in
+their files is in `checkpoint/families/_configs.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from albertkit.errors import ConfigError, shown
@@ -184,41 +186,61 @@ class AlbertConfig:
         return [reason for reason, holds in checks.items() if holds]
 
     @classmethod
+    def load(
+        cls, path: Path | str, *, dialect: str | None = None, vocab_size: int | None = None
+    ) -> AlbertConfig:
+        """Config from a JSON file of any known program.
+
+        Args:
+            path: such as config.json or albert_config.json.
+            dialect, vocab_size: see `from_json`.
+
+        Raises:
+            ConfigError: the file is missing, not strict JSON, or describes no ALBERT.
+        """
+        config: AlbertConfig = (
+            _dialects().read_file(Path(path), dialect=dialect, vocab_size=vocab_size).config
+        )
+        return config
+
+    @classmethod
     def from_json(
         cls,
         values: Mapping[str, Any],
         *,
-        spelling: str | None = None,
+        dialect: str | None = None,
         vocab_size: int | None = None,
     ) -> AlbertConfig:
-        """Config from a parsed JSON object in any known spelling; see `spellings.read`.
+        """Config from a parsed JSON object of any known program.
+
+        Args:
+            values: the object.
+            dialect: whose keys these are (huggingface, google, google_fast, brightmart, paddle,
+                uer, albertkit); detected from the keys if left out.
+            vocab_size: for files that name none (UER).
 
         Raises:
-            ConfigError: not an ALBERT config, an unknown key, a wrong value, or a spelling that
-                cannot be told and matters.
+            ConfigError: not an ALBERT config, an unknown key, a wrong value, or a dialect that
+                cannot be detected and matters.
         """
-        from albertkit.checkpoint.families._configs import read
-
-        return read(values, spelling=spelling, vocab_size=vocab_size).config
+        config: AlbertConfig = (
+            _dialects().read(values, dialect=dialect, vocab_size=vocab_size).config
+        )
+        return config
 
     def to_json(self) -> dict[str, Any]:
         """JSON object that transformers reads, or one it refuses if it cannot run this model."""
-        from albertkit.checkpoint.families._configs import write
+        values: dict[str, Any] = _dialects().write(self)
+        return values
 
-        return write(self)
 
+def _dialects() -> ModuleType:
+    """How config files of other programs are written: `checkpoint/families/_configs.py`.
 
-def read_config(
-    path: Path | str, *, spelling: str | None = None, vocab_size: int | None = None
-) -> AlbertConfig:
-    """Config from a JSON file in any known spelling.
-
-    Raises:
-        ConfigError: the file is missing, no strict JSON, or describes no ALBERT.
+    Found by its name when a file is read or written, as plugins are: a config itself needs no
+    dialect, and the families, which know them, are made of configs.
     """
-    from albertkit.checkpoint.families._configs import read_file
-
-    return read_file(Path(path), spelling=spelling, vocab_size=vocab_size).config
+    return import_module("albertkit.checkpoint.families._configs")
 
 
 def _check_value(name: str, kind: str, value: object) -> None:

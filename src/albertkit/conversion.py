@@ -1,7 +1,7 @@
-"""From one family's files to another's, through the one checkpoint in memory, with an report.
+"""From one family's files to another's, through the one checkpoint in memory, with a report.
 
-Nothing is believed: what was written is read again and compared with the source, tensor by tensor
-and bit by bit, before it gets its name.
+Nothing is taken on trust: what was written is read again and compared with the source, tensor by
+tensor and bit by bit, before it gets its name.
 """
 
 from __future__ import annotations
@@ -17,15 +17,13 @@ from typing import Any
 import numpy as np
 
 from albertkit.checkpoint import families
-from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.checkpoint.families import Opened
-from albertkit.checkpoint.families._protocol import Family, Overrides
+from albertkit.checkpoint.checkpoint import Checkpoint, Opened, open_checkpoint
+from albertkit.checkpoint.families._protocol import Family, Loss, Overrides
 from albertkit.checkpoint.formats.dtypes import as_float32, narrow
 from albertkit.checkpoint.formats.memory_map import Array, in_row_order, pieces, release
 from albertkit.config import AlbertConfig
 from albertkit.errors import CheckpointError, ConfigError, listed
 from albertkit.files import atomic_folder, flush_folder
-from albertkit.parameters import HEADS
 from albertkit.tasks.kinds import PARTS
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -37,7 +35,13 @@ TRAINING_KEYS = (
     "classifier_dropout_prob",
     "initializer_range",
 )
-_TASK_PARTS = tuple(f"{part}." for part in PARTS)
+# Beginnings of the tensors that go with a part of the model, by the key of its loss.
+_PARTS = {
+    "masked_lm": ("masked_lm.",),
+    "sentence_order": ("sentence_order.",),
+    "pooler": ("albert.pooler.",),
+    "head": tuple(f"{part}." for part in PARTS),
+}
 # Keys that number or spell the same function in another way; `plan` and shapes compare it.
 SPELLING_KEYS = ("group_formula", "num_hidden_groups", "share")
 
@@ -46,7 +50,7 @@ SPELLING_KEYS = ("group_formula", "num_hidden_groups", "share")
 class Conversion:
     """What a conversion did.
 
-    lost: what the target cannot hold, one sentence each. kept: tensors found again bit by bit.
+    lost: what the target cannot hold. kept: tensors found again bit by bit.
     notes: training settings that the target's config has no place for, and other remarks.
     differences: largest difference of each output, if the forward pass was compared.
     """
@@ -56,7 +60,7 @@ class Conversion:
     folder: Path
     dtype: str
     kept: list[str] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
+    lost: list[Loss] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     differences: dict[str, float] = field(default_factory=dict)
     bytes_written: int = 0
@@ -69,13 +73,13 @@ class Conversion:
             "source": {
                 "path": str(self.source.path),
                 "family": self.source.family,
-                "account": result.report.to_json(),
+                "report": result.report.to_json(),
                 "optimizer_slots": result.slots,
                 "problems": result.problems,
             },
             "target": {"path": str(self.folder), "family": self.to, "dtype": self.dtype},
             "kept": self.kept,
-            "lost": self.lost,
+            "lost": [loss.sentence for loss in self.lost],
             "notes": self.notes,
             "differences": self.differences,
             "bytes_written": self.bytes_written,
@@ -98,10 +102,10 @@ def convert(
     """Write a checkpoint of any family as one of another.
 
     Args:
-        source: path of any family, or what `families.open` gave.
+        source: path of any family, or what `open_checkpoint` gave.
         target: folder to make; must be free.
         to: name of the family to write.
-        overrides, family, tokenizer: see `families.open`.
+        overrides, family, tokenizer: see `open_checkpoint`.
         dtype: float32, float16 or bfloat16; what is compared are the rounded numbers.
         allow_loss: write although the target cannot hold everything.
         check_forward: also run a fixed batch through source and target.
@@ -115,19 +119,18 @@ def convert(
     opened = (
         source
         if isinstance(source, Opened)
-        else families.open(source, family=family, overrides=overrides, tokenizer=tokenizer)
+        else open_checkpoint(source, family=family, overrides=overrides, tokenizer=tokenizer)
     )
     if to == "albertkit" and not opened.checkpoint.fits_huggingface:
         to = "huggingface"  # our folder is transformers' layout wherever that can hold the model
     result = Conversion(opened, to, Path(target), dtype)
     writer = _writer(to, dtype)
-    checkpoint = _expressible(opened.checkpoint, to, result)
-    result.lost += writer.losses(checkpoint)
+    checkpoint = _expressed(opened.checkpoint, writer, result)
     if result.lost and not allow_loss:
         raise CheckpointError(
             f"{to} cannot hold all of this checkpoint.",
             expected="nothing lost",
-            found="; ".join(result.lost),
+            found="; ".join(map(str, result.lost)),
             where=opened.path,
             fix="choose another family (albertkit holds everything), or allow the loss",
         )
@@ -174,31 +177,49 @@ def _reopened(folder: Path, checkpoint: Checkpoint, result: Conversion) -> Opene
     head = checkpoint.head
     if head is not None:
         try:
-            return families.open(folder, family=result.to, overrides=Overrides(head=head.kind))
+            return open_checkpoint(folder, family=result.to, overrides=Overrides(head=head.kind))
         except ConfigError:
             if not result.lost:  # else it may be the head that is gone
                 raise
-    return families.open(folder, family=result.to)
+    return open_checkpoint(folder, family=result.to)
 
 
-def _expressible(checkpoint: Checkpoint, to: str, result: Conversion) -> Checkpoint:
-    """The checkpoint, or the nearest one the target can be, with a loss for what changed.
+def _expressed(checkpoint: Checkpoint, writer: Family, result: Conversion) -> Checkpoint:
+    """The checkpoint as the target can hold it; what that loses or changes goes to `result`.
 
-    UER's normalisation exists nowhere else: its factor sqrt((n - 1) / n) goes into the scales.
+    Raises:
+        CheckpointError: the target cannot be this model, nor the nearest one.
     """
-    if checkpoint.config.layer_norm_kind != "uer" or to in ("uer", "albertkit"):
+    express = getattr(writer, "express", None)
+    if express is not None:
+        checkpoint, notes = express(checkpoint)
+        result.notes += notes
+    try:
+        result.lost += writer.losses(checkpoint)
         return checkpoint
-    from albertkit.checkpoint.families.uer.fold import fold
-    from albertkit.infer.compare import check_forward as run_both
+    except CheckpointError:
+        near = _nearest(checkpoint)
+        if near is None:
+            raise
+        checkpoint, loss = near
+        result.lost.append(loss)
+        result.lost += writer.losses(checkpoint)
+        return checkpoint
 
-    folded = fold(checkpoint)
-    differences = run_both(checkpoint, folded)
-    shown = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
-    result.lost.append(
-        "UER's normalisation (deviation of n - 1, epsilon outside the root) becomes the standard "
-        f"one with scaled weights; largest differences on a fixed batch: {shown}"
-    )
-    return folded
+
+def _nearest(checkpoint: Checkpoint) -> tuple[Checkpoint, Loss] | None:
+    """A model near to one that only its own family can be, with the measured difference."""
+    for family in families.all_families().values():
+        hook = getattr(family, "nearest", None)
+        near: tuple[Checkpoint, Loss] | None = None if hook is None else hook(checkpoint)
+        if near is not None:
+            from albertkit.infer.compare import check_forward as run_both
+
+            differences = run_both(checkpoint, near[0])
+            shown = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
+            sentence = f"{near[1]}; largest differences on a fixed batch: {shown}"
+            return near[0], replace(near[1], sentence=sentence)
+    return None
 
 
 def compare(before: Checkpoint, after: Checkpoint, dtype: str, result: Conversion) -> None:
@@ -207,16 +228,14 @@ def compare(before: Checkpoint, after: Checkpoint, dtype: str, result: Conversio
     Raises:
         CheckpointError: another function, or a tensor that is not the same bit by bit.
     """
-    given_up = {key for key in asdict(before.config) if any(key in loss for loss in result.lost)}
+    given_up = {key for loss in result.lost for key in loss.keys}
     if not after.has_masked_lm:
         given_up.add("head_layer_norm_eps")
     result.notes += _compare_configs(before.config, after.config, given_up)
     old, new = by_place(before), by_place(after)
-    gone = [name for name in old if name not in new]
-    wrong = [name for name in gone if not name.startswith((*HEADS, *_TASK_PARTS))]
+    left_out = tuple(part for key in given_up for part in _PARTS.get(key, ()))
+    wrong = [name for name in old if name not in new and not name.startswith(left_out)]
     wrong += [name for name in new if name not in old]
-    if gone and not result.lost:
-        wrong += [name for name in gone if name not in wrong]
     for name in [name for name in old if name in new]:
         if same(old[name], new[name], dtype):
             result.kept.append(name)

@@ -20,7 +20,7 @@ Each message says what happened, what was expected, what was found, where, and w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -71,7 +71,26 @@ class AlbertkitError(ValueError):
 
 
 class ConfigError(AlbertkitError):
-    """A config file or value that describes no ALBERT."""
+    """A config file or value that describes no ALBERT.
+
+    missing: the config keys that nothing decides, where that is what is wrong.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        expected: object = None,
+        found: object = None,
+        where: str | Path | None = None,
+        fix: str | None = None,
+        command_fix: str | None = None,
+        missing: Iterable[str] = (),
+    ) -> None:
+        super().__init__(
+            what, expected=expected, found=found, where=where, fix=fix, command_fix=command_fix
+        )
+        self.missing = tuple(missing)
 
 
 class VocabularyError(AlbertkitError):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from albertkit.config import AlbertConfig
+from albertkit.errors import CheckpointError, listed
 from albertkit.tasks.head import TaskHead
 
 HEADS = ("albert.pooler.", "masked_lm.", "sentence_order.")
@@ -194,3 +199,39 @@ def memory_to_train(
         gradients=parameters * bytes_per_value,
         optimizer=slots * parameters * bytes_per_value,
     )
+
+
+def check_tensors(
+    config: AlbertConfig,
+    tensors: Mapping[str, npt.NDArray[np.generic]],
+    head: TaskHead | None = None,
+) -> None:
+    """Refuse tensors that are missing, left over, of another shape or not float32.
+
+    Pooler and pretraining heads are there whole or not at all; the task's head must be there.
+    """
+    shapes = parameter_shapes(config, head)
+    heads = [head for head in HEADS if any(name.startswith(head) for name in tensors)]
+    pooled = "sentence_order." in heads or (head is not None and head.needs_pooler)
+    if pooled and "albert.pooler." not in heads:
+        heads.append("albert.pooler.")
+    needed = [n for n in shapes if not n.startswith(HEADS) or n.startswith(tuple(heads))]
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    problems = {
+        "missing": [f"{name} {shapes[name]}" for name in needed if name not in found],
+        "left over": [f"{name} {found[name]}" for name in found if name not in shapes],
+        "of another shape": [
+            f"{name} is {found[name]}, not {shapes[name]}"
+            for name in needed
+            if name in found and found[name] != shapes[name]
+        ],
+        "not float32": [name for name, tensor in tensors.items() if tensor.dtype != np.float32],
+    }
+    bad = [f"{kind}: {listed(names)}" for kind, names in problems.items() if names]
+    if bad:
+        raise CheckpointError(
+            "The tensors do not fit the config.",
+            expected=f"the {len(needed)} tensors of this config",
+            found="; ".join(bad),
+            fix="use the config that belongs to the weights",
+        )

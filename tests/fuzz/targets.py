@@ -186,16 +186,16 @@ def wire(data: bytes) -> None:
 def config(data: bytes) -> None:
     """config.json, in every spelling"""
     from albertkit.checkpoint.families._configs import READERS
-    from albertkit.config import read_config
+    from albertkit.config import AlbertConfig
 
     path = _at("config.json", data)
     for spelling in [None, *READERS]:
-        _each(lambda s=spelling: read_config(path, spelling=s, vocab_size=100))
+        _each(lambda s=spelling: AlbertConfig.load(path, dialect=s, vocab_size=100))
 
 
 def family_config(data: bytes) -> None:
     """config.json beside good weights of a family, which the number of its bytes chooses"""
-    from albertkit.checkpoint import families
+    from albertkit.checkpoint.checkpoint import open_checkpoint
 
     name = list(tiny_files.LAYOUTS)[len(data) % len(tiny_files.LAYOUTS)]
     folder = FOLDER / name
@@ -203,12 +203,12 @@ def family_config(data: bytes) -> None:
         tiny_files.put(tiny_files.folder_of(name), folder)
     config = next(x for x in ("config.json", "albert_config.json") if (folder / x).exists())
     _at(f"{name}/{config}", data)
-    families.open(folder, family=name)
+    open_checkpoint(folder, family=name)
 
 
 def family_weights(data: bytes) -> None:
     """weights beside a good config; the first byte tells the family"""
-    from albertkit.checkpoint import families
+    from albertkit.checkpoint.checkpoint import open_checkpoint
 
     if not data:
         return
@@ -218,7 +218,7 @@ def family_weights(data: bytes) -> None:
         tiny_files.put(tiny_files.folder_of(name), folder)
     content = damage_tf.with_checksums(data[1:]) if WEIGHTS[name].endswith("index") else data[1:]
     _at(f"{folder.name}/{WEIGHTS[name]}", content)
-    families.open(folder, family=name)
+    open_checkpoint(folder, family=name)
 
 
 WEIGHTS = {
@@ -243,9 +243,9 @@ def keras_config(data: bytes) -> None:
 
 def onnx(data: bytes) -> None:
     """model.onnx"""
-    from albertkit.checkpoint import families
+    from albertkit.checkpoint.checkpoint import open_checkpoint
 
-    families.open(_at("model.onnx", data), family="onnx")
+    open_checkpoint(_at("model.onnx", data), family="onnx")
 
 
 # Tokenizers
@@ -352,6 +352,7 @@ TARGETS = {
         (
             "checkpoint.families._head_configs",
             "checkpoint.families._beside",
+            "checkpoint.families._recognise",
             "checkpoint.families.paddlenlp.names",
             "checkpoint.families._tf.config",
             "checkpoint.families.uer.names",
@@ -367,6 +368,7 @@ TARGETS = {
             "checkpoint.hf_names",
             "checkpoint.mapping",
             "checkpoint.families.huggingface.old_names",
+            "checkpoint.families._folder",
             "checkpoint.families._tf.read",
         ),
         lambda: [

@@ -13,7 +13,7 @@ from server import Site
 from test_hub_archives import FILES, OTHERS, contents, tar_of, zip_of
 
 from albertkit import hub
-from albertkit.checkpoint import families
+from albertkit.checkpoint.checkpoint import open_checkpoint
 from albertkit.errors import CheckpointError, DownloadError, OutputError
 from albertkit.hub.catalog import find
 from albertkit.hub.known import Files, KnownModel
@@ -120,7 +120,7 @@ def test_what_was_fetched_opens(
     make = zip_of if file.endswith(".zip") else tar_of
     url = site.put(f"/{file}", make(tmp_path / file, members).read_bytes())
     relocate(monkeypatch, name, Files({file: url}))
-    opened = families.open(hub.resolve(name))
+    opened = open_checkpoint(hub.resolve(name))
     assert opened.family == family
     assert opened.checkpoint.has_sentence_order
 
@@ -138,7 +138,7 @@ def test_a_file_of_paddle_opens_with_the_config_that_is_written_beside_it(
     config = {key: small[key] for key in model.source.config}  # the keys that we write
     url = site.put("/x.pdparams", (case / "model_state.pdparams").read_bytes())
     relocate(monkeypatch, model.name, Files({"model_state.pdparams": url}, config))
-    opened = families.open(hub.resolve("albert-chinese-base"))
+    opened = open_checkpoint(hub.resolve("albert-chinese-base"))
     assert (opened.family, opened.checkpoint.config.hidden_act) == ("paddlenlp", "relu")
     assert opened.checkpoint.has_sentence_order
 
@@ -146,7 +146,7 @@ def test_a_file_of_paddle_opens_with_the_config_that_is_written_beside_it(
 def test_a_repository_opens(site: Site, golden: Path) -> None:
     case = golden / "huggingface" / "gelu_new" / "pretraining"
     site.repositories["owner/x"] = {path.name: path.read_bytes() for path in case.iterdir()}
-    opened = families.open(hub.resolve("owner/x"))
+    opened = open_checkpoint(hub.resolve("owner/x"))
     assert opened.family == "huggingface"
     assert opened.checkpoint.has_masked_lm
 

@@ -35,9 +35,7 @@ from goldens import ARRAYS, Golden, goldens
 from random_models import PLANS, make
 from torch.nn import functional as F
 
-from albertkit.checkpoint import families
-from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.checkpoint.families import Opened
+from albertkit.checkpoint.checkpoint import Checkpoint, Opened, open_checkpoint
 from albertkit.checkpoint.families._protocol import LoadResult, Overrides
 from albertkit.checkpoint.mapping import LoadReport
 from albertkit.conversion import convert
@@ -218,10 +216,10 @@ def read_again(folder: Path, family: str, source: Checkpoint) -> Checkpoint:
     if source.head is not None:
         try:
             told = Overrides(head=source.head.kind)
-            return families.open(folder, family=family, overrides=told).checkpoint
+            return open_checkpoint(folder, family=family, overrides=told).checkpoint
         except ConfigError:
             pass
-    return families.open(folder, family=family).checkpoint
+    return open_checkpoint(folder, family=family).checkpoint
 
 
 def write_cases(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:

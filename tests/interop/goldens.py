@@ -15,12 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from albertkit.checkpoint import families
-from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.checkpoint.families import Opened
+from albertkit.checkpoint.checkpoint import Checkpoint, Opened, open_checkpoint
 from albertkit.checkpoint.families._protocol import LoadResult, Overrides
 from albertkit.checkpoint.mapping import LoadReport
-from albertkit.config import read_config
+from albertkit.config import AlbertConfig
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.append(str(TESTS / "model"))
@@ -61,7 +59,7 @@ class Golden:
         """Read it, with what its files leave open."""
         if self.path.name == ARRAYS:
             return self._from_arrays()
-        return families.open(self.path, family=self.opener, overrides=self.choices())
+        return open_checkpoint(self.path, family=self.opener, overrides=self.choices())
 
     @property
     def opener(self) -> str:
@@ -91,8 +89,8 @@ class Golden:
     def _from_arrays(self) -> Opened:
         folder = self.path.parent
         fast = folder.name.startswith("google_fast")
-        config = read_config(
-            folder / "albert_config.json", spelling="google_fast" if fast else None
+        config = AlbertConfig.load(
+            folder / "albert_config.json", dialect="google_fast" if fast else None
         )
         with np.load(self.path) as found:
             tensors = {name: np.asarray(x) for name, x in renamed(found).items()}

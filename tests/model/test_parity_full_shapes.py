@@ -7,7 +7,7 @@ import torch
 from transformers import AlbertConfig as TheirConfig
 from transformers import AlbertForPreTraining
 
-from albertkit.checkpoint.hf_names import huggingface_names
+from albertkit.checkpoint.hf_names import huggingface_rules
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.sizes import size
 
@@ -18,8 +18,8 @@ def pair(name: str) -> tuple[AlbertForPretraining, AlbertForPreTraining]:
     config = size(name)
     ours = AlbertForPretraining(config).eval()
     theirs = AlbertForPreTraining(TheirConfig(**config.to_json())).eval()
-    names = huggingface_names(config, renumber=True)
-    state = {names[key]: tensor for key, tensor in ours.state_dict().items()}
+    names = huggingface_rules(config, renumber=True)
+    state = {names[key].theirs: tensor for key, tensor in ours.state_dict().items()}
     state["predictions.decoder.weight"] = state["albert.embeddings.word_embeddings.weight"]
     state["predictions.decoder.bias"] = state["predictions.bias"]
     theirs.load_state_dict(state)

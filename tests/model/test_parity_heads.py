@@ -12,8 +12,8 @@ from names_of_tf import renamed
 from torch.nn import functional as F
 
 from albertkit.checkpoint import families
-from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.config import read_config
+from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from albertkit.config import AlbertConfig
 from albertkit.model.loading import build_task, tensors_of
 from albertkit.model.task_heads import TaskOutput
 from albertkit.tasks.head import TaskHead
@@ -87,7 +87,7 @@ def open_google(folder: Path) -> Checkpoint:
         for name in set(weights) - set(body) - {"global_step"}:
             ours, reverse = GOOGLE_HEADS[name]
             tensors[ours] = weights[name].T if reverse else weights[name]
-    config = read_config(folder / "albert_config.json")
+    config = AlbertConfig.load(folder / "albert_config.json")
     return Checkpoint(config, tensors, head=TaskHead(kind, count, **beam))
 
 
@@ -167,7 +167,7 @@ def test_heads_of_google_give_its_logits(folder: Path) -> None:
 def test_heads_of_google_are_found_in_its_own_files(folder: Path) -> None:
     facts = json.loads((folder / "head.json").read_text())
     overrides = families.Overrides(head=GOOGLE_KINDS[facts["kind"]])
-    checkpoint = families.open(folder, overrides=overrides).checkpoint
+    checkpoint = open_checkpoint(folder, overrides=overrides).checkpoint
     if checkpoint.head.kind == "beam_span":  # the file does not say how wide the beam is
         head = TaskHead("beam_span", 2, start_n_top=facts["k1"], end_n_top=facts["k2"])
         checkpoint = Checkpoint(checkpoint.config, checkpoint.tensors, head=head)
@@ -224,7 +224,7 @@ def test_heads_of_transformers_give_its_logits(folder: Path) -> None:
 def test_heads_in_files_of_other_kinds_give_their_logits(folder: Path) -> None:
     silent = folder.parts[-2].endswith("v2.2.2") and folder.name == "sequence_classification"
     overrides = families.Overrides(head="classification" if silent else None)
-    checkpoint = families.open(folder, overrides=overrides).checkpoint
+    checkpoint = open_checkpoint(folder, overrides=overrides).checkpoint
     # PaddleNLP 2.8.1 returns its start logits as the end logits.
     check_rows(checkpoint, folder, ends="paddlenlp" not in folder.parts)
 

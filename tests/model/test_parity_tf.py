@@ -11,7 +11,7 @@ import torch
 from names_of_tf import renamed
 from torch.nn import functional as F
 
-from albertkit.config import AlbertConfig, read_config
+from albertkit.config import AlbertConfig
 from albertkit.model.heads import AlbertForPretraining, PretrainingOutput
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -76,7 +76,7 @@ class Case:
 
 def open_case(folder: Path) -> Case:
     spelling = "google_fast" if folder.name.startswith("google_fast") else None
-    config = read_config(folder / "albert_config.json", spelling=spelling)
+    config = AlbertConfig.load(folder / "albert_config.json", dialect=spelling)
     model = AlbertForPretraining(config).eval()
     with np.load(folder / "weights.npz") as weights:
         tensors = renamed(weights)

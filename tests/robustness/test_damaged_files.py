@@ -31,7 +31,7 @@ from damage_text import (
 from damage_tf import Case, graph_cases, index_cases
 from damage_torch import paddle_cases, sharing_cases, stream_cases, zip_cases
 
-from albertkit.checkpoint import families
+from albertkit.checkpoint.checkpoint import open_checkpoint
 from albertkit.checkpoint.families._tf import graph as tf_graph
 from albertkit.checkpoint.formats import pdparams, torch_save
 from albertkit.errors import AlbertkitError
@@ -45,7 +45,7 @@ TWIN, SAME = "the undamaged twin", "opened, 0 differ"
 
 def opened(place: Path) -> Values:
     """Everything that a checkpoint holds: tensors, config, head, tokenizer."""
-    read = families.open(place)
+    read = open_checkpoint(place)
     checkpoint = read.checkpoint
     values: Values = dict(checkpoint.tensors)
     values |= {f"config {k}": v for k, v in dataclasses.asdict(checkpoint.config).items()}

@@ -1,38 +1,32 @@
-"""The checkpoint folder: the one thing that crosses stages, in memory and on disk.
+"""A checkpoint in memory, and the way in: any path or name of any family to one `Checkpoint`.
 
-On disk it is Hugging Face's layout (config.json, model.safetensors, tokenizer files, README.md),
-which transformers opens as it is. A model that transformers cannot express has `model_type:
-albertkit`, its weights in `albertkit.safetensors` and another prefix before every name:
-transformers then finds no weights and refuses, instead of running random ones. No torch here.
+checkpoint = Checkpoint.load("model.ckpt-best")    # folder, file, prefix, released name, hub id
+opened = open_checkpoint("model.ckpt-best")        # the same, with the load report
+opened.checkpoint, opened.family, opened.result.report
+checkpoint.save("folder")                          # Hugging Face's layout
+
+No torch here.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from albertkit.checkpoint.families._configs import read, write
-from albertkit.checkpoint.families._head_configs import read_head, write_head
-from albertkit.checkpoint.formats.safetensors_file import read_tensors, write_tensors
-from albertkit.checkpoint.hf_names import check_accounts, huggingface_names, own_names, rename
+from albertkit.checkpoint import families
+from albertkit.checkpoint.families._folder import write_folder
+from albertkit.checkpoint.families._protocol import LoadResult, Overrides
+from albertkit.checkpoint.formats.memory_map import Array
 from albertkit.config import AlbertConfig
-from albertkit.errors import CheckpointError, ConfigError
-from albertkit.files import atomic_folder, strict_json
+from albertkit.errors import AlbertkitError
+from albertkit.files import atomic_folder
+from albertkit.hub import resolve
+from albertkit.parameters import check_tensors
 from albertkit.tasks.head import TaskHead
 
 if TYPE_CHECKING:
     from albertkit.text.tokenizer import Tokenizer
-
-CONFIG_FILE = "config.json"
-HUGGINGFACE_WEIGHTS = "model.safetensors"
-OWN_WEIGHTS = "albertkit.safetensors"
-TOKENIZER_FILES = ("spiece.model", "vocab.txt", "tokenizer.json")
-SPECIAL_IDS = ("pad_token_id", "bos_token_id", "eos_token_id")
 
 
 @dataclass
@@ -41,24 +35,26 @@ class Checkpoint:
 
     The body is always there; pooler, masked-LM head and sentence-order head are there whole or
     not at all (English files of the hub have no sentence-order head). A fine-tuned checkpoint
-    has the head of its task too. Tensors may be views of files; treat them as read-only.
+    has the head of its task too. Tensors may be views of files; treat them as read-only. Without
+    masked-LM head `config.head_layer_norm_eps` and `.tied_decoder` are set to their neutral values,
+    since nothing is known of them.
 
     Raises:
         CheckpointError: a tensor is missing, left over, or of another shape.
     """
 
     config: AlbertConfig
-    tensors: dict[str, np.ndarray]
+    tensors: dict[str, Array]
     tokenizer: Tokenizer | None = None
     ignored: dict[str, str] = field(default_factory=dict)  # key or tensor of the source: reason
     special_ids: dict[str, int] = field(default_factory=dict)  # for a folder without tokenizer
     head: TaskHead | None = None
 
     def __post_init__(self) -> None:
-        if not self.has_masked_lm:  # then nothing is known of that head
+        if not self.has_masked_lm:
             eps = self.config.layer_norm_eps
             self.config = replace(self.config, head_layer_norm_eps=eps, tied_decoder=True)
-        check_accounts(self.config, self.tensors, self.head)
+        check_tensors(self.config, self.tensors, self.head)
 
     @property
     def fits_huggingface(self) -> list[str]:
@@ -84,49 +80,26 @@ class Checkpoint:
         return self._has("sentence_order.")
 
     @classmethod
-    def load(cls, folder: Path | str, *, tokenizer: bool = True) -> Checkpoint:
-        """Read a checkpoint folder, ours or transformers'.
+    def load(
+        cls,
+        source: Path | str,
+        *,
+        family: str | None = None,
+        overrides: Overrides | None = None,
+        tokenizer: Path | str | None = None,
+        offline: bool | None = None,
+    ) -> Checkpoint:
+        """Read any ALBERT; arguments and errors as `open_checkpoint`, which also gives the report.
 
         Args:
-            folder: holds config.json and model.safetensors or albertkit.safetensors.
-            tokenizer: also open the tokenizer, if its files are there.
-
-        Raises:
-            CheckpointError: a file is missing or damaged, or config and tensors do not fit.
-            ConfigError: config.json describes no ALBERT.
-            VocabularyError: the tokenizer does not fit the config.
+            source: folder, weights file, prefix of a TensorFlow checkpoint, name of a released
+                model, or hub id.
+            family, overrides, tokenizer, offline: see `open_checkpoint`.
         """
-        folder = Path(folder)
-        if not folder.is_dir() or not (folder / CONFIG_FILE).is_file():
-            raise CheckpointError(
-                "This is no checkpoint folder.",
-                expected=f"a folder with {CONFIG_FILE}",
-                found="no such folder" if not folder.is_dir() else f"no {CONFIG_FILE} in it",
-                where=folder,
-                fix="check the path",
-            )
-        try:
-            values = strict_json(folder / CONFIG_FILE)
-            source = read(values)
-            assert isinstance(values, Mapping)
-            own = source.spelling == "albertkit"
-            path = find_weights(folder, own)
-            found = read_tensors(path)
-            head = read_head(values, found)
-        except ConfigError as error:
-            raise _at(error, folder / CONFIG_FILE) from error
-        try:
-            renamed = rename(found, source.config, head, own=own)
-            ignored = {**source.ignored, **renamed.ignored}
-            loaded = cls(source.config, renamed.tensors, ignored=ignored, head=head)
-        except CheckpointError as error:
-            raise _at(error, path) from error
-        loaded.special_ids = {
-            name: values[name] for name in SPECIAL_IDS if type(values.get(name)) is int
-        }
-        if tokenizer and any((folder / name).exists() for name in TOKENIZER_FILES):
-            loaded.tokenizer = _open_tokenizer(folder, source.config)
-        return loaded
+        opened = open_checkpoint(
+            source, family=family, overrides=overrides, tokenizer=tokenizer, offline=offline
+        )
+        return opened.checkpoint
 
     def save(
         self,
@@ -153,77 +126,69 @@ class Checkpoint:
 
     def fill(self, folder: Path, model_card: str | None = None, *, dtype: str = "float32") -> None:
         """Write the files of `save` into an empty folder that somebody else brings into place."""
-        if self.tokenizer is not None:
-            from albertkit.text.vocabulary import check_fits
-
-            check_fits(self.tokenizer, self.config)
-        own = bool(self.fits_huggingface)
-        names = (
-            own_names(self.config, self.head)
-            if own
-            else huggingface_names(self.config, self.head, renumber=True)
-        )
-        tensors = {names[name]: tensor for name, tensor in self.tensors.items()}
-        if not own and "predictions.decoder.weight" in tensors:  # untied: the bias is there, too
-            tensors["predictions.decoder.bias"] = tensors["predictions.bias"]
-        if not own and not (self.has_masked_lm or self.has_sentence_order or self.head):
-            tensors = {name.removeprefix("albert."): x for name, x in tensors.items()}
-        text = json.dumps(self._config_json(own, dtype), indent=2, sort_keys=True) + "\n"
-        (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
-        write_tensors(folder / (OWN_WEIGHTS if own else HUGGINGFACE_WEIGHTS), tensors, dtype)
-        if self.tokenizer is not None:
-            self.tokenizer.save(folder)
+        write_folder(self, folder, dtype)
         if model_card is not None:
             (folder / "README.md").write_text(model_card, encoding="utf-8")
 
-    def _config_json(self, own: bool, dtype: str) -> dict[str, Any]:
-        """Our config with what transformers wants to know beside it."""
-        values = {**write(self.config, own=own), **write_head(self.head, own=own)}
-        if own:
-            return values
-        ids: dict[str, int | None] = {name: self.special_ids.get(name) for name in SPECIAL_IDS}
-        if self.tokenizer is not None:
-            known = (self.tokenizer.pad_id, self.tokenizer.cls_id, self.tokenizer.sep_id)
-            ids = dict(zip(SPECIAL_IDS, known, strict=True))
-        if self.head is not None:
-            return {**values, **ids, "dtype": dtype}
-        kind = "AlbertForMaskedLM" if self.has_masked_lm else "AlbertModel"
-        if self.has_sentence_order:
-            kind = "AlbertForPreTraining"
-        return {**values, **ids, "architectures": [kind], "dtype": dtype}
+
+@dataclass
+class Opened:
+    """A checkpoint of any family in memory, and how it was read."""
+
+    checkpoint: Checkpoint
+    family: str
+    path: Path  # what the family claimed: a file, or the prefix of several
+    result: LoadResult
 
 
-def _at(error: CheckpointError | ConfigError, path: Path) -> CheckpointError | ConfigError:
-    """The same error with the file it is about."""
-    facts = error.facts
-    return type(error)(
-        error.what,
-        expected=facts.get("expected"),
-        found=facts.get("found"),
-        where=path,
-        fix=facts.get("to do"),
-    )
+def open_checkpoint(
+    source: Path | str,
+    *,
+    family: str | None = None,
+    overrides: Overrides | None = None,
+    tokenizer: Path | str | None = None,
+    offline: bool | None = None,
+) -> Opened:
+    """Read a checkpoint of any family.
+
+    Args:
+        source: folder, weights file or prefix; or the name of a released model (`albertkit models`)
+            or a hub id, which is downloaded if it is not in the cache.
+        family: its name; detected from the files if left out.
+        overrides: what the files do not say.
+        tokenizer: spiece.model, vocab.txt or tokenizer.json to use; else what lies beside.
+        offline: never ask the network; None: as the environment variable HF_HUB_OFFLINE says.
+
+    Raises:
+        CheckpointError: nothing there, of an unknown kind, damaged, or config and tensors differ.
+        ConfigError: the config describes no ALBERT, or leaves a choice open.
+        VocabularyError: the tokenizer does not fit the config.
+        DownloadError: a name whose files are not in the cache and cannot be fetched.
+    """
+    family, found = families.claim(resolve(source, offline=offline), family)
+    try:
+        result = families.named(family).read(found, overrides or Overrides())
+        checkpoint = Checkpoint(
+            result.config,
+            result.tensors,
+            ignored=dict(result.report.ignored),
+            special_ids=result.special_ids,
+            head=result.head,
+        )
+    except AlbertkitError as error:
+        if "where" not in error.facts:
+            error.at(found)
+        raise
+    place = Path(tokenizer) if tokenizer is not None else result.tokenizer
+    if place is not None:
+        checkpoint.tokenizer = _open_tokenizer(place, result.config)
+    return Opened(checkpoint, family, found, result)
 
 
-def _open_tokenizer(folder: Path, config: AlbertConfig) -> Tokenizer:
+def _open_tokenizer(place: Path, config: AlbertConfig) -> Tokenizer:
     from albertkit.text.tokenizer import Tokenizer
     from albertkit.text.vocabulary import check_fits
 
-    tokenizer = Tokenizer.load(folder)
+    tokenizer = Tokenizer.load(place)
     check_fits(tokenizer, config)
     return tokenizer
-
-
-def find_weights(folder: Path, own: bool) -> Path:
-    """The weights file of a folder, or an error that says what lies there instead."""
-    path = folder / (OWN_WEIGHTS if own else HUGGINGFACE_WEIGHTS)
-    if not path.is_file():
-        there = sorted(x.name for x in folder.iterdir() if x.suffix in (".safetensors", ".bin"))
-        raise CheckpointError(
-            "The folder holds no weights that can be read.",
-            expected=path.name,
-            found=", ".join(there) or "no weights file",
-            where=folder,
-            fix="save the model as one safetensors file",
-        )
-    return path

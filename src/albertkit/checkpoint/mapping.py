@@ -22,7 +22,7 @@ _BLOCK = re.compile(r"albert\.encoder\.(attention|feed_forward)\.(\d+)\.(\d+)\."
 
 
 @dataclass(frozen=True)
-class Change:
+class Transform:
     """How the numbers of a tensor are laid out otherwise by the foreign program.
 
     Both ways are exact: they move numbers and compute nothing. They give views where they can.
@@ -33,8 +33,8 @@ class Change:
     to_theirs: Turn
 
 
-SAME = Change("as it is", lambda x, _: x, lambda x, _: x)
-TRANSPOSED = Change("transposed", lambda x, _: x.T, lambda x, _: x.T)
+SAME = Transform("as it is", lambda x, _: x, lambda x, _: x)
+TRANSPOSED = Transform("transposed", lambda x, _: x.T, lambda x, _: x.T)
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Rule:
 
     ours: str
     theirs: str
-    change: Change = SAME
+    change: Transform = SAME
 
 
 def dense(
-    ours: str, theirs: str, weight: str = "weight", bias: str = "bias", change: Change = SAME
+    ours: str, theirs: str, weight: str = "weight", bias: str = "bias", change: Transform = SAME
 ) -> list[Rule]:
     """Rules of a linear map: a weight that `change` applies to, and a bias as it is."""
     return [Rule(f"{ours}.weight", theirs + weight, change), Rule(f"{ours}.bias", theirs + bias)]
@@ -68,8 +68,8 @@ class LoadReport:
 
     def to_json(self) -> dict[str, object]:
         """One JSON object."""
-        used = [{"source": s, "tensor": o, "change": how} for s, (o, how) in self.loaded.items()]
-        return {"used": used, "ignored": dict(self.ignored), "absent": list(self.missing)}
+        loaded = [{"source": s, "tensor": o, "change": how} for s, (o, how) in self.loaded.items()]
+        return {"loaded": loaded, "ignored": dict(self.ignored), "missing": list(self.missing)}
 
 
 def expand(
@@ -106,7 +106,7 @@ def expand(
     return plain
 
 
-def take(
+def import_tensors(
     source: Mapping[str, Array],
     rules: Mapping[str, Rule],
     config: AlbertConfig,
@@ -155,17 +155,17 @@ def take(
             found=listed(unknown),
             fix="check that the config belongs to the weights; nothing is skipped silently",
         )
-    report.missing = absent_heads(tensors)
+    report.missing = missing_heads(tensors)
     return tensors, report
 
 
-def absent_heads(tensors: Iterable[str]) -> list[str]:
+def missing_heads(tensors: Iterable[str]) -> list[str]:
     """Pretraining heads and pooler that have no tensors."""
     found = list(tensors)
     return [head.rstrip(".") for head in HEADS if not any(name.startswith(head) for name in found)]
 
 
-def give(
+def export_tensors(
     tensors: Mapping[str, Array], rules: Mapping[str, Rule], config: AlbertConfig
 ) -> dict[str, Array]:
     """Our tensors under their names and in their layout; views, nothing is copied.

@@ -198,4 +198,4 @@ def _show_conversion(done: Conversion) -> None:
         ("note", done.notes),
     ):
         for line in lines:
-            console.print(Text.assemble((f"{kind}: ", "bold yellow"), line))
+            console.print(Text.assemble((f"{kind}: ", "bold yellow"), str(line)))

@@ -7,9 +7,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from albertkit.checkpoint.families import Opened, named
+from albertkit.checkpoint.checkpoint import Opened
+from albertkit.checkpoint.families import named
 from albertkit.cli.options import SourceOptions
-from albertkit.config import AlbertConfig, read_config
+from albertkit.config import AlbertConfig
 from albertkit.errors import ConfigError
 from albertkit.hub import all_models
 from albertkit.parameters import HEADS, Memory, count_parameters, memory_to_run, memory_to_train
@@ -63,9 +64,9 @@ def _find(source: str, options: SourceOptions) -> tuple[str, AlbertConfig]:
     path = Path(source)
     asked = options != SourceOptions(offline=options.offline)
     if not asked and path.is_dir() and (path / "config.json").is_file():
-        return path.resolve().name, read_config(path / "config.json")
+        return path.resolve().name, AlbertConfig.load(path / "config.json")
     if not asked and path.is_file() and path.suffix == ".json":
-        return path.name, read_config(path)
+        return path.name, AlbertConfig.load(path)
     if path.exists() or any(path.parent.glob(f"{path.name}.*")):
         return path.resolve().name, options.open(source).checkpoint.config
     if source in SIZES:

@@ -16,8 +16,7 @@ from cyclopts import Parameter
 from albertkit.errors import AlbertkitError, ConfigError
 
 if TYPE_CHECKING:
-    from albertkit.checkpoint.checkpoint import Checkpoint
-    from albertkit.checkpoint.families import Opened
+    from albertkit.checkpoint.checkpoint import Checkpoint, Opened
     from albertkit.checkpoint.families._protocol import Overrides
     from albertkit.infer.predictor import Predictor
 
@@ -88,9 +87,9 @@ class SourceOptions:
         return self._open(path, self.overrides(path, quiet=quiet))
 
     def _open(self, path: Path, overrides: Overrides) -> Opened:
-        from albertkit.checkpoint import families
+        from albertkit.checkpoint.checkpoint import open_checkpoint
 
-        return families.open(
+        return open_checkpoint(
             path, family=self.family, overrides=overrides, tokenizer=self.tokenizer
         )
 

@@ -8,6 +8,7 @@ folder = hub.resolve("runs/mine/model")         # a path
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -33,11 +34,11 @@ _ARCHIVES = (".tar.gz", ".zip")
 def resolve(
     name_or_path: str | Path,
     *,
-    offline: bool = False,
+    offline: bool | None = None,
     refresh: bool = False,
     progress: Progress | None = None,
 ) -> Path:
-    """Path that `families.open` can read.
+    """Path that `Checkpoint.load` can read.
 
     A path that exists is returned as it is, also the prefix of several files; so a folder here
     comes before a model of the same name. Then come known names, then hub ids.
@@ -45,7 +46,8 @@ def resolve(
     Args:
         name_or_path: path, known name or alias, owner/name, owner/name@revision; `hf:` in front
             says that it is a hub id.
-        offline: never ask the network: what is not in the cache is an error.
+        offline: never ask the network: what is not in the cache is an error; None: as the
+            environment variable HF_HUB_OFFLINE says.
         refresh: ask the hub for something newer than the cache holds; archives never change.
         progress: told (name, bytes so far, total or None) while an archive arrives. The hub's
             library shows its own bars on a terminal.
@@ -56,6 +58,7 @@ def resolve(
         OutputError: the cache cannot be written.
     """
     text = str(name_or_path)
+    offline = wants_offline() if offline is None else offline
     if not text.startswith(PREFIX) and _is_there(Path(text)):
         return Path(text)
     text = text.removeprefix(PREFIX)
@@ -81,6 +84,11 @@ def named(name: str) -> KnownModel:
     if known is None:
         raise _unknown(name)
     return known
+
+
+def wants_offline() -> bool:
+    """Whether the environment asks to stay off the network, by the hub library's own variable."""
+    return os.environ.get("HF_HUB_OFFLINE", "").strip().upper() in ("1", "ON", "YES", "TRUE")
 
 
 def copy_to(source: Path, folder: Path) -> Path:

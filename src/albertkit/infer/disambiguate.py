@@ -79,8 +79,7 @@ def open_choices(
     try:
         config = open_with({}).config
     except ConfigError as error:
-        wanted = error.facts.get("expected", "").split(", ")
-        asked = {key: value for key, value in _GUESSES.items() if key in wanted}
+        asked = {key: value for key, value in _GUESSES.items() if key in error.missing}
         if not asked:
             raise
         config = open_with(asked).config
@@ -113,7 +112,7 @@ def detect_choices(
 
     Args:
         open_with: gives the checkpoint with some config keys set, such as
-            `lambda values: families.open(path, overrides=Overrides(values=values)).checkpoint`.
+            `lambda values: Checkpoint.load(path, overrides=Overrides(values=values))`.
         candidates: values to try.
         text: ordinary text in the language of the model, some dozens of lines; the first 256
             lines are read, each to 128 tokens.

@@ -16,7 +16,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from albertkit.checkpoint import families
+from albertkit.checkpoint.checkpoint import open_checkpoint
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.errors import PredictionError, TextError
 from albertkit.infer import reading, tasks
@@ -45,7 +45,7 @@ Floats = npt.NDArray[np.float32]
 class Predictor:
     """A model of any family, ready to answer; called, it does what its head does.
 
-    source: a checkpoint folder, a weights file, the prefix of several (`families.open`); or an
+    source: a checkpoint folder, a weights file, the prefix of several (`open_checkpoint`); or an
     `Engine`, which computes a model already (then `tokenizer` is needed).
     device: cpu, cuda, cuda:1, mps, or auto. batch_size: most sequences in one run of the network.
     tokenizer: spiece.model, vocab.txt or tokenizer.json, if it does not lie beside the weights.
@@ -66,7 +66,7 @@ class Predictor:
         self.folder = Path(source) if isinstance(source, (str, Path)) else None
         if isinstance(source, (str, Path)):
             beside = None if isinstance(tokenizer, Tokenizer) else tokenizer
-            checkpoint = families.open(
+            checkpoint = open_checkpoint(
                 source, family=family, tokenizer=beside, overrides=overrides
             ).checkpoint
             tokenizer = tokenizer if isinstance(tokenizer, Tokenizer) else checkpoint.tokenizer

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from albertkit.checkpoint import families
-from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from albertkit.model.loading import build, build_body, build_task
 
 BOUND = 3e-5
@@ -17,7 +16,7 @@ BOUND = 3e-5
 
 def kept(path: Path) -> Checkpoint:
     """The checkpoint at a path, in memory: the file can be written over."""
-    checkpoint = families.open(path).checkpoint
+    checkpoint = open_checkpoint(path).checkpoint
     tensors = {name: np.array(tensor) for name, tensor in checkpoint.tensors.items()}
     return replace(checkpoint, tensors=tensors)
 

@@ -13,12 +13,12 @@ import pytest
 from tf_parity import GOLDEN, cases, check_pretraining
 
 from albertkit.checkpoint import families
-from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from albertkit.checkpoint.families import brightmart_tf
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.checkpoint.families._tf import config as tf_config
 from albertkit.checkpoint.formats.tensor_bundle import read_bundle, write_bundle
-from albertkit.config import AlbertConfig, read_config
+from albertkit.config import AlbertConfig
 from albertkit.errors import CheckpointError, ConfigError
 from albertkit.parameters import parameter_shapes
 
@@ -40,9 +40,9 @@ def same(a: Checkpoint, b: Checkpoint) -> bool:
 
 @pytest.mark.parametrize("prefix", OWN)
 def test_outputs_are_those_of_the_original(prefix: Path) -> None:
-    opened = families.open(prefix.parent)
+    opened = open_checkpoint(prefix.parent)
     assert opened.family == "brightmart_tf"
-    assert opened.checkpoint.config == read_config(prefix.parent / "albert_config.json")
+    assert opened.checkpoint.config == AlbertConfig.load(prefix.parent / "albert_config.json")
     least = 0.0 if prefix.parent.name.endswith("eps_probe") else 1.0
     check_pretraining(opened.checkpoint, prefix.parent, least)
 
@@ -51,7 +51,7 @@ def test_outputs_are_those_of_the_original(prefix: Path) -> None:
 def test_every_tensor_is_accounted_for_and_comes_back_bit_by_bit(
     prefix: Path, tmp_path: Path
 ) -> None:
-    opened = families.open(prefix)
+    opened = open_checkpoint(prefix)
     report = opened.result.report
     variables = plain(prefix.parent)
     assert set(report.loaded) == set(variables)
@@ -63,7 +63,7 @@ def test_every_tensor_is_accounted_for_and_comes_back_bit_by_bit(
     assert set(bundle.entries) == set(variables)
     for name, variable in variables.items():
         assert np.array_equal(bundle.raw(name), variable), name
-    again = families.open(tmp_path)
+    again = open_checkpoint(tmp_path)
     assert again.family == "brightmart_tf"
     assert again.checkpoint.config == opened.checkpoint.config
     assert same(again.checkpoint, opened.checkpoint)
@@ -71,7 +71,7 @@ def test_every_tensor_is_accounted_for_and_comes_back_bit_by_bit(
 
 def random_model(**values: object) -> Checkpoint:
     """A random model in this layout, all heads there."""
-    config = replace(read_config(SMALL / "albert_config.json"), **values)
+    config = replace(AlbertConfig.load(SMALL / "albert_config.json"), **values)
     draw = np.random.default_rng(3)
     shapes = parameter_shapes(config)
     return Checkpoint(
@@ -85,14 +85,16 @@ def test_layers_of_their_own_are_scopes_of_their_own(tmp_path: Path) -> None:
     names = read_bundle(tmp_path / "albert_model.ckpt").entries
     for layer in range(3):
         assert f"bert/encoder/layer_{layer}/attention/output/LayerNorm/gamma" in names
-    opened = families.open(tmp_path)
+    opened = open_checkpoint(tmp_path)
     assert opened.checkpoint.config == checkpoint.config
     assert same(opened.checkpoint, checkpoint)
     told = opened.result.provenance
     assert told["share"] == "layout of the tensors"
     (tmp_path / "albert_config.json").unlink()
     values = {"num_attention_heads": 5, "hidden_act": "gelu_tanh", "norm_order": "pre"}
-    assert same(families.open(tmp_path, overrides=Overrides(values=values)).checkpoint, checkpoint)
+    assert same(
+        open_checkpoint(tmp_path, overrides=Overrides(values=values)).checkpoint, checkpoint
+    )
 
 
 def copied(folder: Path, **changes: object) -> Path:
@@ -108,13 +110,13 @@ def copied(folder: Path, **changes: object) -> Path:
 def test_a_silent_order_of_norms_is_asked_for_or_read_from_the_graph(tmp_path: Path) -> None:
     copied(tmp_path, ln_type=None)
     with pytest.raises(ConfigError, match=r"expected: norm_order(?s:.)*norm_order=post"):
-        families.open(tmp_path)
+        open_checkpoint(tmp_path)
     for order in ("pre", "post"):
-        given = families.open(tmp_path, overrides=Overrides(values={"norm_order": order}))
+        given = open_checkpoint(tmp_path, overrides=Overrides(values={"norm_order": order}))
         assert given.checkpoint.config.norm_order == order
     content = (GOLDEN / "tf_graph" / "brightmart_pre.meta.gz").read_bytes()
     (tmp_path / "albert_model.ckpt.meta").write_bytes(gzip.decompress(content))
-    opened = families.open(tmp_path)
+    opened = open_checkpoint(tmp_path)
     assert opened.checkpoint.config.norm_order == "pre"
     assert opened.result.provenance["norm_order"] == "graph albert_model.ckpt.meta"
 
@@ -123,7 +125,7 @@ def test_the_graph_wins_over_a_wrong_order(tmp_path: Path) -> None:
     copied(tmp_path, ln_type="postln", hidden_act="relu")
     content = (GOLDEN / "tf_graph" / "brightmart_pre.meta.gz").read_bytes()
     (tmp_path / "albert_model.ckpt.meta").write_bytes(gzip.decompress(content))
-    opened = families.open(tmp_path)
+    opened = open_checkpoint(tmp_path)
     assert opened.checkpoint.config.norm_order == "pre"
     said = "albert_config.json says norm_order=post, albert_model.ckpt.meta pre"
     assert opened.result.problems == [said]
@@ -132,15 +134,15 @@ def test_the_graph_wins_over_a_wrong_order(tmp_path: Path) -> None:
 def test_sizes_that_are_not_those_of_the_tensors_are_refused(tmp_path: Path) -> None:
     copied(tmp_path, hidden_size=40, embedding_size=11)
     with pytest.raises(CheckpointError, match=r"hidden_size=40.*but 20 by bert"):
-        families.open(tmp_path)
+        open_checkpoint(tmp_path)
 
 
 def test_the_disputed_size_is_pointed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tf_config, "_XLARGE", 20)  # a small model in its place
     copied(tmp_path)
-    opened = families.open(tmp_path)
+    opened = open_checkpoint(tmp_path)
     assert "disagree on the order of norms (here pre)" in opened.result.problems[0]
-    given = families.open(tmp_path, overrides=Overrides(values={"norm_order": "post"}))
+    given = open_checkpoint(tmp_path, overrides=Overrides(values={"norm_order": "post"}))
     assert given.result.problems == []
 
 
@@ -163,11 +165,11 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
     del variables["bert/encoder/layer_shared/output/LayerNorm/beta"]
     write_bundle(tmp_path / "albert_model.ckpt", variables)
     with pytest.raises(CheckpointError, match=r"missing: albert.encoder.feed_forward.0.0.norm"):
-        families.open(tmp_path)
+        open_checkpoint(tmp_path)
     del variables["bert/encoder/layer_shared/intermediate/dense/bias"]
     write_bundle(tmp_path / "albert_model.ckpt", variables)
     with pytest.raises(CheckpointError, match="intermediate/dense/bias with 1 axes"):
-        families.open(tmp_path)
+        open_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -199,6 +201,6 @@ def test_the_defaults_of_a_config_without_file_are_albert_s(tmp_path: Path) -> N
         "hidden_act": "gelu_tanh",
         "norm_order": "pre",
     }
-    config = families.open(tmp_path, overrides=Overrides(values=values)).checkpoint.config
-    assert config == read_config(SMALL / "albert_config.json")
+    config = open_checkpoint(tmp_path, overrides=Overrides(values=values)).checkpoint.config
+    assert config == AlbertConfig.load(SMALL / "albert_config.json")
     assert config.hidden_dropout_prob == AlbertConfig().hidden_dropout_prob

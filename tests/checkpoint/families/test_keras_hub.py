@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from albertkit.checkpoint import families
-from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from albertkit.checkpoint.families import keras_hub
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.config import AlbertConfig
@@ -43,7 +43,7 @@ def opened(place: Path) -> families.Opened:
     """Open a preset, or a weights file with the config of a preset beside it."""
     beside = place.parent / "masked_lm_preset" / "config.json"
     overrides = Overrides(config=beside) if place.is_file() else Overrides()
-    return families.open(place, overrides=overrides)
+    return open_checkpoint(place, overrides=overrides)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_outputs_are_those_of_keras_hub(place: Path) -> None:
 
 
 def test_a_classifier_says_where_its_values_came_from(classifier: Path) -> None:
-    found = families.open(classifier)
+    found = open_checkpoint(classifier)
     assert found.checkpoint.head == TaskHead("classification", 3)
     assert found.result.provenance["classifier_dropout_prob"] == "task.json"
     assert found.result.provenance["hidden_size"] == "config.json"
@@ -113,10 +113,10 @@ def test_a_lone_weights_file_needs_a_config(tmp_path: Path) -> None:
     place = Path(shutil.copy(HERE / "masked_lm.weights.h5", tmp_path))
     assert keras_hub.detect(tmp_path) == place
     with pytest.raises(ConfigError, match="config"):
-        families.open(place)
+        open_checkpoint(place)
     shutil.copy(HERE / "masked_lm_preset" / "config.json", tmp_path)
     assert keras_hub.detect(place) == place
-    assert families.open(place).checkpoint.has_masked_lm
+    assert open_checkpoint(place).checkpoint.has_masked_lm
 
 
 def test_others_files_are_not_claimed(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_others_files_are_not_claimed(tmp_path: Path) -> None:
 
 def refused(folder: Path, match: str) -> None:
     with pytest.raises(AlbertkitError, match=match):
-        families.open(folder, family="keras_hub")
+        open_checkpoint(folder, family="keras_hub")
 
 
 def edit(path: Path, **values: object) -> None:
@@ -155,7 +155,7 @@ def test_what_contradicts_is_refused(classifier: Path, tmp_path: Path) -> None:
 
 def test_a_classifier_with_an_activation_says_what_it_is_for(classifier: Path) -> None:
     edit(classifier / "task.json", activation="sigmoid")
-    assert families.open(classifier).checkpoint.head == TaskHead("multi_label", 3)
+    assert open_checkpoint(classifier).checkpoint.head == TaskHead("multi_label", 3)
     edit(classifier / "task.json", activation="relu")
     refused(classifier, "activation")
     edit(classifier / "task.json", activation="linear", num_classes=4)
@@ -214,7 +214,7 @@ def test_what_is_written_reads_back_bit_by_bit(
     checkpoint = random_checkpoint(head, without, **values)
     assert keras_hub.losses(checkpoint) == []
     keras_hub.write(checkpoint, tmp_path, "float32")
-    back = families.open(tmp_path).checkpoint
+    back = open_checkpoint(tmp_path).checkpoint
     assert back.head == head
     assert back.config.layer_plan == checkpoint.config.layer_plan
     assert back.tensors.keys() == checkpoint.tensors.keys()
@@ -231,7 +231,7 @@ def test_what_is_written_reads_back_bit_by_bit(
     ],
 )
 def test_presets_are_written_as_they_were(place: Path, tmp_path: Path) -> None:
-    keras_hub.write(families.open(place).checkpoint, tmp_path, "float32")
+    keras_hub.write(open_checkpoint(place).checkpoint, tmp_path, "float32")
     for name in ("config.json", "task.json"):
         if (place / name).is_file():
             assert json.loads((tmp_path / name).read_text()) == json.loads(
@@ -257,7 +257,7 @@ def test_presets_are_written_as_they_were(place: Path, tmp_path: Path) -> None:
 def test_narrow_numbers_are_written_and_read(dtype: str, tmp_path: Path) -> None:
     checkpoint = random_checkpoint(without=("sentence_order.",))
     keras_hub.write(checkpoint, tmp_path, dtype)
-    opened = families.open(tmp_path)
+    opened = open_checkpoint(tmp_path)
     assert {kind for kind, _ in opened.result.source_tensors.values()} == {dtype}
     for name, tensor in checkpoint.tensors.items():
         wanted = torch.from_numpy(tensor.copy()).to(getattr(torch, dtype)).float().numpy()
@@ -266,28 +266,28 @@ def test_narrow_numbers_are_written_and_read(dtype: str, tmp_path: Path) -> None
 
 def test_what_is_lost_is_named(tmp_path: Path) -> None:
     checkpoint = random_checkpoint(TaskHead("span", 2), head_layer_norm_eps=1e-12)
-    lost = keras_hub.losses(checkpoint)
+    lost = [str(loss) for loss in keras_hub.losses(checkpoint)]
     assert [words for words in ("sentence-order", "span", "1e-12") if words in "; ".join(lost)] == [
         "sentence-order",
         "span",
         "1e-12",
     ]
     keras_hub.write(checkpoint, tmp_path, "float32")
-    back = families.open(tmp_path).checkpoint
+    back = open_checkpoint(tmp_path).checkpoint
     assert back.has_masked_lm
     assert back.head is None
     assert not back.has_sentence_order
     labelled = TaskHead("classification", 2, ("no", "yes"))
-    both = keras_hub.losses(random_checkpoint(labelled, ("sentence_order.",)))
+    both = list(map(str, keras_hub.losses(random_checkpoint(labelled, ("sentence_order.",)))))
     assert any("names of the classes" in words for words in both)
     assert any("one task" in words for words in both)
 
 
 def test_a_missing_pooler_is_a_loss_and_comes_back_as_missing(tmp_path: Path) -> None:
     checkpoint = random_checkpoint(without=("sentence_order.", "albert.pooler."))
-    assert any("pooler" in words for words in keras_hub.losses(checkpoint))
+    assert any("pooler" in str(loss) for loss in keras_hub.losses(checkpoint))
     keras_hub.write(checkpoint, tmp_path, "float32")
-    back = families.open(tmp_path)
+    back = open_checkpoint(tmp_path)
     assert not back.checkpoint.has_pooler
     assert "albert.pooler" in back.result.report.missing
     assert any("all zero" in reason for reason in back.result.report.ignored.values())
@@ -334,7 +334,7 @@ def test_groups_that_googles_formula_misses_are_kept_apart(tmp_path: Path) -> No
         group_formula="huggingface",
     )
     keras_hub.write(checkpoint, tmp_path, "float32")
-    assert families.open(tmp_path).checkpoint.config.layer_plan == [(n, n) for n in range(22)]
+    assert open_checkpoint(tmp_path).checkpoint.config.layer_plan == [(n, n) for n in range(22)]
 
 
 def test_a_sentencepiece_model_travels_in_the_assets(tmp_path: Path) -> None:

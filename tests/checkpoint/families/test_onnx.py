@@ -14,9 +14,10 @@ import pytest
 from outputs import BOUND, arrays, distance, outputs
 
 from albertkit.checkpoint import families
+from albertkit.checkpoint.checkpoint import open_checkpoint
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.checkpoint.formats import protobuf_wire
-from albertkit.checkpoint.hf_names import huggingface_names
+from albertkit.checkpoint.hf_names import huggingface_rules
 from albertkit.cli import main
 from albertkit.errors import CheckpointError, ConfigError
 
@@ -68,7 +69,8 @@ def case_of(name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 def assert_same_weights(opened: families.Opened, expected: dict[str, np.ndarray]) -> set[str]:
     """Every tensor has the bits of the exported model; the names of those that were compared."""
     checkpoint = opened.checkpoint
-    names = huggingface_names(checkpoint.config, checkpoint.head, renumber=False)
+    rules = huggingface_rules(checkpoint.config, checkpoint.head, renumber=False)
+    names = {ours: rule.theirs for ours, rule in rules.items()}
     compared = set()
     for ours, found in checkpoint.tensors.items():
         name = names[ours] if f"state/{names[ours]}" in expected else names[ours][len("albert.") :]
@@ -83,7 +85,7 @@ def assert_same_weights(opened: families.Opened, expected: dict[str, np.ndarray]
 @pytest.mark.parametrize("case", CASES)
 def test_weights_are_those_that_were_exported(case: str, tmp_path: Path) -> None:
     _, expected = case_of(case)
-    opened = families.open(unpacked(case, tmp_path / "x"))
+    opened = open_checkpoint(unpacked(case, tmp_path / "x"))
     assert opened.family == "onnx"
     compared = assert_same_weights(opened, expected)
     left = {
@@ -97,7 +99,7 @@ def test_weights_are_those_that_were_exported(case: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("case", REFUSED)
 def test_graphs_of_other_programs_are_refused_by_name(case: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as error:
-        families.open(unpacked(case, tmp_path / "x"))
+        open_checkpoint(unpacked(case, tmp_path / "x"))
     for name in REFUSED[case]:
         assert name in error.value.facts["found"]
 
@@ -105,7 +107,7 @@ def test_graphs_of_other_programs_are_refused_by_name(case: str, tmp_path: Path)
 @pytest.mark.parametrize("case", CASES)
 def test_outputs_are_those_of_the_graph(case: str, tmp_path: Path) -> None:
     told, expected = case_of(case)
-    opened = families.open(unpacked(case, tmp_path / "x"))
+    opened = open_checkpoint(unpacked(case, tmp_path / "x"))
     ids = expected["in/input_ids"]
     mask = expected.get("in/attention_mask", np.ones_like(ids))
     types = expected.get("in/token_type_ids", np.zeros_like(ids))
@@ -123,7 +125,7 @@ def test_outputs_are_those_of_the_graph(case: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_the_graph_tells_the_config_alone(case: str, tmp_path: Path) -> None:
     told, _ = case_of(case)
-    opened = families.open(unpacked(case, tmp_path / "x"))
+    opened = open_checkpoint(unpacked(case, tmp_path / "x"))
     config, given = opened.checkpoint.config, told["config"]
     for key in set(given) - {"hidden_act", "layer_norm_eps", "type_vocab_size"}:
         assert getattr(config, key) == given[key], key
@@ -142,7 +144,7 @@ def test_the_graph_tells_the_config_alone(case: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_tensor_of_the_file_is_in_the_account(case: str, tmp_path: Path) -> None:
-    result = families.open(unpacked(case, tmp_path / "x")).result
+    result = open_checkpoint(unpacked(case, tmp_path / "x")).result
     report = result.report
     assert set(report.loaded) | set(report.ignored) == set(result.source_tensors)
     assert not set(report.loaded) & set(report.ignored)
@@ -151,7 +153,7 @@ def test_every_tensor_of_the_file_is_in_the_account(case: str, tmp_path: Path) -
 
 
 def test_the_account_tells_what_was_turned(tmp_path: Path) -> None:
-    used = families.open(unpacked("script17", tmp_path / "x")).result.report.loaded.values()
+    used = open_checkpoint(unpacked("script17", tmp_path / "x")).result.report.loaded.values()
     changes = {ours: how for names, how in used for ours in names.split(", ")}
     assert changes["albert.encoder.attention.0.0.query.weight"] == "transposed"  # MatMul
     assert changes["albert.pooler.weight"] == "as it is"  # Gemm with transB
@@ -160,7 +162,7 @@ def test_the_account_tells_what_was_turned(tmp_path: Path) -> None:
 
 def test_the_old_masked_lm_head_has_an_epsilon_of_its_own(tmp_path: Path) -> None:
     # transformers up to 4.0.1 left torch's default in that head.
-    config = families.open(unpacked("old4_0", tmp_path / "x")).checkpoint.config
+    config = open_checkpoint(unpacked("old4_0", tmp_path / "x")).checkpoint.config
     assert (config.layer_norm_eps, config.head_layer_norm_eps) == (1e-12, 1e-5)
 
 
@@ -216,13 +218,13 @@ def field(number: int, value: Any) -> bytes:
 @pytest.mark.parametrize("case", ["script11", "dynamo20", "onnxruntime_fused", "old4_0", "copies"])
 def test_names_mean_nothing(case: str, tmp_path: Path) -> None:
     path = unpacked(case, tmp_path / "x")
-    before = families.open(path).checkpoint
+    before = open_checkpoint(path).checkpoint
     tensors = {name: np.array(tensor) for name, tensor in before.tensors.items()}
     data = renamed(path.read_bytes(), random.Random(case))
     assert data != path.read_bytes()
     path.unlink()
     path.write_bytes(data)
-    after = families.open(path)
+    after = open_checkpoint(path)
     assert after.checkpoint.config == before.config
     assert after.checkpoint.tensors.keys() == tensors.keys()
     for name, tensor in after.checkpoint.tensors.items():
@@ -231,7 +233,7 @@ def test_names_mean_nothing(case: str, tmp_path: Path) -> None:
 
 
 def test_copies_for_every_layer_are_one_block(tmp_path: Path) -> None:
-    result = families.open(unpacked("copies", tmp_path / "x")).result
+    result = open_checkpoint(unpacked("copies", tmp_path / "x")).result
     copies = [why for why in result.report.ignored.values() if why.startswith("a copy of ")]
     assert len(copies) >= 16  # all of the second layer
     assert result.config.num_hidden_groups == 1
@@ -246,8 +248,8 @@ def test_the_command_converts_what_is_then_opened_by_transformers(
     _, expected = case_of("dynamo20")
     path = unpacked("dynamo20", tmp_path / "x")
     assert main(["convert", str(path), str(tmp_path / "out"), "--to", "huggingface", "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)["source"]["account"]
-    assert report["used"]
+    report = json.loads(capsys.readouterr().out)["source"]["report"]
+    assert report["loaded"]
     assert report["ignored"]
     theirs = transformers.AlbertForPreTraining.from_pretrained(tmp_path / "out").eval()
     for name, tensor in theirs.state_dict().items():
@@ -272,7 +274,7 @@ def write_config(folder: Path, **values: object) -> None:
 def test_a_config_beside_adds_what_the_graph_does_not_tell(tmp_path: Path) -> None:
     path = unpacked("dynamo20", tmp_path / "x")
     write_config(path.parent, classifier_dropout_prob=0.3, bos_token_id=2)
-    result = families.open(path).result
+    result = open_checkpoint(path).result
     assert result.config.classifier_dropout_prob == 0.3
     assert result.provenance["classifier_dropout_prob"] == "config.json"
     assert result.provenance["num_hidden_layers"] == "config.json"
@@ -284,7 +286,7 @@ def test_a_config_beside_adds_what_the_graph_does_not_tell(tmp_path: Path) -> No
 def test_the_graph_wins_over_a_config_and_says_so(tmp_path: Path) -> None:
     path = unpacked("dynamo20", tmp_path / "x")
     write_config(path.parent, num_attention_heads=2, hidden_act="relu", num_hidden_layers=7)
-    result = families.open(path).result
+    result = open_checkpoint(path).result
     config = result.config
     assert (config.num_attention_heads, config.hidden_act) == (4, "gelu_tanh")
     assert config.num_hidden_layers == 2
@@ -296,34 +298,34 @@ def test_the_graph_wins_over_a_config_and_says_so(tmp_path: Path) -> None:
 def test_a_config_that_cannot_be_read_is_told_and_not_used(tmp_path: Path) -> None:
     path = unpacked("dynamo20", tmp_path / "x")
     write_config(path.parent, some_new_key=1, classifier_dropout_prob=0.3)
-    result = families.open(path).result
+    result = open_checkpoint(path).result
     assert result.config.classifier_dropout_prob == 0.1
     assert len(result.problems) == 1
     assert "config.json is not used: Unknown key 'some_new_key'" in result.problems[0]
     chosen = Overrides(config=path.parent / "config.json")
     with pytest.raises(ConfigError, match="some_new_key"):
-        families.open(path, overrides=chosen)
+        open_checkpoint(path, overrides=chosen)
 
 
 def test_a_config_of_another_model_is_an_error(tmp_path: Path) -> None:
     path = unpacked("dynamo20", tmp_path / "x")
     (path.parent / "config.json").write_text('{"model_type": "bert", "hidden_size": 8}')
     with pytest.raises(ConfigError, match="not of an ALBERT"):
-        families.open(path)
+        open_checkpoint(path)
     write_config(tmp_path)
-    opened = families.open(path, overrides=Overrides(config=tmp_path / "config.json"))
+    opened = open_checkpoint(path, overrides=Overrides(config=tmp_path / "config.json"))
     assert opened.result.problems == []
 
 
 def test_choices_that_the_graph_contradicts(tmp_path: Path) -> None:
     path = unpacked("dynamo20", tmp_path / "x")
     with pytest.raises(ConfigError, match="another size"):
-        families.open(path, overrides=Overrides(values={"vocab_size": 31}))
+        open_checkpoint(path, overrides=Overrides(values={"vocab_size": 31}))
     with pytest.raises(ConfigError, match="not shared that way"):
-        families.open(path, overrides=Overrides(values={"num_hidden_layers": 3}))
+        open_checkpoint(path, overrides=Overrides(values={"num_hidden_layers": 3}))
     with pytest.raises(ConfigError, match="No config has this key"):
-        families.open(path, overrides=Overrides(values={"heads": 3}))
-    result = families.open(path, overrides=Overrides(values={"layer_norm_eps": 1e-6})).result
+        open_checkpoint(path, overrides=Overrides(values={"heads": 3}))
+    result = open_checkpoint(path, overrides=Overrides(values={"layer_norm_eps": 1e-6})).result
     assert result.config.layer_norm_eps == 1e-6
     assert "layer_norm_eps=1e-06" in result.problems[0]
 
@@ -331,21 +333,21 @@ def test_choices_that_the_graph_contradicts(tmp_path: Path) -> None:
 def test_groups_may_be_named_otherwise(tmp_path: Path) -> None:
     # Two blocks one after another, twice: two inner blocks, here in two layers.
     path = unpacked("old4_0", tmp_path / "x")
-    config = families.open(path).checkpoint.config
+    config = open_checkpoint(path).checkpoint.config
     assert (config.num_hidden_layers, config.inner_group_num) == (2, 2)
     path = unpacked("dynamo18_groups", tmp_path / "y")
-    result = families.open(path).result
+    result = open_checkpoint(path).result
     assert result.config.num_hidden_groups == 2
     assert any("compute the same" in problem for problem in result.problems)
 
 
 def test_what_the_head_is_for(tmp_path: Path) -> None:
     path = unpacked("copies", tmp_path / "x")
-    assert families.open(path).checkpoint.head.num_labels == 5
-    multi = families.open(path, overrides=Overrides(head="multi_label")).checkpoint.head
+    assert open_checkpoint(path).checkpoint.head.num_labels == 5
+    multi = open_checkpoint(path, overrides=Overrides(head="multi_label")).checkpoint.head
     assert multi.kind == "multi_label"
     with pytest.raises(ConfigError, match="no head of this kind"):
-        families.open(path, overrides=Overrides(head="span"))
+        open_checkpoint(path, overrides=Overrides(head="span"))
     labels = {str(n): f"class {n}" for n in range(5)}
     write_config(
         path.parent,
@@ -353,11 +355,11 @@ def test_what_the_head_is_for(tmp_path: Path) -> None:
         problem_type="multi_label_classification",
         id2label=labels,
     )
-    head = families.open(path).checkpoint.head
+    head = open_checkpoint(path).checkpoint.head
     assert (head.kind, head.labels) == ("multi_label", tuple(labels.values()))
     write_config(path.parent, architectures=["AlbertForMaskedLM"])
     with pytest.raises(ConfigError, match="no head of this kind"):
-        families.open(
+        open_checkpoint(
             unpacked("dynamo20", tmp_path / "y"), overrides=Overrides(head="classification")
         )
 
@@ -377,7 +379,7 @@ def test_folders_that_are_claimed(tmp_path: Path) -> None:
     path = unpacked("dynamo20", inner / "onnx")
     assert families.detect(inner) == ("onnx", path)
     write_config(inner, classifier_dropout_prob=0.2)
-    assert families.open(inner).result.config.classifier_dropout_prob == 0.2
+    assert open_checkpoint(inner).result.config.classifier_dropout_prob == 0.2
 
 
 def test_weights_of_another_family_are_preferred(tiny_model: Path, tmp_path: Path) -> None:
@@ -390,7 +392,7 @@ def test_weights_of_another_family_are_preferred(tiny_model: Path, tmp_path: Pat
 def test_it_is_not_written(tmp_path: Path) -> None:
     family = families.named("onnx")
     assert not family.WRITES
-    checkpoint = families.open(unpacked("dynamo20", tmp_path / "x")).checkpoint
+    checkpoint = open_checkpoint(unpacked("dynamo20", tmp_path / "x")).checkpoint
     with pytest.raises(CheckpointError, match="only read"):
         family.losses(checkpoint)
     with pytest.raises(CheckpointError, match="only read"):

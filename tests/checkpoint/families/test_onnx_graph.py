@@ -10,6 +10,7 @@ import pytest
 from onnx_writer import KINDS, Albert, attribute, field, model, node, tensor, value, varint
 
 from albertkit.checkpoint import families
+from albertkit.checkpoint.checkpoint import open_checkpoint
 from albertkit.checkpoint.families.onnx.graph import Graph, read
 from albertkit.checkpoint.families.onnx.tensors import Stored
 from albertkit.errors import AlbertkitError, CheckpointError
@@ -133,7 +134,7 @@ def test_functions_without_end(tmp_path: Path) -> None:
                  [function("f", calls)])  # fmt: skip
     start = time.process_time()
     with pytest.raises(CheckpointError, match="without end"):
-        families.open(write(tmp_path, data))
+        open_checkpoint(write(tmp_path, data))
     assert time.process_time() - start < 2
 
 
@@ -273,17 +274,17 @@ def test_files_that_lie_are_refused_soon(lie: str, tmp_path: Path) -> None:
     assert families.detect(path) == ("onnx", path)
     start = time.process_time()
     with pytest.raises(CheckpointError, match=FOUND[lie]):
-        families.open(path)
+        open_checkpoint(path)
     assert time.process_time() - start < 2
 
 
 def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
     data = Albert([0, 0]).bytes()
-    assert families.open(write(tmp_path, data)).checkpoint.config.num_hidden_layers == 2
+    assert open_checkpoint(write(tmp_path, data)).checkpoint.config.num_hidden_layers == 2
     for length in range(1, len(data), len(data) // 40):
         (tmp_path / "model.onnx").unlink()
         with pytest.raises(AlbertkitError):
-            families.open(write(tmp_path, data[:length]))
+            open_checkpoint(write(tmp_path, data[:length]))
 
 
 def test_attributes_that_lie(tmp_path: Path) -> None:

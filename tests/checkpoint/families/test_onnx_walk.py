@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx_writer import Albert, field, node, tensor, value
 
-from albertkit.checkpoint import families
+from albertkit.checkpoint.checkpoint import Opened, open_checkpoint
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.errors import CheckpointError, ConfigError
 
@@ -23,7 +23,7 @@ def write(folder: Path, graph: Albert, *outputs: str) -> Path:
     return path
 
 
-def assert_blocks(opened: families.Opened, graph: Albert, blocks: list[int]) -> None:
+def assert_blocks(opened: Opened, graph: Albert, blocks: list[int]) -> None:
     """Each layer and inner place runs the block that was written there."""
     config, tensors = opened.checkpoint.config, opened.checkpoint.tensors
     inner = config.inner_group_num
@@ -73,7 +73,7 @@ def test_groups_and_inner_groups(
     graph = Albert(blocks, copies=copies)
     path = write(tmp_path_factory.mktemp("x"), graph)
     keys = {"num_hidden_layers": layers, "num_hidden_groups": groups, "inner_group_num": inner}
-    opened = families.open(path, overrides=Overrides(values=keys if told else {}))
+    opened = open_checkpoint(path, overrides=Overrides(values=keys if told else {}))
     config = opened.checkpoint.config
     if told:
         assert {key: getattr(config, key) for key in keys} == keys
@@ -84,7 +84,7 @@ def test_groups_and_inner_groups(
 
 def test_an_order_that_no_albert_has(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="0 1 1 0 0"):
-        families.open(write(tmp_path, Albert([0, 1, 1, 0, 0])))
+        open_checkpoint(write(tmp_path, Albert([0, 1, 1, 0, 0])))
 
 
 @pytest.mark.parametrize(
@@ -92,20 +92,20 @@ def test_an_order_that_no_albert_has(tmp_path: Path) -> None:
     [("Relu", "relu"), ("Tanh", "tanh"), ("Gelu", "gelu_erf"), ("Identity", "linear")],
 )
 def test_activations(op: str, act: str, tmp_path: Path) -> None:
-    config = families.open(write(tmp_path, Albert([0, 0], activation=op))).checkpoint.config
+    config = open_checkpoint(write(tmp_path, Albert([0, 0], activation=op))).checkpoint.config
     assert config.hidden_act == act
 
 
 @pytest.mark.parametrize("op", ["Softplus", "Sigmoid", "Abs", "Celu", "Erf"])
 def test_activations_that_no_albert_has(op: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=f"{op} as the activation"):
-        families.open(write(tmp_path, Albert([0, 0], activation=op)))
+        open_checkpoint(write(tmp_path, Albert([0, 0], activation=op)))
 
 
 def test_another_normalisation_is_refused(tmp_path: Path) -> None:
     graph = Albert([0, 0], norm="SimplifiedLayerNormalization")
     with pytest.raises(CheckpointError, match="SimplifiedLayerNormalization"):
-        families.open(write(tmp_path, graph))
+        open_checkpoint(write(tmp_path, graph))
 
 
 class WrittenOut(Albert):
@@ -127,7 +127,7 @@ class WrittenOut(Albert):
 
 def test_a_normalisation_in_single_operations(tmp_path: Path) -> None:
     graph = WrittenOut([0, 0])
-    opened = families.open(write(tmp_path, graph))
+    opened = open_checkpoint(write(tmp_path, graph))
     assert opened.checkpoint.config.layer_norm_eps == 1e-6
     assert_blocks(opened, graph, [0, 0])
 
@@ -137,7 +137,7 @@ def test_an_epsilon_behind_the_root_is_another_normalisation(tmp_path: Path) -> 
         behind = True
 
     with pytest.raises(CheckpointError) as error:
-        families.open(write(tmp_path, Behind([0, 0])))
+        open_checkpoint(write(tmp_path, Behind([0, 0])))
     assert "Sqrt" in error.value.facts["found"]
     assert error.value.facts["expected"] == "a layer normalisation"
 
@@ -153,22 +153,22 @@ def test_heads_that_no_shape_shows_are_asked_for(tmp_path: Path) -> None:
     graph.tensors = hidden
     path = write(tmp_path, graph)
     with pytest.raises(ConfigError) as error:
-        families.open(path)
+        open_checkpoint(path)
     assert error.value.facts["expected"] == "num_attention_heads"
-    opened = families.open(path, overrides=Overrides(values={"num_attention_heads": 2}))
+    opened = open_checkpoint(path, overrides=Overrides(values={"num_attention_heads": 2}))
     assert opened.result.provenance["num_attention_heads"] == "given"
 
 
 @pytest.mark.parametrize("heads", [1, 2, 4, 8])
 def test_heads(heads: int, tmp_path: Path) -> None:
-    config = families.open(write(tmp_path, Albert([0], heads=heads))).checkpoint.config
+    config = open_checkpoint(write(tmp_path, Albert([0], heads=heads))).checkpoint.config
     assert config.num_attention_heads == heads
 
 
 def test_google_makes_no_projection_where_widths_are_equal(tmp_path: Path) -> None:
-    opened = families.open(write(tmp_path, Albert([0, 0], narrow=8, project=False)))
+    opened = open_checkpoint(write(tmp_path, Albert([0, 0], narrow=8, project=False)))
     assert not opened.checkpoint.config.has_projection
-    opened = families.open(write(tmp_path, Albert([0, 0], narrow=8)))
+    opened = open_checkpoint(write(tmp_path, Albert([0, 0], narrow=8)))
     assert opened.checkpoint.config.project_equal_width
 
 
@@ -176,9 +176,9 @@ def test_a_bert_is_none_unless_a_config_says_so(tmp_path: Path) -> None:
     path = write(tmp_path, Albert([0, 1, 2], narrow=8, project=False))
     start = time.process_time()
     with pytest.raises(CheckpointError, match="a BERT"):
-        families.open(path)
+        open_checkpoint(path)
     assert time.process_time() - start < 2
-    opened = families.open(path, overrides=Overrides(values={"num_hidden_groups": 3}))
+    opened = open_checkpoint(path, overrides=Overrides(values={"num_hidden_groups": 3}))
     assert opened.checkpoint.config.num_hidden_groups == 3
 
 
@@ -186,14 +186,14 @@ def test_a_weight_too_many_is_an_error(tmp_path: Path) -> None:
     graph = Albert([0, 0])
     graph.tensors.append(tensor("more", np.arange(3, dtype="f4")))
     with pytest.raises(CheckpointError, match="no place for"):
-        families.open(write(tmp_path, graph))
+        open_checkpoint(write(tmp_path, graph))
     graph = Albert([0, 0])
     graph.tensors.append(tensor("unused", np.ones((3, 4), "f4")))
     with pytest.raises(CheckpointError, match=r"unused \(3, 4\)"):
-        families.open(write(tmp_path, graph))
+        open_checkpoint(write(tmp_path, graph))
     graph = Albert([0, 0])
     graph.tensors.append(tensor("numbers", np.arange(20)))
-    assert "no weights" in families.open(write(tmp_path, graph)).result.report.ignored["numbers"]
+    assert "no weights" in open_checkpoint(write(tmp_path, graph)).result.report.ignored["numbers"]
 
 
 def test_another_product_is_an_error(tmp_path: Path) -> None:
@@ -201,17 +201,17 @@ def test_another_product_is_an_error(tmp_path: Path) -> None:
     first = graph.linear(None, "more", 8, 3, graph.last)
     second = graph.linear(None, "another", 8, 3, graph.last)
     with pytest.raises(CheckpointError, match=r"another product \(8, 3\)"):
-        families.open(write(tmp_path, graph, first, second))
+        open_checkpoint(write(tmp_path, graph, first, second))
     graph = Albert([0, 0])
     deep = graph.linear(None, "deep", 3, 5, graph.linear(None, "more", 8, 3, graph.last))
     with pytest.raises(CheckpointError, match="1 more products"):
-        families.open(write(tmp_path, graph, deep))
+        open_checkpoint(write(tmp_path, graph, deep))
 
 
 def test_a_classifier_of_tokens(tmp_path: Path) -> None:
     graph = Albert([0, 0])
     out = graph.linear(None, "classifier", 8, 3, graph.last)
-    checkpoint = families.open(write(tmp_path, graph, out)).checkpoint
+    checkpoint = open_checkpoint(write(tmp_path, graph, out)).checkpoint
     assert checkpoint.head.kind == "token_classification"
     found = checkpoint.tensors["classifier.weight"]
     np.testing.assert_array_equal(found, graph.state[None, "classifier.weight"].T)
@@ -222,7 +222,7 @@ def test_quantized_weights_are_refused_by_name(op: str, tmp_path: Path) -> None:
     graph = Albert([0, 0])
     graph.nodes.append(node(op, [graph.last], ["q"]))
     with pytest.raises(CheckpointError, match=f"quantized(.|\n)*{op}"):
-        families.open(write(tmp_path, graph))
+        open_checkpoint(write(tmp_path, graph))
 
 
 def test_attention_with_another_scale_is_refused(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_attention_with_another_scale_is_refused(tmp_path: Path) -> None:
         x.replace(np.float32(4**-0.5).tobytes(), np.float32(0.3).tobytes()) for x in graph.tensors
     ]
     with pytest.raises(CheckpointError, match="attention of query, key and value"):
-        families.open(write(tmp_path, graph))
+        open_checkpoint(write(tmp_path, graph))
 
 
 def test_an_epsilon_that_cannot_be_seen_is_asked_for(tmp_path: Path) -> None:
@@ -242,8 +242,8 @@ def test_an_epsilon_that_cannot_be_seen_is_asked_for(tmp_path: Path) -> None:
     graph.nodes = [x.replace(eps, np.float32(0).tobytes()) for x in graph.nodes]
     path = write(tmp_path, graph)
     with pytest.raises(ConfigError, match="layer_norm_eps"):
-        families.open(path)
-    opened = families.open(path, overrides=Overrides(values={"layer_norm_eps": 1e-12}))
+        open_checkpoint(path)
+    opened = open_checkpoint(path, overrides=Overrides(values={"layer_norm_eps": 1e-12}))
     assert opened.result.provenance["layer_norm_eps"] == "given"
 
 
@@ -260,7 +260,7 @@ def test_answers_behind_a_choice_of_shapes(tmp_path: Path) -> None:
             body = node(op, [name], [f"{name}.{op}"])
             branches[branch] = field(1, body) + field(12, value(f"{name}.{op}"))
         ends.append(graph.node("If", one, **branches))
-    checkpoint = families.open(write(tmp_path, graph, *ends)).checkpoint
+    checkpoint = open_checkpoint(write(tmp_path, graph, *ends)).checkpoint
     assert checkpoint.head.kind == "span"
     found = checkpoint.tensors["span.weight"]
     np.testing.assert_array_equal(found, graph.state[None, "span.weight"].T)
@@ -280,11 +280,11 @@ def test_positions_of_old_opsets(tmp_path: Path) -> None:
     place = graph.nodes.index(old)
     changed = node("Gather", [graph.names[None, "position"], places], ["v1003"])
     graph.nodes = [*graph.nodes[:place], *new, changed, *graph.nodes[place + 1 : -6]]
-    tensors = families.open(write(tmp_path, graph)).checkpoint.tensors
+    tensors = open_checkpoint(write(tmp_path, graph)).checkpoint.tensors
     found = tensors["albert.embeddings.position.weight"]
     np.testing.assert_array_equal(found, graph.state[None, "position"])
     shifted = node("Gather", [graph.names[None, "position"], "later"], ["v1003"])
     graph.tensors.append(tensor("later", np.arange(1, 6)[None]))
     graph.nodes[graph.nodes.index(changed)] = shifted
     with pytest.raises(CheckpointError, match=r"positions \[1, 2, 3, 4\]"):
-        families.open(write(tmp_path, graph))
+        open_checkpoint(write(tmp_path, graph))

@@ -13,7 +13,7 @@ import pytest
 from outputs import BOUND, arrays, distance, kept, outputs
 
 from albertkit.checkpoint import families
-from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.checkpoint.formats import pdparams
 from albertkit.conversion import convert
@@ -35,7 +35,7 @@ def cases() -> list:
 @pytest.mark.parametrize("folder", cases())
 def test_outputs_are_those_of_paddlenlp(folder: Path) -> None:
     inputs, expected = arrays(folder / "inputs.npz"), arrays(folder / "outputs.npz")
-    opened = families.open(folder)
+    opened = open_checkpoint(folder)
     assert opened.family == "paddlenlp"
     mask = inputs["attention_mask"]
     found = outputs(opened.checkpoint, inputs["input_ids"], inputs["token_type_ids"], mask)
@@ -84,7 +84,7 @@ def test_what_is_written_holds_the_same_arrays(folder: Path, tmp_path: Path) -> 
 @pytest.fixture
 def model(tiny_model: Path, tmp_path: Path) -> Path:
     """A folder of PaddleNLP, made from the tiny model."""
-    checkpoint = families.open(tiny_model / "model").checkpoint
+    checkpoint = open_checkpoint(tiny_model / "model").checkpoint
     checkpoint.config = replace(checkpoint.config, head_layer_norm_eps=1e-5)
     assert families.named("paddlenlp").losses(checkpoint) == []
     (tmp_path / "paddle").mkdir()
@@ -118,14 +118,14 @@ def test_old_and_new_pickles_are_read(protocol: int, pairs: bool, model: Path) -
         for number, (name, x) in enumerate(tensors_in(model).items())
     }
     (model / "model_state.pdparams").write_bytes(pickle.dumps(values, protocol))
-    same(families.open(model).checkpoint, before)
+    same(open_checkpoint(model).checkpoint, before)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_narrow_numbers_are_written_and_read(dtype: str, model: Path, tmp_path: Path) -> None:
     result = convert(model, tmp_path / "out", "paddlenlp", dtype=dtype)
     assert len(result.kept) == len(result.source.checkpoint.tensors)
-    kinds = families.open(tmp_path / "out").result.source_tensors.values()
+    kinds = open_checkpoint(tmp_path / "out").result.source_tensors.values()
     assert {kind for kind, _ in kinds} == {dtype, "int64"}
 
 
@@ -140,22 +140,22 @@ def test_a_bare_file_needs_a_config(model: Path, tmp_path: Path) -> None:
     pdparams.write_weights(file, tensors)
     assert families.detect(file) == ("paddlenlp", file)
     with pytest.raises(ConfigError, match="albert-base-v1.json"):
-        families.open(file)
-    opened = families.open(file, overrides=Overrides(config=model / "config.json"))
+        open_checkpoint(file)
+    opened = open_checkpoint(file, overrides=Overrides(config=model / "config.json"))
     assert opened.result.report.missing == ["masked_lm", "sentence_order"]
     for name, tensor in opened.checkpoint.tensors.items():
         np.testing.assert_array_equal(tensor, before.tensors[name])
     shutil.copy(model / "config.json", tmp_path / "albert-base-v1.json")
-    assert not families.open(file).checkpoint.has_masked_lm
+    assert not open_checkpoint(file).checkpoint.has_masked_lm
 
 
 def test_wrong_ids_and_lower_casing_are_told_and_put_right(model: Path) -> None:
     words = ["[PAD]", "[UNK]", *(f"w{n}" for n in range(18)), "[CLS]", "[SEP]", "[MASK]"]
-    assert len(words) == families.open(model).checkpoint.config.vocab_size
+    assert len(words) == open_checkpoint(model).checkpoint.config.vocab_size
     (model / "vocab.txt").write_text("\n".join(words) + "\n")
     edit(model, pad_token_id=0, bos_token_id=2, eos_token_id=3)
     (model / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False}))
-    opened = families.open(model)
+    opened = open_checkpoint(model)
     ids = {"pad_token_id": 0, "bos_token_id": 20, "eos_token_id": 21}
     assert opened.checkpoint.special_ids == ids
     told = "\n".join(opened.result.problems)
@@ -164,7 +164,7 @@ def test_wrong_ids_and_lower_casing_are_told_and_put_right(model: Path) -> None:
     tokenizer = opened.checkpoint.tokenizer
     assert tokenizer.encode("W3").ids == tokenizer.encode("w3").ids
     (model / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "W1", *words[3:]]) + "\n")
-    assert "do_lower_case" not in "\n".join(families.open(model).result.problems)
+    assert "do_lower_case" not in "\n".join(open_checkpoint(model).result.problems)
     # Without a vocabulary the size tells a Chinese one.
     tensors = tensors_in(model)
     for name in ("transformer.embeddings.word_embeddings.weight", "predictions.decoder.weight"):
@@ -174,7 +174,7 @@ def test_wrong_ids_and_lower_casing_are_told_and_put_right(model: Path) -> None:
     pdparams.write_weights(model / "model_state.pdparams", tensors)
     edit(model, vocab_size=21128)
     (model / "vocab.txt").unlink()
-    opened = families.open(model)
+    opened = open_checkpoint(model)
     assert opened.checkpoint.special_ids["bos_token_id"] == 101
     assert any("101 and 102" in problem for problem in opened.result.problems)
 
@@ -183,16 +183,16 @@ def test_a_decoder_of_its_own_is_kept(model: Path, tmp_path: Path) -> None:
     tensors = tensors_in(model)
     tensors["predictions.decoder.weight"] += 1
     pdparams.write_weights(model / "model_state.pdparams", tensors)
-    opened = families.open(model)
+    opened = open_checkpoint(model)
     assert not opened.checkpoint.config.tied_decoder
     assert any("not the word table" in problem for problem in opened.result.problems)
     same(convert(model, tmp_path / "a", "paddlenlp").source.checkpoint, opened.checkpoint)
-    tied = families.open(model, overrides=Overrides(values={"tied_decoder": True}))
+    tied = open_checkpoint(model, overrides=Overrides(values={"tied_decoder": True}))
     assert tied.checkpoint.config.tied_decoder
     tensors["predictions.decoder.bias"] += 1
     pdparams.write_weights(model / "model_state.pdparams", tensors)
     with pytest.raises(CheckpointError, match="two biases"):
-        families.open(model)
+        open_checkpoint(model)
 
 
 def test_the_epsilon_of_the_head_is_a_loss_for_transformers(model: Path, tmp_path: Path) -> None:
@@ -203,13 +203,13 @@ def test_the_epsilon_of_the_head_is_a_loss_for_transformers(model: Path, tmp_pat
     with pytest.raises(CheckpointError, match="head_layer_norm_eps=1e-12"):
         convert(tmp_path / "x", tmp_path / "y", "paddlenlp")
     convert(tmp_path / "x", tmp_path / "y", "paddlenlp", allow_loss=True)
-    same(families.open(tmp_path / "y").checkpoint, families.open(model).checkpoint)
+    same(open_checkpoint(tmp_path / "y").checkpoint, open_checkpoint(model).checkpoint)
 
 
 def test_other_files_are_refused_or_not_claimed(model: Path) -> None:
     family = families.named("paddlenlp")
-    config = families.open(model).checkpoint.config
-    pre = replace(families.open(model).checkpoint, config=replace(config, norm_order="pre"))
+    config = open_checkpoint(model).checkpoint.config
+    pre = replace(open_checkpoint(model).checkpoint, config=replace(config, norm_order="pre"))
     with pytest.raises(CheckpointError, match="norm_order=pre"):
         family.losses(pre)
     weights = model / "model_state.pdparams"
@@ -217,12 +217,12 @@ def test_other_files_are_refused_or_not_claimed(model: Path) -> None:
     assert family.detect(model) is None
     weights.write_bytes(b"\x80\x02cos\nsystem\nX\x01\0\0\0.\x85R.")
     with pytest.raises(CheckpointError, match="os.system"):
-        families.open(model)
+        open_checkpoint(model)
     weights.write_bytes(pickle.dumps({"transformer.embeddings.word_embeddings.weight": 3}))
     with pytest.raises(AlbertkitError, match="no array"):
-        families.open(model)
+        open_checkpoint(model)
 
 
 def test_a_head_that_is_not_there_is_not_passed_over(model: Path) -> None:
     with pytest.raises(ConfigError, match="no head of this kind"):
-        families.open(model, overrides=Overrides(head="span"))
+        open_checkpoint(model, overrides=Overrides(head="span"))

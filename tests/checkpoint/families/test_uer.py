@@ -13,7 +13,7 @@ import torch
 from outputs import BOUND, arrays, distance, kept, outputs
 
 from albertkit.checkpoint import families
-from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.checkpoint.families.uer.fold import fold
 from albertkit.checkpoint.formats import torch_save
@@ -39,7 +39,7 @@ def close(found: np.ndarray, expected: np.ndarray, mask: np.ndarray | None, prob
 def test_outputs_are_those_of_uer(case: str, shared: Path) -> None:
     folder = shared / "golden" / "uer" / case
     inputs, expected = arrays(folder / "inputs.npz"), arrays(folder / "outputs.npz")
-    opened = families.open(folder / "model.bin")
+    opened = open_checkpoint(folder / "model.bin")
     assert opened.family == "uer"
     config = opened.checkpoint.config
     options = json.loads((folder / "options.json").read_text())
@@ -65,7 +65,7 @@ def test_a_classifier_gives_the_logits_of_uer(pooling: str, shared: Path) -> Non
     folder = shared / "golden" / "uer" / "relu_untied"
     inputs = arrays(folder / "inputs.npz")
     expected = arrays(folder / "classifier_outputs.npz")[f"logits_{pooling}"]
-    opened = families.open(
+    opened = open_checkpoint(
         folder / "classifier.bin", overrides=Overrides(values={"pooling": pooling})
     )
     head = opened.checkpoint.head
@@ -91,7 +91,7 @@ def test_the_files_of_a_folder_are_told_apart(shared: Path) -> None:
 @pytest.fixture
 def model(tiny_model: Path, tmp_path: Path) -> Path:
     """A folder of UER, made from the tiny model."""
-    return as_uer(families.open(tiny_model / "model").checkpoint, tmp_path / "uer")
+    return as_uer(open_checkpoint(tiny_model / "model").checkpoint, tmp_path / "uer")
 
 
 def as_uer(checkpoint: Checkpoint, folder: Path, **changes: object) -> Path:
@@ -148,7 +148,7 @@ def test_old_names_are_read(model: Path) -> None:
     assert "target.sop_linear_2.weight" in tensors
     torch_save.write_weights(model / "old.bin-250000", tensors)
     (model / "model.bin").unlink()
-    opened = families.open(model)
+    opened = open_checkpoint(model)
     assert opened.path.name == "old.bin-250000"
     same(opened.checkpoint, before)
     assert "target.mlm_linear_2.weight" in opened.result.report.ignored
@@ -163,21 +163,21 @@ def test_what_is_written_reads_back_the_same(
 ) -> None:
     dtype = changes.get("dtype", "float32")
     rest = {key: value for key, value in changes.items() if key != "dtype"}
-    folder = as_uer(families.open(tiny_model / "model").checkpoint, tmp_path / "a", **rest)
+    folder = as_uer(open_checkpoint(tiny_model / "model").checkpoint, tmp_path / "a", **rest)
     result = convert(folder, tmp_path / "b", "uer", dtype=dtype)
     assert len(result.kept) == len(result.source.checkpoint.tensors)
     if dtype == "float32":
-        same(families.open(tmp_path / "b").checkpoint, result.source.checkpoint)
+        same(open_checkpoint(tmp_path / "b").checkpoint, result.source.checkpoint)
 
 
 @pytest.mark.shared
 def test_a_classifier_is_written_with_its_pooling(shared: Path, tmp_path: Path) -> None:
     file = shared / "golden" / "uer" / "relu_untied" / "classifier.bin"
-    opened = families.open(file, overrides=Overrides(values={"pooling": "last"}))
+    opened = open_checkpoint(file, overrides=Overrides(values={"pooling": "last"}))
     assert families.named("uer").losses(opened.checkpoint) == []
     families.named("uer").write(opened.checkpoint, tmp_path, "float32")
     assert json.loads((tmp_path / "config.json").read_text())["pooling"] == "last"
-    same(families.open(tmp_path).checkpoint, opened.checkpoint)
+    same(open_checkpoint(tmp_path).checkpoint, opened.checkpoint)
 
 
 def test_names_tell_the_norm_order_and_a_choice_the_decoder(model: Path, tmp_path: Path) -> None:
@@ -188,11 +188,11 @@ def test_names_tell_the_norm_order_and_a_choice_the_decoder(model: Path, tmp_pat
         tensors[f"encoder.layer_norm.{kind}"] = tensors["encoder.transformer.layer_norm_2.beta"] + 1
     tensors["target.mlm.linear_2.weight"] += 1
     torch_save.write_weights(model / "model.bin", tensors)
-    opened = families.open(model)
+    opened = open_checkpoint(model)
     config = opened.checkpoint.config
     assert (config.norm_order, config.final_norm, config.tied_decoder) == ("pre", True, False)
     assert opened.result.provenance["norm_order"] == "tensor names"
-    tied = families.open(model, overrides=Overrides(values={"tied_decoder": True}))
+    tied = open_checkpoint(model, overrides=Overrides(values={"tied_decoder": True}))
     assert "chosen" in tied.result.report.ignored["target.mlm.linear_2.weight"]
 
 
@@ -204,26 +204,26 @@ def test_an_output_layer_asks_what_it_is_for(model: Path) -> None:
     body |= {"output_layer.weight": np.ones((2, 16), "f4"), "output_layer.bias": np.ones(2, "f4")}
     torch_save.write_weights(model / "model.bin", body)
     with pytest.raises(ConfigError, match="what the output layer is for"):
-        families.open(model)
+        open_checkpoint(model)
     for kind in ("span", "token_classification"):
-        head = families.open(model, overrides=Overrides(head=kind)).checkpoint.head
+        head = open_checkpoint(model, overrides=Overrides(head=kind)).checkpoint.head
         assert head.kind == kind
     with pytest.raises(ConfigError, match="what the output layer is for"):
-        families.open(model, overrides=Overrides(head="multiple_choice"))
+        open_checkpoint(model, overrides=Overrides(head="multiple_choice"))
 
 
 def test_other_models_are_refused(model: Path, tiny_model: Path) -> None:
-    standard = families.open(tiny_model / "model").checkpoint
+    standard = open_checkpoint(tiny_model / "model").checkpoint
     with pytest.raises(CheckpointError, match="layer_norm_kind=standard"):
         families.named("uer").losses(standard)
     tensors = torch_save.read_weights(model / "model.bin").tensors
     bert = {n: np.array(x) for n, x in tensors.items() if not n.startswith("encoder.linear")}
     torch_save.write_weights(model / "model.bin", bert)
     with pytest.raises(CheckpointError, match="no ALBERT"):
-        families.open(model)
+        open_checkpoint(model)
     (model / "config.json").unlink()
     with pytest.raises(AlbertkitError, match="no config beside"):
-        families.open(model)
+        open_checkpoint(model)
 
 
 @pytest.mark.shared
@@ -231,7 +231,7 @@ def test_other_models_are_refused(model: Path, tiny_model: Path) -> None:
 def test_folding_changes_the_outputs_by_rounding_only(case: str, shared: Path) -> None:
     folder = shared / "golden" / "uer" / case
     inputs = arrays(folder / "inputs.npz")
-    checkpoint = families.open(folder / "model.bin").checkpoint
+    checkpoint = open_checkpoint(folder / "model.bin").checkpoint
     folded = fold(checkpoint)
     assert (folded.config.layer_norm_kind, folded.config.type_vocab_size) == ("standard", 2)
     mask = inputs["seg"] > 0
@@ -256,11 +256,11 @@ def test_a_folded_model_is_one_of_transformers(model: Path, tmp_path: Path) -> N
     with pytest.raises(CheckpointError, match="normalisation"):
         convert(model, tmp_path / "x", "huggingface")
     result = convert(model, tmp_path / "y", "huggingface", allow_loss=True)
-    assert "UER's normalisation" in result.lost[0]
-    assert families.open(tmp_path / "y").family == "huggingface"
+    assert "UER's normalisation" in result.lost[0].sentence
+    assert open_checkpoint(tmp_path / "y").family == "huggingface"
     shutil.rmtree(tmp_path / "y")
 
 
 def test_a_head_that_is_not_there_is_not_passed_over(model: Path) -> None:
     with pytest.raises(ConfigError, match="no head of this kind"):
-        families.open(model, overrides=Overrides(head="span"))
+        open_checkpoint(model, overrides=Overrides(head="span"))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tiny_files
 
-from albertkit.checkpoint import families
+from albertkit.checkpoint.checkpoint import open_checkpoint
 from albertkit.checkpoint.formats import hdf5, pdparams, torch_save
 from albertkit.checkpoint.formats.memory_map import Array
 from albertkit.checkpoint.formats.safetensors_file import write_tensors
@@ -90,7 +90,7 @@ def test_a_tensor_that_is_not_what_its_name_promises_is_refused(
     place = tiny_files.put(tiny_files.folder_of(family), tmp_path / "x")
     before = {name: np.array(tensor) for name, tensor in read(place / file).items()}
     write(place / file, before)
-    families.open(place)  # the undamaged twin, written by the same hand
+    open_checkpoint(place)  # the undamaged twin, written by the same hand
     passed, count = [], 0
     for name, tensor in before.items():
         for what, value in odd(tensor):
@@ -124,7 +124,7 @@ def outcome(place: Path, write: Callable[[], None]) -> str:
     except (ValueError, TypeError):  # HDF5 cannot hold it
         return "not written"
     try:
-        families.open(place)
+        open_checkpoint(place)
     except AlbertkitError as error:
         return "refused" if "\n" in str(error) else "refused without facts"
     return "opened"

@@ -1,31 +1,17 @@
-"""Checkpoint families, one file each: who wrote a checkpoint, and how to read and write it.
+"""Checkpoint families, one file or folder each: who wrote a checkpoint, how to read and write it.
 
-opened = families.open("model.ckpt-best")   # any family, no framework needed
-opened.checkpoint, opened.family, opened.result.report
+`detect` says whose files lie at a path, `named` gives the module that reads and writes them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from albertkit import plugins
-from albertkit.checkpoint.families._protocol import Family, LoadResult, Overrides
-from albertkit.errors import AlbertkitError, CheckpointError
-
-if TYPE_CHECKING:
-    from albertkit.checkpoint.checkpoint import Checkpoint
-
-
-@dataclass
-class Opened:
-    """A checkpoint of any family in memory, and how it was read."""
-
-    checkpoint: Checkpoint
-    family: str
-    path: Path  # what the family claimed: a file, or the prefix of several
-    result: LoadResult
+from albertkit.checkpoint.families._protocol import Family
+from albertkit.checkpoint.families._recognise import pointer, recognise
+from albertkit.errors import CheckpointError
 
 
 def all_families() -> dict[str, Family]:
@@ -67,6 +53,9 @@ def detect(path: Path | str) -> tuple[str, Path]:
             where=path,
             fix="give the path of the weights file, or name the family",
         )
+    known = recognise(path)
+    if known is not None:
+        raise known
     nothing = not path.exists() and not list(path.parent.glob(path.name + ".*"))
     raise CheckpointError(
         "There is no such file or folder." if nothing else "No family knows this checkpoint.",
@@ -77,76 +66,30 @@ def detect(path: Path | str) -> tuple[str, Path]:
     )
 
 
-def open(
-    path: Path | str,
-    *,
-    family: str | None = None,
-    overrides: Overrides | None = None,
-    tokenizer: Path | str | None = None,
-) -> Opened:
-    """Read a checkpoint of any family.
+def claim(path: Path, family: str | None = None) -> tuple[str, Path]:
+    """The family of what is at `path`, and the weights it claims.
 
     Args:
-        path: folder, weights file or prefix; or the name of a released model (`albertkit models`)
-            or a hub id, which is downloaded if it is not in the cache.
-        family: its name; told from the files if left out.
-        overrides: what the files do not say.
-        tokenizer: spiece.model, vocab.txt or tokenizer.json to use; else what lies beside.
+        path: folder, weights file or prefix.
+        family: its name, if it is known.
 
     Raises:
-        CheckpointError: nothing there, nobody's, damaged, or config and tensors do not fit.
-        ConfigError: the config describes no ALBERT, or leaves a choice open.
-        VocabularyError: the tokenizer does not fit the config.
-        DownloadError: a name whose files are not in the cache and cannot be fetched.
+        CheckpointError: as `detect`, or nothing of the named family is there.
     """
-    from albertkit.checkpoint.checkpoint import Checkpoint
-    from albertkit.hub import resolve
-
-    overrides = overrides or Overrides()
-    path = resolve(path)
+    unfetched = pointer(path)
+    if unfetched is not None:
+        raise unfetched
     if family is None:
-        family, found = detect(path)
-    else:
-        claimed = named(family).detect(Path(path))
-        if claimed is None:
-            raise CheckpointError(
-                f"This is no checkpoint of the family {family}.",
-                found=_shown(Path(path)),
-                where=path,
-                fix="leave the family out to have it told from the files",
-            )
-        found = claimed
-    try:
-        result = named(family).read(found, overrides)
-        checkpoint = Checkpoint(
-            result.config,
-            result.tensors,
-            ignored=dict(result.report.ignored),
-            special_ids=result.special_ids,
-            head=result.head,
+        return detect(path)
+    claimed = named(family).detect(path)
+    if claimed is None:
+        raise CheckpointError(
+            f"This is not a checkpoint of the family {family}.",
+            found=_shown(path),
+            where=path,
+            fix="leave the family out: it is detected from the files",
         )
-    except AlbertkitError as error:
-        raise error if "where" in error.facts else _at(error, found) from error
-    place = Path(tokenizer) if tokenizer is not None else result.tokenizer
-    if place is not None:
-        from albertkit.text.tokenizer import Tokenizer
-        from albertkit.text.vocabulary import check_fits
-
-        checkpoint.tokenizer = Tokenizer.load(place)
-        check_fits(checkpoint.tokenizer, result.config)
-    return Opened(checkpoint, family, found, result)
-
-
-def _at(error: AlbertkitError, path: Path) -> AlbertkitError:
-    """The same error with the file it is about."""
-    facts = error.facts
-    return type(error)(
-        error.what,
-        expected=facts.get("expected"),
-        found=facts.get("found"),
-        where=path,
-        fix=facts.get("to do"),
-    )
+    return family, claimed
 
 
 def _shown(path: Path) -> str:

@@ -51,20 +51,8 @@ def read_values(path: Path) -> dict[str, Any]:
         if not isinstance(values, dict):
             raise ConfigError("A config is a JSON object.", expected="{...}", found=shown(values))
     except ConfigError as error:
-        raise located(error, path) from error
+        raise error.at(path) from error
     return values
-
-
-def located(error: ConfigError, path: Path) -> ConfigError:
-    """The same error with the file it is about."""
-    facts = error.facts
-    return ConfigError(
-        error.what,
-        expected=facts.get("expected"),
-        found=facts.get("found"),
-        where=facts.get("where", path),
-        fix=facts.get("to do"),
-    )
 
 
 def with_values(config: AlbertConfig, values: Mapping[str, Any]) -> AlbertConfig:

@@ -9,7 +9,7 @@ google and albert_zh, and the erf formula for everybody else.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ class ReadConfig:
     """A config with how it was spelled and which keys of its file were left out, and why."""
 
     config: AlbertConfig
-    spelling: str
+    dialect: str
     ignored: dict[str, str]
 
 
@@ -82,6 +82,15 @@ DEAD_HUGGINGFACE = {
         " exponential_decay_length_penalty suppress_tokens begin_suppress_tokens",
     ),
 }
+# Keys of tools that change no number; whoever reads the file is told of them.
+NOTED = {
+    "framework": "written by neural-compressor",
+    "transformers.js_config": "for transformers.js",
+    **dict.fromkeys(["shared_type", "share_type"], "sharing is seen in the weights"),
+    "auto_map": "names code of its own, which is not run: the ALBERT of this config is",
+    **dict.fromkeys(["model_max_length", "vocab_type", "do_lower_case"], "of the tokenizer"),
+    **dict.fromkeys(["sentence_transformers", "__version__"], "of sentence-transformers"),
+}
 # Keys that change the function unless they have this value, which is what every ALBERT has.
 ONLY_VALUE: dict[str, object] = {
     "position_embedding_type": "absolute",
@@ -133,48 +142,44 @@ ACTS = {
 HUGGINGFACE_ACT = {**SAME_ACTS, "gelu_tanh": "gelu_new", "gelu_erf": "gelu", "silu": "silu"}
 
 
-def read_file(path: Path, *, spelling: str | None, vocab_size: int | None) -> ReadConfig:
+def read_file(path: Path, *, dialect: str | None, vocab_size: int | None) -> ReadConfig:
     """Read a config file; see `read`, and `strict_json` for what is refused before."""
     try:
-        return read(strict_json(path), spelling=spelling, vocab_size=vocab_size)
+        return read(strict_json(path), dialect=dialect, vocab_size=vocab_size)
     except ConfigError as error:
-        expected, found = error.facts.get("expected"), error.facts.get("found")
-        fix = error.facts.get("to do")
-        raise ConfigError(
-            error.what, expected=expected, found=found, where=path, fix=fix
-        ) from error.__cause__
+        raise error.at(path) from error.__cause__
 
 
 def read(
-    values: object, *, spelling: str | None = None, vocab_size: int | None = None
+    values: object, *, dialect: str | None = None, vocab_size: int | None = None
 ) -> ReadConfig:
     """Config from a parsed JSON object.
 
     Args:
         values: the object.
-        spelling: whose file it is; told from the keys if left out.
+        dialect: whose file it is; told from the keys if left out.
         vocab_size: for files that name none (UER).
 
     Raises:
-        ConfigError: not an ALBERT config, an unknown key, a wrong value, or a spelling that
+        ConfigError: not an ALBERT config, an unknown key, a wrong value, or a dialect that
             cannot be told and matters.
     """
     if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
         raise ConfigError(
             "A config is a JSON object.", expected="key: value pairs", found=shown(values)
         )
-    if spelling is not None and spelling not in READERS:
+    if dialect is not None and dialect not in READERS:
         raise ConfigError(
-            "Nobody spells configs that way.", expected=", ".join(READERS), found=spelling
+            "Nobody spells configs that way.", expected=", ".join(READERS), found=dialect
         )
     values = dict(values)
     if vocab_size is not None:
         values.setdefault("vocab_size", vocab_size)
-    spelling = spelling or tell_spelling(values)
-    return READERS[spelling](values, spelling)
+    dialect = dialect or detect_dialect(values)
+    return READERS[dialect](values, dialect)
 
 
-def tell_spelling(values: Mapping[str, Any]) -> str:
+def detect_dialect(values: Mapping[str, Any]) -> str:
     """Whose file this is, by keys that only one of them writes."""
     keys = set(values)
     if values.get("model_type", "albert") not in ("albert", "albertkit"):
@@ -201,7 +206,7 @@ def tell_spelling(values: Mapping[str, Any]) -> str:
             found='hidden_act "gelu": tanh formula for google, erf for Hugging Face'
             if not same_width
             else "embedding_size = hidden_size: google then makes no projection, others do",
-            fix="name the spelling: " + ", ".join(READERS),
+            fix="name the dialect: " + ", ".join(READERS),
         )
     return "google"
 
@@ -213,6 +218,11 @@ def _not_albert(found: str) -> ConfigError:
         found=found,
         fix="check that the file belongs to the model",
     )
+
+
+def notes_on(keys: Iterable[str]) -> list[str]:
+    """A sentence for each key of a tool that a config file holds."""
+    return [f"config key {key} is passed over: {NOTED[key]}" for key in keys if key in NOTED]
 
 
 def _sort_keys(
@@ -255,39 +265,41 @@ def _require(values: Mapping[str, Any], names: list[str], fix: str) -> None:
         )
 
 
-def _act(value: object, spelling: str) -> str:
-    acts = ACTS[spelling]
+def _act(value: object, dialect: str) -> str:
+    acts = ACTS[dialect]
     if not isinstance(value, str) or value not in acts:
         raise ConfigError(
-            "hidden_act names a function that this family does not have.",
+            f"hidden_act names a function that no {dialect} config has.",
             expected=", ".join(acts),
             found=shown(value),
-            where=f"spelling {spelling}",
         )
     return acts[value]
 
 
-def _read_own(values: dict[str, Any], spelling: str) -> ReadConfig:
+def _read_own(values: dict[str, Any], dialect: str) -> ReadConfig:
     dead = {
-        "model_type": "names the spelling",
+        "model_type": "names the dialect",
         "architectures": "told by the weights",
         "task_head": "read with the weights",
     }
     ignored = _sort_keys(values, OWN, dead, {})
     _require(values, REQUIRED, "write the config again with to_json")
     config = AlbertConfig(**{key: value for key, value in values.items() if key in OWN})
-    return ReadConfig(config, spelling, ignored)
+    return ReadConfig(config, dialect, ignored)
 
 
-def _read_google(values: dict[str, Any], spelling: str) -> ReadConfig:
-    known = {*PLAIN, "hidden_act"} | ({"ln_type"} if spelling == "brightmart" else set())
-    ignored = _sort_keys(values, known, {**DEAD_GOOGLE, **DEAD_BRIGHTMART}, {})
+def _read_google(values: dict[str, Any], dialect: str) -> ReadConfig:
+    known = {*PLAIN, "hidden_act"} | ({"ln_type"} if dialect == "brightmart" else set())
+    dead = {**DEAD_GOOGLE, **DEAD_BRIGHTMART, **NOTED}
+    if dialect != "brightmart" and values.get("ln_type") == "postln":
+        dead["ln_type"] = "postln is what google's layout always is"
+    ignored = _sort_keys(values, known, dead, {})
     _require(values, REQUIRED, "use the config file that came with the weights")
     chosen: dict[str, Any] = {key: values[key] for key in PLAIN if key in values}
-    chosen["hidden_act"] = _act(values["hidden_act"], spelling)
-    if spelling == "google_fast":
+    chosen["hidden_act"] = _act(values["hidden_act"], dialect)
+    if dialect == "google_fast":
         chosen["ffn_groups"] = 16
-    if spelling == "brightmart":
+    if dialect == "brightmart":
         orders = {"postln": "post", "preln": "pre"}
         kind = values.get("ln_type", "postln")
         if not isinstance(kind, str) or kind not in orders:
@@ -299,28 +311,31 @@ def _read_google(values: dict[str, Any], spelling: str) -> ReadConfig:
             "projection_bias": False,
             "project_equal_width": values["embedding_size"] == values["hidden_size"],
         }
-    return ReadConfig(AlbertConfig(**chosen), spelling, ignored)
+    return ReadConfig(AlbertConfig(**chosen), dialect, ignored)
 
 
-def _read_huggingface(values: dict[str, Any], spelling: str) -> ReadConfig:
+def _read_huggingface(values: dict[str, Any], dialect: str) -> ReadConfig:
     if "init_args" in values:
         values = _flatten_paddle(values)
+    kind = values.get("model_type", "albert")
+    if kind != "albert":
+        raise _not_albert(f"model_type {shown(kind)}: this is a {str(kind)[:40].upper()}")
     known = {*PLAIN, "hidden_act", "layer_norm_eps", "classifier_dropout_prob"}
     known.add("tie_word_embeddings")
-    ignored = _sort_keys(values, known, DEAD_HUGGINGFACE, ONLY_VALUE)
+    ignored = _sort_keys(values, known, {**DEAD_HUGGINGFACE, **NOTED}, ONLY_VALUE)
     _require(values, REQUIRED, "use the config file that came with the weights")
     chosen: dict[str, Any] = {key: values[key] for key in known if key in values}
     chosen["tied_decoder"] = chosen.pop("tie_word_embeddings", True)
-    chosen["hidden_act"] = _act(values["hidden_act"], spelling)
+    chosen["hidden_act"] = _act(values["hidden_act"], dialect)
     eps = values.get("layer_norm_eps", 1e-12)
     # PaddleNLP builds the norm of its masked-LM head with the framework's default.
-    chosen["head_layer_norm_eps"] = 1e-5 if spelling == "paddle" else eps
+    chosen["head_layer_norm_eps"] = 1e-5 if dialect == "paddle" else eps
     chosen["project_equal_width"] = values["embedding_size"] == values["hidden_size"]
     config = AlbertConfig(**chosen, group_formula="huggingface")
     google = AlbertConfig(**chosen)
     if config.layer_plan == google.layer_plan:
         config = google
-    return ReadConfig(config, spelling, ignored)
+    return ReadConfig(config, dialect, ignored)
 
 
 def _flatten_paddle(values: dict[str, Any]) -> dict[str, Any]:
@@ -338,11 +353,11 @@ def _flatten_paddle(values: dict[str, Any]) -> dict[str, Any]:
     return {**body, **{key: value for key, value in values.items() if key != "init_args"}}
 
 
-def _read_uer(values: dict[str, Any], spelling: str) -> ReadConfig:
+def _read_uer(values: dict[str, Any], dialect: str) -> ReadConfig:
     ignored = _sort_keys(values, {*UER_KEYS, "dropout"}, DEAD_UER, UER_ONLY_VALUE)
     _require(values, [*UER_KEYS], "UER files name no vocab_size: pass vocab_size=")
     chosen: dict[str, Any] = {ours: values[theirs] for theirs, ours in UER_KEYS.items()}
-    chosen["hidden_act"] = _act(values["hidden_act"], spelling)
+    chosen["hidden_act"] = _act(values["hidden_act"], dialect)
     dropout = values.get("dropout", 0.1)  # UER's default
     config = AlbertConfig(
         **chosen,
@@ -354,7 +369,7 @@ def _read_uer(values: dict[str, Any], spelling: str) -> ReadConfig:
         head_layer_norm_eps=1e-6,
         project_equal_width=values["emb_size"] == values["hidden_size"],
     )
-    return ReadConfig(config, spelling, ignored)
+    return ReadConfig(config, dialect, ignored)
 
 
 READERS: dict[str, Callable[[dict[str, Any], str], ReadConfig]] = {
@@ -369,7 +384,7 @@ READERS: dict[str, Callable[[dict[str, Any], str], ReadConfig]] = {
 
 
 def write(config: AlbertConfig, *, own: bool = False) -> dict[str, Any]:
-    """JSON object in transformers' spelling, or in ours under model_type `albertkit`.
+    """JSON object in transformers' dialect, or in ours under model_type `albertkit`.
 
     Ours is taken where transformers cannot express the config, or if `own` asks for it.
     """

@@ -29,7 +29,7 @@ def read_head(
     """Head of a task that config and tensors (under transformers' names) speak of.
 
     Args:
-        values: the parsed config file, in our or transformers' spelling.
+        values: the parsed config file, in our or transformers' dialect.
         tensors: arrays by name; only `classifier.weight` and `qa_outputs.weight` are looked at.
         kind: what the head is for, where the file does not say.
 

@@ -1,7 +1,9 @@
 """What a checkpoint family is: the shape of every file in `families/`.
 
 A family detects its files, reads them into our tensors through a table of rules, and writes them
-back through the same table. See docs/add-a-family.md.
+back through the same table. See docs/add-a-family.md. Two more functions are optional:
+`express(checkpoint)` gives the equal model that the format can hold, with a note for each change;
+`nearest(checkpoint)` gives a model that other formats can hold, with what that loses.
 """
 
 from __future__ import annotations
@@ -32,6 +34,21 @@ class Overrides:
     config: Path | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     head: str | None = None
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Something of a checkpoint that a format cannot hold.
+
+    keys: what is given up, for programs: config keys ("head_layer_norm_eps"), parts of the model
+    ("masked_lm", "sentence_order", "head", "labels") or "tokenizer". sentence: the same for people.
+    """
+
+    keys: tuple[str, ...]
+    sentence: str
+
+    def __str__(self) -> str:
+        return self.sentence
 
 
 @dataclass
@@ -77,8 +94,8 @@ class Family(Protocol):
     def read(self, found: Path, overrides: Overrides) -> LoadResult:
         """Read what `detect` found. Errors: CheckpointError, ConfigError."""
 
-    def losses(self, checkpoint: Checkpoint) -> list[str]:
-        """What the format cannot hold of this checkpoint, one sentence each.
+    def losses(self, checkpoint: Checkpoint) -> list[Loss]:
+        """What the format cannot hold of this checkpoint.
 
         The rest can still be written if the user allows the loss.
 

@@ -6,14 +6,21 @@ Where transformers can run the model the folder is its layout; else `model_type`
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from albertkit.checkpoint.checkpoint import CONFIG_FILE, OWN_WEIGHTS, Checkpoint, find_weights
-from albertkit.checkpoint.families._protocol import LoadResult, Overrides
-from albertkit.checkpoint.formats.safetensors_file import list_tensors
-from albertkit.checkpoint.hf_names import own_names
-from albertkit.checkpoint.mapping import LoadReport, absent_heads
-from albertkit.errors import AlbertkitError
+from albertkit.checkpoint.families import _beside
+from albertkit.checkpoint.families._configs import read as read_config
+from albertkit.checkpoint.families._folder import CONFIG_FILE, OWN_WEIGHTS, write_folder
+from albertkit.checkpoint.families._head_configs import read_head
+from albertkit.checkpoint.families._protocol import LoadResult, Loss, Overrides
+from albertkit.checkpoint.formats.safetensors_file import read_weights
+from albertkit.checkpoint.hf_names import own_rules
+from albertkit.checkpoint.mapping import import_tensors
+from albertkit.errors import AlbertkitError, CheckpointError, ConfigError
 from albertkit.files import glimpse_json
+
+if TYPE_CHECKING:
+    from albertkit.checkpoint.checkpoint import Checkpoint
 
 TITLE = "albertkit's own folder"
 WRITES = True
@@ -32,9 +39,18 @@ def detect(path: Path) -> Path | None:
 
 
 def read(found: Path, overrides: Overrides) -> LoadResult:
-    """Read a folder whose config says everything; choices are refused."""
-    checkpoint = Checkpoint.load(found, tokenizer=False)
-    kind = None if checkpoint.head is None else checkpoint.head.kind
+    """Read a folder whose config says everything; overrides are refused."""
+    file = _beside.find_config(found, [CONFIG_FILE], Overrides())
+    values = _beside.read_values(file)
+    if not (found / OWN_WEIGHTS).is_file():
+        raise _no_weights(found)
+    weights = read_weights(found / OWN_WEIGHTS)
+    try:
+        source = read_config(values, dialect="albertkit")
+        head = read_head(values, weights.tensors)
+    except ConfigError as error:
+        raise error.at(file) from error
+    kind = None if head is None else head.kind
     if overrides.config or overrides.values or overrides.head not in (None, kind):
         raise AlbertkitError(
             "This folder says everything itself.",
@@ -42,29 +58,39 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
             found="a choice",
             fix="leave it out, or edit config.json",
         )
-    weights = find_weights(found, own=True)
-    names = own_names(checkpoint.config, checkpoint.head)
-    report = LoadReport(loaded={names[name]: (name, "as it is") for name in checkpoint.tensors})
-    report.missing = absent_heads(checkpoint.tensors)
-    tokenizers = [found / name for name in ("spiece.model", "vocab.txt", "tokenizer.json")]
+    tensors, report = import_tensors(weights.tensors, own_rules(source.config, head), source.config)
+    problems = list(weights.problems)
     return LoadResult(
-        config=checkpoint.config,
-        tensors=checkpoint.tensors,
+        config=source.config,
+        tensors=tensors,
         report=report,
-        head=checkpoint.head,
-        provenance=dict.fromkeys(checkpoint.config.to_json(), CONFIG_FILE),
-        tokenizer=found if any(place.is_file() for place in tokenizers) else None,
-        special_ids=checkpoint.special_ids,
-        source_tensors=list_tensors(weights),
-        files=[found / CONFIG_FILE, weights],
+        head=head,
+        provenance=dict.fromkeys(source.config.to_json(), CONFIG_FILE),
+        tokenizer=_beside.find_tokenizer(found, problems),
+        special_ids=_beside.special_ids(values),
+        source_tensors=weights.kinds,
+        problems=problems,
+        files=[file, found / OWN_WEIGHTS],
     )
 
 
-def losses(checkpoint: Checkpoint) -> list[str]:
+def _no_weights(folder: Path) -> CheckpointError:
+    """The error that says what lies in a folder instead of our weights."""
+    there = sorted(x.name for x in folder.iterdir() if x.suffix in (".safetensors", ".bin"))
+    return CheckpointError(
+        "The folder holds no weights that can be read.",
+        expected=OWN_WEIGHTS,
+        found=", ".join(there) or "no weights file",
+        where=folder,
+        fix="copy the folder again: config.json says that it is albertkit's own",
+    )
+
+
+def losses(checkpoint: Checkpoint) -> list[Loss]:
     """Nothing is ever lost."""
     return []
 
 
 def write(checkpoint: Checkpoint, folder: Path, dtype: str) -> None:
     """Write the folder, in transformers' layout where that can hold the model."""
-    checkpoint.fill(folder, dtype=dtype)
+    write_folder(checkpoint, folder, dtype)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.checkpoint.families._protocol import LoadResult, Overrides
+from albertkit.checkpoint.families._protocol import LoadResult, Loss, Overrides
 from albertkit.checkpoint.families._tf import write as tf_write
 from albertkit.checkpoint.families._tf.config import Layout, tell_config
 from albertkit.checkpoint.families._tf.names import Names, find_checkpoint, open_checkpoint
@@ -27,6 +27,9 @@ from albertkit.checkpoint.families._tf.read import (
 from albertkit.checkpoint.formats.tensor_bundle import Bundle
 from albertkit.checkpoint.mapping import TRANSPOSED, Rule
 from albertkit.config import AlbertConfig
+
+if TYPE_CHECKING:
+    from albertkit.checkpoint.checkpoint import Checkpoint
 
 TITLE = "brightmart/albert_zh in its own layout, TensorFlow 1"
 WRITES = True
@@ -116,7 +119,7 @@ def _twin(config: AlbertConfig) -> AlbertConfig | None:
     return None
 
 
-def losses(checkpoint: Checkpoint) -> list[str]:
+def losses(checkpoint: Checkpoint) -> list[Loss]:
     """What the files have no place for.
 
     Raises:

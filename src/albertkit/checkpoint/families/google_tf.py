@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.checkpoint.families._protocol import LoadResult, Overrides
+from albertkit.checkpoint.families._protocol import LoadResult, Loss, Overrides
 from albertkit.checkpoint.families._tf import write as tf_write
 from albertkit.checkpoint.families._tf.config import Layout, tell_config
 from albertkit.checkpoint.families._tf.names import Names, find_checkpoint, open_checkpoint
@@ -25,8 +25,11 @@ from albertkit.checkpoint.families._tf.read import (
     tf_norm,
 )
 from albertkit.checkpoint.formats.tensor_bundle import Bundle
-from albertkit.checkpoint.mapping import Change, Rule, dense
+from albertkit.checkpoint.mapping import Rule, Transform, dense
 from albertkit.config import AlbertConfig
+
+if TYPE_CHECKING:
+    from albertkit.checkpoint.checkpoint import Checkpoint
 
 TITLE = "google-research/albert, TensorFlow 1"
 WRITES = True
@@ -54,17 +57,17 @@ RULES = [
 
 
 # tensorflow/models keeps heads apart: [H, N, D] for query, key, value; [N, D, H] for the output.
-_SPLIT_INPUT = Change(
+_SPLIT_INPUT = Transform(
     "heads joined, transposed",
     lambda x, _: x.reshape(len(x), -1).T if x.size else x,
     lambda x, c: x.T.reshape(c.hidden_size, c.num_attention_heads, c.head_width),
 )
-_SPLIT_OUTPUT = Change(
+_SPLIT_OUTPUT = Transform(
     "heads joined, transposed",
     lambda x, _: x.reshape(-1, x.shape[-1]).T if x.size else x,
     lambda x, c: x.T.reshape(c.num_attention_heads, c.head_width, c.hidden_size),
 )
-_SPLIT_BIAS = Change(
+_SPLIT_BIAS = Transform(
     "heads joined",
     lambda x, _: x.reshape(-1),
     lambda x, c: x.reshape(c.num_attention_heads, c.head_width),
@@ -152,7 +155,7 @@ def _layout(bundle: Bundle, names: Names) -> Layout:
         if (found := re.search(r"/group_(\d{1,6})/inner_group_(\d{1,6})/", name))
     ]
     return Layout(
-        spelling="google_fast" if sliced else "google",
+        dialect="google_fast" if sliced else "google",
         sizes=sizes,
         fixed={**_BODY, "ffn_groups": kernel[2] if sliced else 1},
         hints={
@@ -179,7 +182,7 @@ def _twin(config: AlbertConfig) -> AlbertConfig | None:
     return None
 
 
-def losses(checkpoint: Checkpoint) -> list[str]:
+def losses(checkpoint: Checkpoint) -> list[Loss]:
     """What google's files have no place for.
 
     Raises:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from albertkit.checkpoint.families._configs import PLAIN, read, tell_spelling
+from albertkit.checkpoint.families._configs import PLAIN, detect_dialect, read
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.checkpoint.families._tf.graph import facts_beside
 from albertkit.config import AlbertConfig
@@ -44,11 +44,11 @@ _XLARGE = 2048
 class Layout:
     """What the tensors of a file tell about its model.
 
-    spelling: of the config file that belongs to it. sizes: config key to its value and the tensor
+    dialect: of the config file that belongs to it. sizes: config key to its value and the tensor
     that tells it. fixed: keys that the layout decides. hints: keys for a config that lacks them.
     """
 
-    spelling: str
+    dialect: str
     sizes: dict[str, tuple[int, str]]
     fixed: dict[str, Any] = field(default_factory=dict)
     hints: dict[str, Any] = field(default_factory=dict)
@@ -92,6 +92,7 @@ def tell_config(prefix: Path, overrides: Overrides, layout: Layout) -> Told:
             fix="give "
             + ", ".join(f"--set {_OPEN[key]}" for key in missing)
             + "; or let --detect TEXT decide by the loss on a text",
+            missing=missing,
         )
     told.config = AlbertConfig(**{key: value for key, (value, _) in found.items()})
     told.provenance = {key: found[key][1] if key in found else "default" for key in _KEYS}
@@ -139,33 +140,26 @@ def _said(file: Path, layout: Layout) -> _Found:
             raise ConfigError("A config is a JSON object.", found=shown(values))
         return {key: (value, file.name) for key, value in _read(dict(values), layout).items()}
     except ConfigError as error:
-        facts = error.facts
-        raise ConfigError(
-            error.what,
-            expected=facts.get("expected"),
-            found=facts.get("found"),
-            where=file,
-            fix=facts.get("to do"),
-        ) from error
+        raise error.at(file) from error.__cause__
 
 
 def _read(values: dict[str, Any], layout: Layout) -> dict[str, Any]:
     """Our keys that a parsed file decides. What it lacks is filled for the time of result."""
-    spelling = layout.spelling
+    dialect = layout.dialect
     try:
-        theirs = tell_spelling({"embedding_size": 0, **values})
+        theirs = detect_dialect({"embedding_size": 0, **values})
     except ConfigError:  # nothing in the file tells it; the weights do
-        theirs = spelling
+        theirs = dialect
     if theirs in ("huggingface", "paddle", "uer", "albertkit"):
-        spelling = theirs
+        dialect = theirs
     keys = set(_KEYS)
-    if spelling in ("google", "google_fast", "brightmart", "huggingface"):
+    if dialect in ("google", "google_fast", "brightmart", "huggingface"):
         keys &= set(values) | ({"norm_order"} if "ln_type" in values else set())
         sizes = {key: size for key, (size, _) in layout.sizes.items() if key in PLAIN}
         values = {**sizes, "num_hidden_layers": 1, "num_attention_heads": 1, **values}
         values.setdefault("hidden_act", "linear")
     size = layout.sizes["vocab_size"][0]
-    config = asdict(read(values, spelling=spelling, vocab_size=size).config)
+    config = asdict(read(values, dialect=dialect, vocab_size=size).config)
     return {key: config[key] for key in keys}
 
 

@@ -13,7 +13,7 @@ from albertkit.checkpoint.families._tf.names import Names
 from albertkit.checkpoint.formats.dtypes import FLOATS
 from albertkit.checkpoint.formats.memory_map import Array
 from albertkit.checkpoint.formats.tensor_bundle import Bundle
-from albertkit.checkpoint.mapping import TRANSPOSED, Rule, dense, expand, norm, take
+from albertkit.checkpoint.mapping import TRANSPOSED, Rule, dense, expand, import_tensors, norm
 from albertkit.config import AlbertConfig
 from albertkit.errors import CheckpointError, ConfigError, listed
 from albertkit.tasks.head import TaskHead
@@ -178,7 +178,7 @@ def assemble(
             expected="only weights, and what TensorFlow keeps beside them",
             found=listed(strange),
         )
-    tensors, report = take(Source(bundle), table, config, ignore=names.ignored.get)
+    tensors, report = import_tensors(Source(bundle), table, config, ignore=names.ignored.get)
     for ours, original in copies.items():
         if original in tensors:
             tensors[ours] = tensors[original]

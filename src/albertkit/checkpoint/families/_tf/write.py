@@ -6,16 +6,19 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.checkpoint.families._protocol import Loss
 from albertkit.checkpoint.formats.memory_map import Array
 from albertkit.checkpoint.formats.tensor_bundle import write_bundle
-from albertkit.checkpoint.mapping import Rule, expand, give
+from albertkit.checkpoint.mapping import Rule, expand, export_tensors
 from albertkit.config import AlbertConfig
 from albertkit.errors import CheckpointError
 from albertkit.tasks.head import TaskHead
 from albertkit.tasks.kinds import PARTS
+
+if TYPE_CHECKING:
+    from albertkit.checkpoint.checkpoint import Checkpoint
 
 FAST_GROUPS = 16
 _EPSILON = 1e-12
@@ -67,33 +70,46 @@ def _keeps_head(head: TaskHead | None) -> bool:
     return head is not None and head.pooling == "first"
 
 
-def losses(checkpoint: Checkpoint) -> list[str]:
-    """What is left out, one sentence each."""
-    head = checkpoint.head
+def losses(checkpoint: Checkpoint) -> list[Loss]:
+    """What is left out."""
+    config = checkpoint.config
     lost = []
     if checkpoint.has_masked_lm and not _keeps_masked_lm(checkpoint):
-        lost.append("the masked-LM head (tied_decoder=False): there its decoder is the word table")
-    elif checkpoint.has_masked_lm and checkpoint.config.head_layer_norm_eps != _EPSILON:
-        lost.append(
-            f"head_layer_norm_eps={checkpoint.config.head_layer_norm_eps:g}: these programs take "
+        what = "the masked-LM head (tied_decoder=False): there its decoder is the word table"
+        lost.append(Loss(("masked_lm", "tied_decoder"), what))
+    elif checkpoint.has_masked_lm and config.head_layer_norm_eps != _EPSILON:
+        what = (
+            f"head_layer_norm_eps={config.head_layer_norm_eps:g}: these programs take "
             f"{_EPSILON:g} for the masked-LM head, too"
         )
-    if head is not None and not _keeps_head(head):
-        how = f"{head.kind}, pooling={head.pooling}" if head.pooling != "first" else head.kind
-        lost.append(f"the head of the task ({how}): no program of this family has it")
-    elif head is not None:
-        if head.kind in _NOT_SAID:
-            lost.append(_NOT_SAID[head.kind])
-        if head.labels:
-            lost.append("names of the labels: " + ", ".join(head.labels[:6]))
-        if (head.start_n_top, head.end_n_top) != (_BEAM, _BEAM):
-            lost.append(f"start_n_top={head.start_n_top}, end_n_top={head.end_n_top}: flags there")
+        lost.append(Loss(("head_layer_norm_eps",), what))
+    if checkpoint.head is not None:
+        lost += _head_losses(checkpoint.head)
     tokenizer = checkpoint.tokenizer
     if tokenizer is not None:
         if not tokenizer.lower_case:
-            lost.append("that the tokenizer keeps capitals: do_lower_case is a flag there")
+            what = "that the tokenizer keeps capitals: do_lower_case is a flag there"
+            lost.append(Loss(("tokenizer",), what))
         if tokenizer.settings().get("quotes", "keep") != "keep":
-            lost.append("that the tokenizer rewrites quotes, as only transformers does")
+            what = "that the tokenizer rewrites quotes, as only transformers does"
+            lost.append(Loss(("tokenizer",), what))
+    return lost
+
+
+def _head_losses(head: TaskHead) -> list[Loss]:
+    """What these programs cannot hold of a task's head."""
+    if not _keeps_head(head):
+        how = f"{head.kind}, pooling={head.pooling}" if head.pooling != "first" else head.kind
+        what = f"the head of the task ({how}): no program of this family has it"
+        return [Loss(("head",), what)]
+    lost = []
+    if head.kind in _NOT_SAID:
+        lost.append(Loss(("problem_type",), _NOT_SAID[head.kind]))
+    if head.labels:
+        lost.append(Loss(("labels",), "names of the labels: " + ", ".join(head.labels[:6])))
+    if (head.start_n_top, head.end_n_top) != (_BEAM, _BEAM):
+        what = f"start_n_top={head.start_n_top}, end_n_top={head.end_n_top}: flags there"
+        lost.append(Loss(("start_n_top", "end_n_top"), what))
     return lost
 
 
@@ -129,7 +145,7 @@ def write(
         and (head is not None or not name.startswith(_HEAD_TENSORS))
     }
     renamed = _renumbered(kept, checkpoint.config, twin)
-    write_bundle(prefix, give(renamed, expand(rules, twin, head), twin), dtype)
+    write_bundle(prefix, export_tensors(renamed, expand(rules, twin, head), twin), dtype)
     text = json.dumps(values, indent=2, sort_keys=True) + "\n"
     (prefix.parent / "albert_config.json").write_text(text, encoding="utf-8")
     tokenizer = checkpoint.tokenizer

@@ -1,36 +1,43 @@
 """transformers' folders of all versions, and lonePatient's albert_pytorch.
 
-config.json with model.safetensors or pytorch_model.bin, also in shards. Names: tensor_names.py;
-older ones: formats/huggingface_names.py.
+config.json with model.safetensors or pytorch_model.bin, also in shards. Names: hf_names.py;
+older ones: old_names.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from albertkit.checkpoint.checkpoint import CONFIG_FILE, OWN_WEIGHTS, Checkpoint
 from albertkit.checkpoint.families import _beside
-from albertkit.checkpoint.families._configs import read as read_spelling
+from albertkit.checkpoint.families._configs import notes_on
+from albertkit.checkpoint.families._configs import read as read_dialect
+from albertkit.checkpoint.families._folder import CONFIG_FILE, OWN_WEIGHTS, write_folder
 from albertkit.checkpoint.families._head_configs import read_head
-from albertkit.checkpoint.families._protocol import LoadResult, Overrides
+from albertkit.checkpoint.families._protocol import LoadResult, Loss, Overrides
 from albertkit.checkpoint.families.huggingface.old_names import (
     PROJECTION,
-    Present,
+    CurrentNames,
     add_biases,
     choose_decoder,
-    present,
+    current_names,
+    settle_ties,
     whose,
 )
+from albertkit.checkpoint.formats.memory_map import Array
 from albertkit.checkpoint.formats.sharded import INDEX, names_in, read_any
-from albertkit.checkpoint.hf_names import Renamed, rename
-from albertkit.checkpoint.mapping import LoadReport, absent_heads
+from albertkit.checkpoint.hf_names import counts_up, huggingface_rules
+from albertkit.checkpoint.mapping import LoadReport, import_tensors
 from albertkit.config import AlbertConfig
 from albertkit.errors import CheckpointError, ConfigError
 from albertkit.files import glimpse_json
 from albertkit.tasks.head import TaskHead
+
+if TYPE_CHECKING:
+    from albertkit.checkpoint.checkpoint import Checkpoint
 
 TITLE = "transformers, every version; lonePatient/albert_pytorch"
 WRITES = True
@@ -54,7 +61,7 @@ def detect(path: Path) -> Path | None:
         names = names_in(path)
         usual = path.name in USUAL or path.suffix in (".bin", ".pt", ".pth")
         mine = usual if names is None else whose(names) is not None
-        return path if mine else None
+        return path if mine or (path.name in USUAL and _says_albert(path.parent)) else None
     if not path.is_dir() or _is_ours(path):
         return None
     for name in USUAL:
@@ -63,6 +70,12 @@ def detect(path: Path) -> Path | None:
     there = [x for x in sorted(path.iterdir()) if x.name.endswith(_SUFFIXES) and x.is_file()]
     claimed = [x for x in there if whose(names_in(x) or []) is not None]
     return claimed[0] if len(claimed) == 1 else None
+
+
+def _says_albert(folder: Path) -> bool:
+    """Whether the config is transformers' and of an ALBERT: then the usual files are its."""
+    values = glimpse_json(folder / CONFIG_FILE)
+    return isinstance(values, dict) and values.get("model_type") == "albert"
 
 
 def _is_ours(folder: Path) -> bool:
@@ -78,32 +91,38 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
     file = _beside.find_config(found.parent, [CONFIG_FILE, "albert_config.json"], overrides)
     values = _beside.read_values(file)
     weights, files = read_any(found)
-    source = present(weights)
+    source = current_names(weights)
     try:
         config = _config(values, source)
         head = read_head(values, source.tensors, kind=overrides.head)
         _beside.check_head(head, overrides.head)
     except ConfigError as error:
-        raise _beside.located(error, file) from error
+        raise error.at(file) from error
     config = _beside.with_values(config, overrides.values)
     choose_decoder(source, overrides.values)
     if config.tied_decoder:
         add_biases(source)
     _drop_unused(source, config)
-    renamed = rename(source.tensors, config, head, own=False)
+    settle_ties(source, tied=config.tied_decoder)
+    tensors, report = import_tensors(
+        source.tensors,
+        huggingface_rules(config, head, renumber=False),
+        config,
+        ignore=_ignored(source.tensors, config),
+    )
     problems: list[str] = []
     tokenizer = _beside.find_tokenizer(found.parent, problems)
     told = {} if source.lone is None else dict.fromkeys(_lone_choices(source, {}), "tensor names")
     return LoadResult(
         config=config,
-        tensors=renamed.tensors,
-        report=_account(renamed, source),
+        tensors=tensors,
+        report=_names_in_file(report, source),
         head=head,
         provenance=_beside.provenance(config, _spelled(values), file, overrides, told),
         tokenizer=tokenizer,
         special_ids=_beside.special_ids(values),
         source_tensors=weights.kinds,
-        problems=weights.problems + source.problems + problems,
+        problems=weights.problems + source.problems + problems + notes_on(values),
         files=[file, *files],
     )
 
@@ -114,16 +133,16 @@ def _spelled(values: Mapping[str, Any]) -> dict[str, str]:
     return {key: other.get(key, key) for key in values}
 
 
-def _config(values: Mapping[str, Any], source: Present) -> AlbertConfig:
+def _config(values: Mapping[str, Any], source: CurrentNames) -> AlbertConfig:
     """The config of the file; of lonePatient's two programs, what they do otherwise, too."""
     if source.lone is None:
-        return read_spelling(values, spelling="huggingface").config
+        return read_dialect(values, dialect="huggingface").config
     kept = {key: value for key, value in values.items() if key not in _LONE_KEYS}
-    config = read_spelling(kept, spelling="huggingface").config
+    config = read_dialect(kept, dialect="huggingface").config
     return replace(config, **_lone_choices(source, values))
 
 
-def _lone_choices(source: Present, values: Mapping[str, Any]) -> dict[str, Any]:
+def _lone_choices(source: CurrentNames, values: Mapping[str, Any]) -> dict[str, Any]:
     """What lonePatient's two programs do otherwise than transformers."""
     chosen: dict[str, Any] = {"group_formula": "google", "project_equal_width": False}
     if source.lone == "brightmart":
@@ -140,7 +159,7 @@ def _lone_choices(source: Present, values: Mapping[str, Any]) -> dict[str, Any]:
     return chosen
 
 
-def _drop_unused(source: Present, config: AlbertConfig) -> None:
+def _drop_unused(source: CurrentNames, config: AlbertConfig) -> None:
     """lonePatient's google program makes a projection for E = H and never uses it."""
     if source.lone != "google" or config.has_projection:
         return
@@ -150,27 +169,42 @@ def _drop_unused(source: Present, config: AlbertConfig) -> None:
             source.ignored[name] = "not used where embedding and hidden width are equal"
 
 
-def _account(renamed: Renamed, source: Present) -> LoadReport:
-    """What became of every tensor of the file, under its names there."""
-    report = LoadReport(missing=absent_heads(renamed.tensors))
-    for today, ours in renamed.used.items():
-        report.loaded[source.names[today]] = (ours, "as it is")
-    report.ignored = {source.names[today]: why for today, why in renamed.ignored.items()}
-    report.ignored |= source.ignored
-    return report
+def _ignored(tensors: Mapping[str, Array], config: AlbertConfig) -> Callable[[str], str | None]:
+    """The function that tells why a tensor may be left out, by its name of today."""
+    unused = frozenset(range(config.num_hidden_groups)) - frozenset(config.attention_blocks)
+
+    def why(name: str) -> str | None:
+        if name.endswith("embeddings.position_ids") and counts_up(tensors[name]):
+            return "the numbers 0, 1, 2, ..."
+        group = re.search(r"encoder\.albert_layer_groups\.(\d{1,9})\.", name)
+        return "no layer uses this group" if group and int(group[1]) in unused else None
+
+    return why
 
 
-def losses(checkpoint: Checkpoint) -> list[str]:
+def _names_in_file(report: LoadReport, source: CurrentNames) -> LoadReport:
+    """The report with the names that the tensors have in the file."""
+    return LoadReport(
+        loaded={source.names[today]: use for today, use in report.loaded.items()},
+        ignored={source.names[today]: why for today, why in report.ignored.items()}
+        | source.ignored,
+        missing=report.missing,
+    )
+
+
+def losses(checkpoint: Checkpoint) -> list[Loss]:
     """What transformers cannot hold."""
     config, head = checkpoint.config, checkpoint.head
     lost = []
     if checkpoint.has_masked_lm and config.head_layer_norm_eps != config.layer_norm_eps:
-        lost.append(
+        what = (
             f"head_layer_norm_eps={config.head_layer_norm_eps:g}: transformers takes "
             f"{config.layer_norm_eps:g} for the masked-LM head as well"
         )
+        lost.append(Loss(("head_layer_norm_eps",), what))
     if head is not None and head.fits_huggingface:
-        lost.append(f"the head of the task: {', '.join(head.fits_huggingface)}")
+        what = f"the head of the task: {', '.join(head.fits_huggingface)}"
+        lost.append(Loss(("head",), what))
     reasons = _within(checkpoint).fits_huggingface
     if reasons:
         raise CheckpointError(
@@ -197,4 +231,4 @@ def _within(checkpoint: Checkpoint) -> Checkpoint:
 
 def write(checkpoint: Checkpoint, folder: Path, dtype: str) -> None:
     """Write config.json and model.safetensors, as transformers does."""
-    _within(checkpoint).fill(folder, dtype=dtype)
+    write_folder(_within(checkpoint), folder, dtype)

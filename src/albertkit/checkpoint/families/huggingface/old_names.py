@@ -1,5 +1,7 @@
 """Older names of transformers' tensors, and lonePatient's (albert_pytorch), as they are today.
 
+Also what stands before and beside them: a bare body, and copies of tied tensors.
+
 lonePatient's two programs keep google's and brightmart's TensorFlow names, with dots.
 """
 
@@ -12,8 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from albertkit.checkpoint.formats.safetensors_file import Weights
+from albertkit.checkpoint.hf_names import TIED
+from albertkit.errors import CheckpointError
 
 _BERT = r"^bert\."
+_BODY = ("embeddings.", "encoder.", "pooler.")
 _GROUP = r"encoder\.transformer\.group\.(\d+)\.inner_group\.(\d+)\."
 _LAYER = r"albert_layers\.\d+\."
 # Pattern, replacement; in this order, each once. The first lines turn google's scopes of
@@ -44,7 +49,7 @@ PROJECTION = "albert.encoder.embedding_hidden_mapping_in"
 
 
 @dataclass
-class Present:
+class CurrentNames:
     """The tensors of a file under the names that transformers has today.
 
     names: name in the file of each. ignored: names in the file with reasons. lone: "google" or
@@ -56,6 +61,11 @@ class Present:
     ignored: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     lone: str | None = None
+
+    def leave_out(self, name: str, reason: str) -> None:
+        """Ignore a tensor, by its name of today."""
+        del self.tensors[name]
+        self.ignored[self.names.pop(name)] = reason
 
 
 def whose(names: Iterable[str]) -> str | None:
@@ -70,12 +80,15 @@ def whose(names: Iterable[str]) -> str | None:
     return "transformers" if found else None
 
 
-def present(read: Weights) -> Present:
+def current_names(read: Weights) -> CurrentNames:
     """Today's names for the tensors of a file."""
     owner = whose(read.tensors)
-    result = Present(lone=owner if owner in ("google", "brightmart") else None)
+    result = CurrentNames(lone=owner if owner in ("google", "brightmart") else None)
+    bare = not any(name.startswith(("albert.", "bert.")) for name in read.tensors)
     for name, tensor in read.tensors.items():
         today = _today(name, lone=result.lone is not None)
+        if bare and today.startswith(_BODY):
+            today = f"albert.{today}"
         today = name if today in result.tensors else today  # two spellings: the second is left over
         result.tensors[today] = tensor
         result.names[today] = name
@@ -91,7 +104,7 @@ def _today(name: str, *, lone: bool) -> str:
     return _NORM.sub(lambda found: f"{found[1]}.{_TODAY[found[2]]}", name)
 
 
-def _drop_project_layer(result: Present) -> None:
+def _drop_project_layer(result: CurrentNames) -> None:
     """lonePatient's masked-LM head has a matrix that its converter never filled (defect #46).
 
     The original goes back through the projection of the embeddings, which the file holds as well.
@@ -111,7 +124,7 @@ def _drop_project_layer(result: Present) -> None:
     )
 
 
-def add_biases(result: Present) -> None:
+def add_biases(result: CurrentNames) -> None:
     """transformers 2.2 added two biases to the masked-LM logits; one is left that is their sum."""
     first, second = (result.tensors.get(name) for name in BIASES)
     if first is None or second is None or first.shape != second.shape:
@@ -128,8 +141,35 @@ def add_biases(result: Present) -> None:
     )
 
 
-def choose_decoder(result: Present, values: Mapping[str, object]) -> None:
+def choose_decoder(result: CurrentNames, values: Mapping[str, object]) -> None:
     """Leave the decoder out if the user says that it is tied."""
     if values.get("tied_decoder") is True and DECODER in result.tensors:
-        del result.tensors[DECODER]
-        result.ignored[result.names.pop(DECODER)] = "tied_decoder=true was chosen"
+        result.leave_out(DECODER, "tied_decoder=true was chosen")
+
+
+def settle_ties(result: CurrentNames, *, tied: bool) -> None:
+    """Of two tied tensors keep one, under its own name; transformers may save either.
+
+    tied: whether the masked-LM decoder is the word table.
+
+    Raises:
+        CheckpointError: a copy that is not equal to the tensor it is tied to.
+    """
+    for copy, original in TIED.items():
+        if copy not in result.tensors or (copy == DECODER and not tied):
+            continue
+        if original in result.tensors and tied:
+            if not np.array_equal(result.tensors[original], result.tensors[copy], equal_nan=True):
+                raise CheckpointError(
+                    "The masked-LM decoder is not the word table, though the config ties them.",
+                    expected=f"{copy} equal to the tensor it is tied to",
+                    found="other numbers",
+                    fix="choose: --set tied_decoder=false keeps the decoder, tied_decoder=true the "
+                    "table",
+                )
+            result.leave_out(copy, f"a copy of {result.names[original]}")
+            continue
+        if original in result.tensors:  # untied, transformers adds the decoder's bias
+            result.leave_out(original, f"{result.names[copy]} is what transformers adds")
+        result.tensors[original] = result.tensors.pop(copy)
+        result.names[original] = result.names.pop(copy)

@@ -11,11 +11,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.checkpoint.families._protocol import LoadResult, Overrides
+from albertkit.checkpoint.families._protocol import LoadResult, Loss, Overrides
 from albertkit.checkpoint.families.keras_hub import config as keras_config
 from albertkit.checkpoint.formats import hdf5
 from albertkit.checkpoint.formats.dtypes import as_float32
@@ -23,20 +23,23 @@ from albertkit.checkpoint.formats.memory_map import Array
 from albertkit.checkpoint.mapping import (
     SAME,
     TRANSPOSED,
-    Change,
     LoadReport,
     Rule,
-    absent_heads,
+    Transform,
     dense,
     expand,
-    give,
+    export_tensors,
+    import_tensors,
+    missing_heads,
     norm,
-    take,
 )
 from albertkit.config import AlbertConfig
 from albertkit.errors import CheckpointError
 from albertkit.files import glimpse_json
 from albertkit.tasks.head import TaskHead
+
+if TYPE_CHECKING:
+    from albertkit.checkpoint.checkpoint import Checkpoint
 
 TITLE = "keras-team/keras-hub, Keras 3"
 WRITES = True
@@ -47,7 +50,7 @@ INNER = "layers/albert_backbone/"  # before the names of the body in the weights
 VOCABULARY = "assets/tokenizer/vocabulary.spm"
 
 
-def _of_heads(*axes: str) -> Change:
+def _of_heads(*axes: str) -> Transform:
     """Between an array [axes] of KerasHub, heads apart, and ours with the heads in one axis."""
 
     def shape(config: AlbertConfig) -> tuple[int, ...]:
@@ -64,7 +67,7 @@ def _of_heads(*axes: str) -> Change:
             )
         return tensor.reshape((config.hidden_size,) * (len(axes) - 1)).T
 
-    return Change("heads joined, transposed", join, lambda x, c: x.T.reshape(shape(c)))
+    return Transform("heads joined, transposed", join, lambda x, c: x.T.reshape(shape(c)))
 
 
 HEADS_OUT = _of_heads("H", "heads", "D")  # query, key, value
@@ -157,7 +160,7 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
     config = keras_config.with_values(config, overrides.values)
     rules = _plain(config, head, body, outer)
     wanted = {rule.theirs for rule in rules.values()}
-    tensors, report = take(
+    tensors, report = import_tensors(
         {name: _numbers(name, x) if name in wanted else x.array for name, x in stored.items()},
         rules,
         config,
@@ -250,7 +253,7 @@ def _drop_empty_pooler(
         if ours in names:
             del report.loaded[theirs], tensors[ours]
             report.ignored[theirs] = "all zero: stands for a pooler that was never there"
-    report.missing = absent_heads(tensors)
+    report.missing = missing_heads(tensors)
 
 
 def _slots(stored: Mapping[str, hdf5.Dataset]) -> dict[str, int]:
@@ -263,30 +266,39 @@ def _problems(stored: Mapping[str, hdf5.Dataset], wanted: set[str]) -> list[str]
     return [f"{double} tensors in float64 are rounded to float32"] if double else []
 
 
-def losses(checkpoint: Checkpoint) -> list[str]:
+def losses(checkpoint: Checkpoint) -> list[Loss]:
     """Sentence-order head, other tasks than classes, names of classes, one of two tasks."""
     keras_config.refuse_other_models(checkpoint.config)
     head = checkpoint.head
     kept = _kept_head(checkpoint)
-    lost = []
+    lost: list[Loss] = []
+
+    def lose(keys: tuple[str, ...], sentence: str) -> None:
+        lost.append(Loss(keys, sentence))
+
     if checkpoint.has_sentence_order:
-        lost.append("the sentence-order head: KerasHub has none")
+        lose(("sentence_order",), "the sentence-order head: KerasHub has none")
     if head is not None and kept is None:
-        lost.append(f"the head for {head.kind}: KerasHub's ALBERT has classes and masked words")
+        what = f"the head for {head.kind}: KerasHub's ALBERT has classes and masked words"
+        lose(("head",), what)
     if kept is not None and checkpoint.has_masked_lm:
-        lost.append("the masked-LM head: a preset has one task, and here it is the classifier")
+        what = "the masked-LM head: a preset has one task, and here it is the classifier"
+        lose(("masked_lm",), what)
     if kept is not None and kept.kind == "regression":
-        lost.append("that the output is a number and not the only class: KerasHub does not say it")
+        what = "that the output is a number and not the only class: KerasHub does not say it"
+        lose(("problem_type",), what)
     if kept is not None and kept.labels:
-        lost.append("the names of the classes: KerasHub keeps their number only")
+        lose(("labels",), "the names of the classes: KerasHub keeps their number only")
     eps = checkpoint.config.head_layer_norm_eps
     if kept is None and checkpoint.has_masked_lm and eps != keras_config.HEAD_EPS:
         theirs = keras_config.HEAD_EPS
-        lost.append(f"head_layer_norm_eps {eps}: KerasHub's masked-LM head has {theirs}")
+        what = f"head_layer_norm_eps {eps}: KerasHub's masked-LM head has {theirs}"
+        lose(("head_layer_norm_eps",), what)
     if not checkpoint.has_pooler:
-        lost.append("that there is no pooler: KerasHub always has one, here of zeros")
+        lose((), "that there is no pooler: KerasHub always has one, here of zeros")
     if checkpoint.tokenizer is not None and checkpoint.tokenizer.kind != "sentencepiece":
-        lost.append("the WordPiece vocabulary: KerasHub's ALBERT reads SentencePiece models only")
+        what = "the WordPiece vocabulary: KerasHub's ALBERT reads SentencePiece models only"
+        lose(("tokenizer",), what)
     return lost
 
 
@@ -312,7 +324,7 @@ def write(checkpoint: Checkpoint, folder: Path, dtype: str) -> None:
         wide = config.hidden_size
         tensors["albert.pooler.weight"] = np.zeros((wide, wide), np.float32)
         tensors["albert.pooler.bias"] = np.zeros(wide, np.float32)
-    theirs = give(tensors, rules, config)
+    theirs = export_tensors(tensors, rules, config)
     task = head is not None or checkpoint.has_masked_lm
     texts = {CONFIG: keras_config.write_body(config, dtype)}
     count = sum(x.size for name, x in theirs.items() if name.startswith(BODY_WEIGHTS))

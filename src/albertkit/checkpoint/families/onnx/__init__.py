@@ -7,12 +7,12 @@ says which weight is which; layers.py finds what layers share, config.py what th
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.checkpoint.families import _beside
-from albertkit.checkpoint.families._protocol import LoadResult, Overrides
+from albertkit.checkpoint.families._protocol import LoadResult, Loss, Overrides
 from albertkit.checkpoint.families.onnx.config import folders, read_config, read_task_head
 from albertkit.checkpoint.families.onnx.graph import Graph
 from albertkit.checkpoint.families.onnx.graph import read as read_graph
@@ -21,8 +21,11 @@ from albertkit.checkpoint.families.onnx.steps import Steps
 from albertkit.checkpoint.families.onnx.tensors import Stored
 from albertkit.checkpoint.families.onnx.weights import Found, find_weights
 from albertkit.checkpoint.formats.memory_map import Array
-from albertkit.checkpoint.mapping import LoadReport, absent_heads
+from albertkit.checkpoint.mapping import LoadReport, missing_heads
 from albertkit.errors import CheckpointError, listed
+
+if TYPE_CHECKING:
+    from albertkit.checkpoint.checkpoint import Checkpoint
 
 TITLE = "ONNX exports: PyTorch, optimum, onnxruntime, tf2onnx"
 WRITES = False
@@ -109,7 +112,7 @@ def _account(
     Raises:
         CheckpointError: fractions that the model has no place for.
     """
-    report = LoadReport(missing=absent_heads(tensors))
+    report = LoadReport(missing=missing_heads(tensors))
     for name, weight in weights.items():
         how = _how(weight.array, graph.tensors[weight.source].array)
         before, how = report.loaded.get(weight.source, ("", how))
@@ -155,7 +158,7 @@ def _is_even(array: np.ndarray) -> bool:
     return bool((array == array.flat[0]).all())
 
 
-def losses(checkpoint: Checkpoint) -> list[str]:
+def losses(checkpoint: Checkpoint) -> list[Loss]:
     """Nothing is written.
 
     Raises:

@@ -76,7 +76,7 @@ def read_config(
     except ConfigError as error:
         assert file is not None
         if overrides.config is not None or not _is_albert(values):
-            raise _beside.located(error, file) from error
+            raise error.at(file) from error
         found_there = error.facts.get("found", "")
         result.problems.append(f"{file.name} is not used: {error.what} ({found_there})")
     _refuse_bert(facts, layers, values or overrides.values)
@@ -202,7 +202,7 @@ def _said(values: dict[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
     except ConfigError:
         if not _is_albert(values):
             raise
-        config = read({**filled, **values}, spelling="huggingface").config
+        config = read({**filled, **values}, dialect="huggingface").config
     if values.get("model_type") == "albertkit":
         return asdict(config)
     keys = {_OTHER_NAMES.get(key, key) for key in values}

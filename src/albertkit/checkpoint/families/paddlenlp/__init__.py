@@ -9,23 +9,25 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.checkpoint.families import _beside
 from albertkit.checkpoint.families._head_configs import read_head
-from albertkit.checkpoint.families._protocol import LoadResult, Overrides
+from albertkit.checkpoint.families._protocol import LoadResult, Loss, Overrides
 from albertkit.checkpoint.families.paddlenlp import names as paddle_names
 from albertkit.checkpoint.formats import pdparams
 from albertkit.checkpoint.formats.memory_map import Array
 from albertkit.checkpoint.hf_names import counts_up
-from albertkit.checkpoint.mapping import expand, give, take
+from albertkit.checkpoint.mapping import expand, export_tensors, import_tensors
 from albertkit.config import AlbertConfig
 from albertkit.errors import AlbertkitError, CheckpointError, ConfigError
 from albertkit.tasks.head import TaskHead
 from albertkit.text.vocabulary_files import read_settings
+
+if TYPE_CHECKING:
+    from albertkit.checkpoint.checkpoint import Checkpoint
 
 TITLE = "PaddlePaddle/PaddleNLP"
 WRITES = True
@@ -76,10 +78,10 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
         head = _head(values, source, overrides.head)
         _beside.check_head(head, overrides.head)
     except ConfigError as error:
-        raise _beside.located(error, file) from error
+        raise error.at(file) from error
     config = _beside.with_values(config, given)
     plain = expand(paddle_names.RULES, config, head)
-    tensors, report = take(
+    tensors, report = import_tensors(
         source,
         plain,
         config,
@@ -195,7 +197,7 @@ def _special_ids(
     return ids
 
 
-def losses(checkpoint: Checkpoint) -> list[str]:
+def losses(checkpoint: Checkpoint) -> list[Loss]:
     """What PaddleNLP cannot hold."""
     config, head = checkpoint.config, checkpoint.head
     reasons = paddle_names.reasons(config)
@@ -208,12 +210,14 @@ def losses(checkpoint: Checkpoint) -> list[str]:
         )
     lost = []
     if checkpoint.has_masked_lm and config.head_layer_norm_eps != paddle_names.HEAD_EPSILON:
-        lost.append(
+        what = (
             f"head_layer_norm_eps={config.head_layer_norm_eps:g}: PaddleNLP takes "
             f"{paddle_names.HEAD_EPSILON:g} for the masked-LM head"
         )
+        lost.append(Loss(("head_layer_norm_eps",), what))
     if head is not None and paddle_names.kind_of(head) is None:
-        lost.append(f"the head of the task: PaddleNLP has none for {head.kind}")
+        what = f"the head of the task: PaddleNLP has none for {head.kind}"
+        lost.append(Loss(("head",), what))
     return lost
 
 
@@ -232,7 +236,7 @@ def write(checkpoint: Checkpoint, folder: Path, dtype: str) -> None:
     kind = "AlbertForMaskedLM" if checkpoint.has_masked_lm else "AlbertModel"
     if checkpoint.has_sentence_order:
         kind = "AlbertForPretraining"
-    named = give(tensors, expand(paddle_names.RULES, config, head, renumber=True), config)
+    named = export_tensors(tensors, expand(paddle_names.RULES, config, head, renumber=True), config)
     if checkpoint.has_masked_lm:
         for copy, original in paddle_names.COPIES.items():
             named.setdefault(copy, named[original])
@@ -242,12 +246,7 @@ def write(checkpoint: Checkpoint, folder: Path, dtype: str) -> None:
         named = {name.removeprefix("transformer."): tensor for name, tensor in named.items()}
     ids = dict(checkpoint.special_ids)
     if checkpoint.tokenizer is not None:
-        known = (
-            checkpoint.tokenizer.pad_id,
-            checkpoint.tokenizer.cls_id,
-            checkpoint.tokenizer.sep_id,
-        )
-        ids = dict(zip(_beside.SPECIAL_IDS, known, strict=True))
+        ids = _beside.ids_of(checkpoint.tokenizer)
     values = paddle_names.write_config(config, head, kind, ids)
     values["add_pooling_layer"] = checkpoint.has_pooler
     text = json.dumps(values, indent=2, sort_keys=True) + "\n"

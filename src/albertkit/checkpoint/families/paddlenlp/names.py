@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from albertkit.checkpoint.families._configs import read as read_spelling
-from albertkit.checkpoint.families._configs import write as write_spelling
+from albertkit.checkpoint.families._configs import read as read_dialect
+from albertkit.checkpoint.families._configs import write as write_dialect
 from albertkit.checkpoint.mapping import TRANSPOSED, Rule, dense, norm
 from albertkit.config import AlbertConfig
 from albertkit.tasks.head import TaskHead
@@ -89,7 +89,7 @@ def read_config(values: Mapping[str, Any], *, tied: bool) -> AlbertConfig:
     Raises:
         ConfigError: no config of PaddleNLP, or one that describes no ALBERT.
     """
-    return replace(read_spelling(flat(values), spelling="paddle").config, tied_decoder=tied)
+    return replace(read_dialect(flat(values), dialect="paddle").config, tied_decoder=tied)
 
 
 def write_config(
@@ -104,7 +104,7 @@ def write_config(
         ids: of the special pieces.
     """
     same = replace(config, head_layer_norm_eps=config.layer_norm_eps)
-    values = write_spelling(same)
+    values = write_dialect(same)
     values.pop("tie_word_embeddings", None)
     values |= {**ids, "add_pooling_layer": True, "architectures": [kind], "paddlenlp_version": None}
     if head is None:

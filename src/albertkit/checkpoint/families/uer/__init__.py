@@ -10,21 +10,24 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.checkpoint.families import _beside
 from albertkit.checkpoint.families._configs import UER_KEYS
-from albertkit.checkpoint.families._protocol import LoadResult, Overrides
+from albertkit.checkpoint.families._protocol import LoadResult, Loss, Overrides
 from albertkit.checkpoint.families.uer import names as uer_names
+from albertkit.checkpoint.families.uer.fold import fold
 from albertkit.checkpoint.formats import torch_save
 from albertkit.checkpoint.formats.memory_map import Array
 from albertkit.checkpoint.formats.sharded import names_in
-from albertkit.checkpoint.mapping import expand, give, take
+from albertkit.checkpoint.mapping import expand, export_tensors, import_tensors
 from albertkit.errors import CheckpointError, ConfigError, shown
 from albertkit.tasks.head import TaskHead
+
+if TYPE_CHECKING:
+    from albertkit.checkpoint.checkpoint import Checkpoint
 
 TITLE = "dbiir/UER-py and Tencent/TencentPretrain"
 WRITES = True
@@ -79,10 +82,10 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
         head = _head(source, values, overrides.head, pooling)
         _beside.check_head(head, overrides.head)
     except ConfigError as error:
-        raise _beside.located(error, file) from error
+        raise error.at(file) from error
     config = _beside.with_values(config, given)
     plain = expand(uer_names.rules(head), config, head)
-    tensors, report = take(source, plain, config, ignore=_ignored(source, head))
+    tensors, report = import_tensors(source, plain, config, ignore=_ignored(source, head))
     report.loaded = {names[theirs]: use for theirs, use in report.loaded.items()}
     report.ignored = {names[theirs]: why for theirs, why in report.ignored.items()}
     problems = list(weights.problems)
@@ -181,7 +184,7 @@ def _head(
     return TaskHead(kind, count, pooling=poolings[pooling] if pooled else "first")
 
 
-def losses(checkpoint: Checkpoint) -> list[str]:
+def losses(checkpoint: Checkpoint) -> list[Loss]:
     """What UER's files cannot hold."""
     reasons = uer_names.reasons(checkpoint.config)
     if reasons:
@@ -194,9 +197,11 @@ def losses(checkpoint: Checkpoint) -> list[str]:
     head, kept = checkpoint.head, _within(checkpoint)
     lost = []
     if head is not None and kept.head is None:
-        lost.append(f"the head of the task: UER-py has none for {head.kind}")
+        what = f"the head of the task: UER-py has none for {head.kind}"
+        lost.append(Loss(("head",), what))
     if checkpoint.has_sentence_order and not kept.has_sentence_order:
-        lost.append("the sentence-order head: UER's classifier has a pooler of its own")
+        what = "the sentence-order head: UER's classifier has a pooler of its own"
+        lost.append(Loss(("sentence_order",), what))
     return lost
 
 
@@ -212,11 +217,25 @@ def _within(checkpoint: Checkpoint) -> Checkpoint:
     return replace(checkpoint, tensors=tensors, head=head)
 
 
+def nearest(checkpoint: Checkpoint) -> tuple[Checkpoint, Loss] | None:
+    """The standard normalisation in the place of UER's, for formats that have no other.
+
+    The factor sqrt((n - 1) / n) goes into the scales; see fold.py.
+    """
+    if checkpoint.config.layer_norm_kind != "uer":
+        return None
+    what = (
+        "UER's normalisation (deviation of n - 1, epsilon outside the root) becomes the standard "
+        "one with scaled weights"
+    )
+    return fold(checkpoint), Loss(("layer_norm_kind",), what)
+
+
 def write(checkpoint: Checkpoint, folder: Path, dtype: str) -> None:
     """Write config.json and model.bin in today's names."""
     kept = _within(checkpoint)
     config, head = kept.config, kept.head
-    named = give(kept.tensors, expand(uer_names.rules(head), config, head), config)
+    named = export_tensors(kept.tensors, expand(uer_names.rules(head), config, head), config)
     if kept.has_masked_lm and config.tied_decoder:
         named[uer_names.DECODER] = named[uer_names.WORDS]
     text = json.dumps(uer_names.write_config(config, head), indent=2) + "\n"

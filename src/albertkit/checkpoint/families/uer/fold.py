@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from albertkit.checkpoint.checkpoint import Checkpoint
 
 _SEGMENTS = "albert.embeddings.segment.weight"
 # UER adds 1e-6 to the deviation; beside a deviation near 0 that is 1e-12 added to the variance.

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from albertkit.checkpoint.families._configs import UER_KEYS
-from albertkit.checkpoint.families._configs import read as read_spelling
+from albertkit.checkpoint.families._configs import read as read_dialect
 from albertkit.checkpoint.mapping import Rule, dense, norm
 from albertkit.config import AlbertConfig
 from albertkit.errors import ConfigError, shown
@@ -96,7 +96,7 @@ def read_config(
         raise ConfigError(
             "Unknown layernorm_positioning.", expected="pre or post", found=shown(order)
         )
-    config = read_spelling(kept, spelling="uer", vocab_size=vocab_size).config
+    config = read_dialect(kept, dialect="uer", vocab_size=vocab_size).config
     pre = final_norm or order == "pre"
     return replace(
         config,

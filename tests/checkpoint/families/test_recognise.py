@@ -1,0 +1,85 @@
+"""What no family reads is called by its name, and keys of tools in a config are passed over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from albertkit.errors import AlbertkitError, CheckpointError, ConfigError
+
+
+def facts_of(path: Path) -> str:
+    """The message about a path that cannot be opened."""
+    with pytest.raises(AlbertkitError) as caught:
+        Checkpoint.load(path)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors", "model.ckpt-1.index"])
+def test_a_pointer_of_git_lfs_is_named_with_the_bytes_that_are_missing(
+    name: str, tmp_path: Path
+) -> None:
+    text = (
+        "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 47372894\n"
+    )
+    (tmp_path / name).write_text(text)
+    (tmp_path / "config.json").write_text('{"model_type": "albert"}')
+    for path in (tmp_path, tmp_path / name):
+        message = facts_of(path)
+        assert "git lfs pull" in message
+        assert "47,372,894" in message
+
+
+def test_folders_with_the_checkpoint_inside_name_it(tiny_model: Path, tmp_path: Path) -> None:
+    model = Checkpoint.load(tiny_model / "model")
+    for step in (500, 1000, 90):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        model.save(tmp_path / "out" / f"checkpoint-{step}")
+    assert str(tmp_path / "out" / "checkpoint-1000") in facts_of(tmp_path / "out")
+    (tmp_path / "sentence").mkdir()
+    model.save(tmp_path / "sentence" / "0_Transformer")
+    assert str(tmp_path / "sentence" / "0_Transformer") in facts_of(tmp_path / "sentence")
+
+
+@pytest.mark.parametrize("name", ["tf_model.h5", "flax_model.msgpack"])
+def test_weights_for_another_framework_are_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "albert"}')
+    (tmp_path / name).write_bytes(b"\0" * 64)
+    assert name in facts_of(tmp_path)
+    assert "save_pretrained" in facts_of(tmp_path)
+
+
+def test_an_index_without_its_shards_names_them(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "albert"}')
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "model-00001-of-00002.safetensors" in facts_of(tmp_path)
+
+
+def changed(tiny_model: Path, folder: Path, **more: object) -> Path:
+    """A copy of the tiny model with other keys in its config."""
+    Checkpoint.load(tiny_model / "model").save(folder)
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**values, **more}))
+    return folder
+
+
+@pytest.mark.parametrize("key", ["framework", "transformers.js_config", "auto_map", "shared_type"])
+def test_keys_of_tools_are_passed_over_and_told(key: str, tiny_model: Path, tmp_path: Path) -> None:
+    opened = open_checkpoint(changed(tiny_model, tmp_path / "x", **{key: "pytorch"}))
+    assert [problem for problem in opened.result.problems if key in problem]
+    assert opened.checkpoint.config == Checkpoint.load(tiny_model / "model").config
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_another_kind_of_model_is_named(kind: str, tiny_model: Path, tmp_path: Path) -> None:
+    folder = changed(tiny_model, tmp_path / "x", model_type=kind)
+    with pytest.raises(ConfigError, match=kind.upper()):
+        Checkpoint.load(folder)
+    (tmp_path / "y").mkdir()
+    (tmp_path / "y" / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises((ConfigError, CheckpointError), match=kind):
+        Checkpoint.load(tmp_path / "y")
