@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from albertkit.checkpoint.checkpoint import Checkpoint
+    from albertkit.checkpoint.families._protocol import Overrides
     from albertkit.config import AlbertConfig
+    from albertkit.conversion import convert
     from albertkit.data.corpus import read_documents
     from albertkit.data.folder import make_data
     from albertkit.data.writing import write_shards
     from albertkit.errors import AlbertkitError
     from albertkit.infer.predictor import Predictor
+    from albertkit.model.loading import load_model
     from albertkit.text.tokenizer import Tokenizer
     from albertkit.text.vocabulary import train_vocabulary
     from albertkit.train.pretrain import pretrain
@@ -23,8 +26,11 @@ __all__ = [
     "AlbertConfig",
     "AlbertkitError",
     "Checkpoint",
+    "Overrides",
     "Predictor",
     "Tokenizer",
+    "convert",
+    "load_model",
     "make_data",
     "pretrain",
     "read_documents",
@@ -38,8 +44,11 @@ _HOMES = {
     "AlbertConfig": "albertkit.config",
     "AlbertkitError": "albertkit.errors",
     "Checkpoint": "albertkit.checkpoint",
+    "Overrides": "albertkit.checkpoint.families._protocol",
     "Predictor": "albertkit.infer.predictor",
     "Tokenizer": "albertkit.text.tokenizer",
+    "convert": "albertkit.conversion",
+    "load_model": "albertkit.model.loading",
     "make_data": "albertkit.data.folder",
     "pretrain": "albertkit.train.pretrain",
     "read_documents": "albertkit.data.corpus",

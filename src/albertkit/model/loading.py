@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import nn
 
 from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.errors import CheckpointError
 from albertkit.model.albert import Albert
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.task_heads import AlbertForTask
+
+
+def load_model(
+    source: Path | str, *, overrides: Overrides | None = None, offline: bool | None = None
+) -> AlbertForPretraining | AlbertForTask | Albert:
+    """The torch module of any ALBERT, in evaluation mode.
+
+    The model of its task for a fine-tuned checkpoint, else body and pretraining heads, or the body
+    alone where the checkpoint has no masked-LM head.
+
+    Args:
+        source: path, released name or hub id, see `Checkpoint.load`.
+        overrides, offline: see `Checkpoint.load`.
+    """
+    checkpoint = Checkpoint.load(source, overrides=overrides, offline=offline)
+    if checkpoint.head is not None:
+        return build_task(checkpoint)
+    return build(checkpoint) if checkpoint.has_masked_lm else build_body(checkpoint)
 
 
 def build(checkpoint: Checkpoint) -> AlbertForPretraining:
