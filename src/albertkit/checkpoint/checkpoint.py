@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from albertkit.checkpoint import families
 from albertkit.checkpoint.families._folder import write_folder
 from albertkit.checkpoint.families._protocol import LoadResult, Overrides
+from albertkit.checkpoint.finite import not_finite
 from albertkit.checkpoint.formats.memory_map import Array
 from albertkit.config import AlbertConfig
 from albertkit.errors import AlbertkitError
@@ -175,6 +176,7 @@ def open_checkpoint(
             special_ids=result.special_ids,
             head=result.head,
         )
+        result.problems += not_finite(result.tensors)
     except AlbertkitError as error:
         if "where" not in error.facts:
             error.at(found)

@@ -57,7 +57,8 @@ class SourceOptions:
     family
         Whose checkpoint it is, where the files do not show it: google_tf, uer, ...
     head
-        What a fine-tuned head is for: classification, regression, multiple_choice, ...
+        What a fine-tuned head is for: classification, regression, multiple_choice, ...;
+        none leaves a head out that is not one of ALBERT's.
     offline
         Use downloaded files only, never ask the network.
     """

@@ -305,7 +305,7 @@ def test_odd_streams_are_refused(name: str, file: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "found"),
     [
-        ({"state_dict": some(), "epoch": 3}, "state_dict, a dict"),
+        ({"student": some(), "teacher": some()}, "student, teacher"),
         ({"epoch": 3}, "epoch, a int"),
         ([1, 2], "list"),
         ({1: torch.ones(2)}, "dict"),

@@ -48,18 +48,20 @@ class Weights:
 
     tensors: by name; fractions in float32, views of the file where it has them so. kinds: name of
     the numbers in the file ("float16") and shape of each tensor. ignored: other entries, each with
-    the reason why it is left out.
+    the reason why it is left out. notes: where in the file they were, if not at the top.
     """
 
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
     kinds: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def problems(self) -> list[str]:
-        """What was lost by reading them as float32."""
+        """Where they were, and what was lost by reading them as float32."""
         wide = sum(kind == "float64" for kind, _ in self.kinds.values())
-        return [f"{wide} float64 tensors were rounded to float32"] if wide else []
+        rounded = [f"{wide} float64 tensors were rounded to float32"] if wide else []
+        return self.notes + rounded
 
 
 def read_weights(path: Path) -> Weights:

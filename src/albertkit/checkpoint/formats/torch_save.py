@@ -16,15 +16,15 @@ import numpy as np
 from albertkit.checkpoint.formats.dtypes import STORED, as_float32, item_size
 from albertkit.checkpoint.formats.memory_map import Array, Bytes, map_file, release, view
 from albertkit.checkpoint.formats.safetensors_file import Weights, narrow_blocks
+from albertkit.checkpoint.formats.state_dict import all_storages, state_dict_of
 from albertkit.checkpoint.formats.stored_zip import ZipEntry, ZipWriter, check_crc, read_entries
-from albertkit.checkpoint.formats.unpickle import expect_dict, load
+from albertkit.checkpoint.formats.unpickle import load
 from albertkit.checkpoint.formats.unpickle_allowed import (
     TORCH_KINDS,
     Storage,
     Stored,
     TorchTensor,
     damaged,
-    walk_storages,
 )
 from albertkit.errors import CheckpointError
 
@@ -59,7 +59,7 @@ def list_tensors(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
         value, place = load(data, storages=True)
         for _ in range(3 if type(value) is int else 0):
             value, place = load(data, place, storages=True)
-    return {name: told(name, entry) for name, entry in expect_dict(value).items()}
+    return {name: told(name, entry) for name, entry in state_dict_of(value)[0].items()}
 
 
 def _open_zip(data: Bytes) -> tuple[str, dict[str, ZipEntry], object]:
@@ -113,9 +113,9 @@ def _read_stream(data: Bytes) -> Weights:
     if not isinstance(keys, list) or not all(type(key) is str for key in keys):
         raise damaged("storages without keys", 0)
     order = ">" if big else "<"
-    for name, entry in expect_dict(value).items():
+    for name, entry in state_dict_of(value)[0].items():
         told(name, entry)
-    known = {storage.key: storage for storage in walk_storages(expect_dict(value))}
+    known = {storage.key: storage for storage in all_storages(value)}
     if len(set(keys)) != len(keys) or set(known) - set(keys):
         raise damaged("tensors whose storages are not in the file", 0)
     places: dict[str, Bytes] = {}
@@ -151,7 +151,8 @@ def _weights(value: object, find: Callable[[Storage], Bytes], order: str, size: 
     read = Weights()
     storages: dict[str, Array] = {}
     widened = Widened(size)
-    for name, entry in expect_dict(value).items():
+    state, read.notes = state_dict_of(value)
+    for name, entry in state.items():
         kind, _ = read.kinds[name] = told(name, entry)
         if isinstance(entry, Stored) and entry.array is not None:
             read.tensors[name] = widened(entry.array, kind)

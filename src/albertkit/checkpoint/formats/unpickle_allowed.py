@@ -359,8 +359,3 @@ CLASSES = {
     Symbol("numpy", "ndarray"),
     *(Symbol("torch", f"{kind}Storage") for kind in TORCH_KINDS),
 }
-
-
-def walk_storages(values: dict[str, object]) -> list[Storage]:
-    """The storages of the tensors that stand directly in a dict."""
-    return [value.storage for value in values.values() if isinstance(value, TorchTensor)]

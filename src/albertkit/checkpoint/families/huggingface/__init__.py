@@ -32,7 +32,7 @@ from albertkit.checkpoint.formats.sharded import INDEX, names_in, read_any
 from albertkit.checkpoint.hf_names import counts_up, huggingface_rules
 from albertkit.checkpoint.mapping import LoadReport, import_tensors
 from albertkit.config import AlbertConfig
-from albertkit.errors import CheckpointError, ConfigError
+from albertkit.errors import CheckpointError, ConfigError, listed
 from albertkit.files import glimpse_json
 from albertkit.tasks.head import TaskHead
 
@@ -47,7 +47,8 @@ USUAL = (
     "pytorch_model.bin",
     f"pytorch_model.bin{INDEX}",
 )
-_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", INDEX)
+_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", INDEX)
+NO_HEAD = "none"  # the choice of a user to leave out what is no part of an ALBERT
 # lonePatient's own keys; what they mean is in the names of the tensors, or stands below.
 _LONE_KEYS = {"ln_type", "share_type"}
 _ORDERS = {"postln": "post", "preln": "pre"}
@@ -94,8 +95,9 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
     source = current_names(weights)
     try:
         config = _config(values, source)
-        head = read_head(values, source.tensors, kind=overrides.head)
-        _beside.check_head(head, overrides.head)
+        encoder_only = overrides.head == NO_HEAD
+        head = None if encoder_only else read_head(values, source.tensors, kind=overrides.head)
+        _beside.check_head(head, None if encoder_only else overrides.head)
     except ConfigError as error:
         raise error.at(file) from error
     config = _beside.with_values(config, overrides.values)
@@ -104,12 +106,16 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
         add_biases(source)
     _drop_unused(source, config)
     settle_ties(source, tied=config.tied_decoder)
-    tensors, report = import_tensors(
-        source.tensors,
-        huggingface_rules(config, head, renumber=False),
-        config,
-        ignore=_ignored(source.tensors, config),
-    )
+    rules = huggingface_rules(config, head, renumber=False)
+    ignore = _ignored(source.tensors, config)
+    known = {rule.theirs for rule in rules.values()}
+    rest = [name for name in source.tensors if name not in known and ignore(name) is None]
+    if encoder_only:
+        for name in rest:
+            source.leave_out(name, "left out by choice: head none")
+    elif rest and not any(name.startswith("albert.") for name in rest):
+        raise _foreign_head([source.names[name] for name in rest])
+    tensors, report = import_tensors(source.tensors, rules, config, ignore=ignore)
     problems: list[str] = []
     tokenizer = _beside.find_tokenizer(found.parent, problems)
     told = {} if source.lone is None else dict.fromkeys(_lone_choices(source, {}), "tensor names")
@@ -124,6 +130,17 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
         source_tensors=weights.kinds,
         problems=weights.problems + source.problems + problems + notes_on(values),
         files=[file, *files],
+    )
+
+
+def _foreign_head(names: list[str]) -> CheckpointError:
+    """The error about tensors of somebody's own head on the encoder."""
+    return CheckpointError(
+        "The file holds a head that is not one of ALBERT's.",
+        expected="an ALBERT, alone or with a head of transformers",
+        found=listed(names),
+        fix='pass overrides=Overrides(head="none"), which leaves them out and keeps the encoder',
+        command_fix="add --head none, which leaves them out and keeps the encoder",
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from albertkit.checkpoint.families.huggingface.wrappers import find_prefix, without_prefix
 from albertkit.checkpoint.formats.safetensors_file import Weights
 from albertkit.checkpoint.hf_names import TIED
 from albertkit.errors import CheckpointError
@@ -70,7 +71,7 @@ class CurrentNames:
 
 def whose(names: Iterable[str]) -> str | None:
     """Whose file this is: "transformers", lonePatient's "google" or "brightmart", or nobody's."""
-    known = set(names)
+    known = set(without_prefix(names).values())
     if "bert.embeddings.word_embeddings_2.weight" in known:
         return "brightmart"
     if any(re.search(_GROUP, name) for name in known):
@@ -84,9 +85,13 @@ def current_names(read: Weights) -> CurrentNames:
     """Today's names for the tensors of a file."""
     owner = whose(read.tensors)
     result = CurrentNames(lone=owner if owner in ("google", "brightmart") else None)
-    bare = not any(name.startswith(("albert.", "bert.")) for name in read.tensors)
+    own_names = without_prefix(read.tensors)
+    prefix = find_prefix(read.tensors)
+    if prefix:
+        result.problems.append(f"names begin with {prefix}, which was taken off")
+    bare = not any(name.startswith(("albert.", "bert.")) for name in own_names.values())
     for name, tensor in read.tensors.items():
-        today = _today(name, lone=result.lone is not None)
+        today = _today(own_names[name], lone=result.lone is not None)
         if bare and today.startswith(_BODY):
             today = f"albert.{today}"
         today = name if today in result.tensors else today  # two spellings: the second is left over
@@ -97,6 +102,8 @@ def current_names(read: Weights) -> CurrentNames:
 
 
 def _today(name: str, *, lone: bool) -> str:
+    if not lone and name.startswith(tuple(f"bert.{part}" for part in _BODY)):
+        name = re.sub(_BERT, "albert.", name)  # of a class with self.bert = AlbertModel(...)
     if lone:
         name = re.sub(_BERT, "albert.", name)
         for pattern, replacement in _LONE:
