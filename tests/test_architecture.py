@@ -39,7 +39,7 @@ ORDER = [
     "__main__",
 ]
 # A tokenizer opens itself: `Tokenizer.load` is a factory on the base class of what it makes.
-CIRCLES = [{"text.tokenizer", "text.unigram", "text.wordpiece"}]
+CIRCLES = [{"text.tokenizer", "text.tokenizer_json", "text.unigram", "text.wordpiece"}]
 FRAMEWORKS = {"torch": {"model", "train", "infer"}, "transformers": set(), "tensorflow": set()}
 # In infer/ the engines alone: what asks, decodes and batches runs on any of them.
 WITHOUT_TORCH = (

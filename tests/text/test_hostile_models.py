@@ -120,7 +120,6 @@ def hostile() -> dict[str, tuple[bytes, str]]:
         "two unknown pieces": (changed(kind(6, kinds.UNKNOWN)), "unk"),
         "no unknown piece": (changed(kind(1, kinds.CONTROL)), "unk"),
         "a byte that is none": (changed(kind(6, kinds.BYTE)), "byte"),
-        "BPE": (changed(lambda p: setattr(p.trainer_spec, "model_type", 2)), "another type"),
         "bytes without their pieces": (
             changed(lambda p: setattr(p.trainer_spec, "byte_fallback", True)),
             "byte",

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from albertkit.checkpoint import families
+from albertkit.checkpoint.families import _beside
 from albertkit.checkpoint.families._folder import write_folder
 from albertkit.checkpoint.families._protocol import LoadResult, Overrides
 from albertkit.checkpoint.finite import not_finite
 from albertkit.checkpoint.formats.memory_map import Array
 from albertkit.config import AlbertConfig
-from albertkit.errors import AlbertkitError
+from albertkit.errors import AlbertkitError, VocabularyError
 from albertkit.files import atomic_folder
 from albertkit.hub import resolve
 from albertkit.parameters import check_tensors
@@ -140,6 +141,21 @@ class Opened:
     family: str
     path: Path  # what the family claimed: a file, or the prefix of several
     result: LoadResult
+    tokenizer_error: VocabularyError | None = None  # why the one beside the weights is not used
+
+    def use_tokenizer(self, place: Path) -> None:
+        """Open the tokenizer at a place for the checkpoint.
+
+        Raises:
+            VocabularyError: it cannot be read, or does not fit the config.
+        """
+        result = self.result
+        self.checkpoint.tokenizer = _beside.open_tokenizer(place, result.config, result.problems)
+
+    def leave_out_tokenizer(self, error: VocabularyError) -> None:
+        """The weights can be shown and converted all the same; text cannot be read."""
+        self.tokenizer_error = error
+        self.result.problems.append("the tokenizer is not used. " + " ".join(str(error).split()))
 
 
 def open_checkpoint(
@@ -163,7 +179,8 @@ def open_checkpoint(
     Raises:
         CheckpointError: nothing there, of an unknown kind, damaged, or config and tensors differ.
         ConfigError: the config describes no ALBERT, or leaves a choice open.
-        VocabularyError: the tokenizer does not fit the config.
+        VocabularyError: the tokenizer that was named does not fit; one that lies beside and does
+            not fit is left out, with the error in `tokenizer_error`.
         DownloadError: a name whose files are not in the cache and cannot be fetched.
     """
     family, found = families.claim(resolve(source, offline=offline), family)
@@ -181,16 +198,12 @@ def open_checkpoint(
         if "where" not in error.facts:
             error.at(found)
         raise
-    place = Path(tokenizer) if tokenizer is not None else result.tokenizer
-    if place is not None:
-        checkpoint.tokenizer = _open_tokenizer(place, result.config)
-    return Opened(checkpoint, family, found, result)
-
-
-def _open_tokenizer(place: Path, config: AlbertConfig) -> Tokenizer:
-    from albertkit.text.tokenizer import Tokenizer
-    from albertkit.text.vocabulary import check_fits
-
-    tokenizer = Tokenizer.load(place)
-    check_fits(tokenizer, config)
-    return tokenizer
+    opened = Opened(checkpoint, family, found, result)
+    if tokenizer is not None:
+        opened.use_tokenizer(Path(tokenizer))
+    elif result.tokenizer is not None:
+        try:
+            opened.use_tokenizer(result.tokenizer)
+        except VocabularyError as error:
+            opened.leave_out_tokenizer(error)
+    return opened

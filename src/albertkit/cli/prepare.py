@@ -98,7 +98,8 @@ def tokenize(
         SentencePiece: rewrite `` and '' to ", as google's reader did, or keep them. By default
         what the folder says, and for a bare file keep.
     lower_case
-        Lower-case and strip accents, or keep both. By default what the vocabulary says.
+        Lower-case text, or keep capitals. By default what the files beside the vocabulary say, as
+        they say whether accents are kept (keep_accents, strip_accents).
     json
         One JSON object a line: ids, pieces, offsets (characters of the text).
     """

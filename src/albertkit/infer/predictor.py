@@ -66,9 +66,10 @@ class Predictor:
         self.folder = Path(source) if isinstance(source, (str, Path)) else None
         if isinstance(source, (str, Path)):
             beside = None if isinstance(tokenizer, Tokenizer) else tokenizer
-            checkpoint = open_checkpoint(
-                source, family=family, tokenizer=beside, overrides=overrides
-            ).checkpoint
+            opened = open_checkpoint(source, family=family, tokenizer=beside, overrides=overrides)
+            if opened.tokenizer_error is not None and tokenizer is None:
+                raise opened.tokenizer_error
+            checkpoint = opened.checkpoint
             tokenizer = tokenizer if isinstance(tokenizer, Tokenizer) else checkpoint.tokenizer
             self.engine = make_engine(engine, checkpoint, device)
         else:

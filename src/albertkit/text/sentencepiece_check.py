@@ -45,8 +45,6 @@ def check_model(content: bytes) -> sentencepiece_model_pb2.ModelProto:
     """
     _check_parts(content)
     proto = sentencepiece_model_pb2.ModelProto.FromString(content)
-    if proto.trainer_spec.model_type != sentencepiece_model_pb2.TrainerSpec.UNIGRAM:
-        raise ValueError("a model of another type than unigram")
     pieces = [(piece.piece, piece.score) for piece in proto.pieces]
     for number, (piece, score) in enumerate(pieces):
         if not isinstance(piece, str):  # protobuf gives bytes then

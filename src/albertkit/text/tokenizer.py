@@ -1,17 +1,20 @@
 """What every tokenizer can do: encode text and pairs, cut, pad, decode, load and save.
 
 `Tokenizer.load` tells the kind from the files, never from a guess: a SentencePiece model is
-`spiece.model` or `*.model`, a WordPiece vocabulary is `vocab.txt` or `*.txt`. The two kinds are in
-unigram.py (English) and wordpiece.py (Chinese).
+`spiece.model`, `*.model` or `*.spm`, a WordPiece vocabulary is `vocab.txt` or `*.txt`, and
+tokenizer.json is all of a tokenizer of the `tokenizers` library. The kinds are in unigram.py
+(English), wordpiece.py (Chinese) and tokenizer_json.py.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +28,27 @@ from albertkit.text.encoding import (
     Truncation,
     cut,
 )
-from albertkit.text.vocabulary_files import find_vocabulary, read_settings
+from albertkit.text.tokenizer_settings import (
+    ROLES,
+    SETTINGS_FILE,
+    AddedToken,
+    AddedTokenMatcher,
+    TokenizerSettings,
+    read_settings,
+)
+from albertkit.text.vocabulary_files import find_vocabulary, refuse_options
 
 Ints = npt.NDArray[np.int64]
 
 MASK = "[MASK]"
+_LOST = {
+    "quotes": "that the tokenizer rewrites quotes, as only transformers does",
+    "keep_accents": "that the tokenizer keeps accents (keep_accents)",
+    "strip_accents": "how the tokenizer treats accents (strip_accents)",
+    "split_han": "that Chinese characters do not stand alone (tokenize_chinese_chars)",
+    "special": "the names of the special pieces",
+    "added": "the tokens that were added to the vocabulary",
+}
 
 
 @dataclass(frozen=True)
@@ -52,6 +71,10 @@ class Tokenizer(ABC):
     cls_id: int
     sep_id: int
     mask_id: int
+    num_trained: int  # pieces of the vocabulary itself; tokens added later have the ids behind
+    added: dict[int, AddedToken]  # tokens that are found in the text itself
+    notes: list[str]  # settings beside the vocabulary that are not honoured, in words
+    extra: dict[str, Any]  # what tokenizer_config.json said
 
     @staticmethod
     def load(
@@ -64,7 +87,9 @@ class Tokenizer(ABC):
         """Open a checkpoint folder or a vocabulary file.
 
         Args:
-            path: folder with spiece.model or vocab.txt, or such a file.
+            path: folder with spiece.model, vocab.txt or tokenizer.json, or such a file. Settings
+                are those beside the file (tokenizer_config.json, special_tokens_map.json,
+                added_tokens.json); what is not honoured stands in `notes`.
             lower_case: as the vocabulary was made; from tokenizer_config.json if left out, else
                 True (all released ALBERT vocabularies are lower-case).
             quotes: English only; "keep" as google does, or "rewrite" two back-ticks and two
@@ -77,31 +102,100 @@ class Tokenizer(ABC):
         Raises:
             VocabularyError: nothing there, both kinds there, or the file is damaged.
         """
+        from albertkit.text.tokenizer_json import JsonTokenizer
         from albertkit.text.unigram import UnigramTokenizer
         from albertkit.text.wordpiece import WordPieceTokenizer
 
         file = find_vocabulary(Path(path))
-        settings = read_settings(file.parent) if Path(path).is_dir() else {}
+        settings = read_settings(Path(path) if Path(path).is_dir() else file.parent)
+        chosen = {"quotes": quotes, "comma_rule": comma_rule}
+        if file.suffix in (".txt", ".json"):
+            refuse_options(chosen, file)
+        if file.suffix == ".json":
+            return JsonTokenizer(file, lower_case=lower_case, settings=settings)
         if lower_case is None:
-            lower_case = settings.get("do_lower_case", True)
+            lower_case = settings.flag("do_lower_case") is not False
         if file.suffix == ".txt":
-            if quotes == "rewrite":
-                raise VocabularyError(
-                    "Quotes are rewritten for SentencePiece vocabularies only.",
-                    found="a WordPiece vocabulary",
-                    where=file,
-                    fix="leave the option out",
-                )
-            return WordPieceTokenizer(file, lower_case=bool(lower_case))
-        if quotes is None:
-            quotes = settings.get("albertkit_quotes", "keep")
-        if comma_rule is None:
-            # A folder with the other key alone was saved when this rule was the only one.
-            usual = "transformers" if "albertkit_quotes" in settings else "google"
-            comma_rule = settings.get("albertkit_comma_rule", usual)
+            return WordPieceTokenizer(file, lower_case=lower_case, settings=settings)
+        # A folder with the first key alone was saved when transformers' rule was the only one.
+        usual = "transformers" if "albertkit_quotes" in settings.values else "google"
         return UnigramTokenizer(
-            file, lower_case=bool(lower_case), quotes=str(quotes), comma_rule=str(comma_rule)
+            file,
+            lower_case=lower_case,
+            quotes=quotes or str(settings.values.get("albertkit_quotes", "keep")),
+            comma_rule=comma_rule or str(settings.values.get("albertkit_comma_rule", usual)),
+            settings=settings,
         )
+
+    def _use(
+        self,
+        pieces: list[str],
+        settings: TokenizerSettings,
+        defaults: Mapping[str, Sequence[str]],
+        where: Path,
+    ) -> None:
+        """Take over the pieces of a vocabulary, the added tokens, and the special pieces.
+
+        defaults: by role the names that a special piece has where the settings name none.
+
+        Raises:
+            VocabularyError: a special piece is missing.
+        """
+        self.notes = list(settings.notes)
+        self.extra = dict(settings.values)
+        self.num_trained = len(pieces)
+        self.pieces = list(pieces)
+        for number, token in sorted(settings.added.items()):
+            if number == len(self.pieces):
+                self.pieces.append(token.text)
+            elif number > len(self.pieces):
+                self.notes.append(
+                    f"the added token {token.text!r} has the id {number}, but there are "
+                    f"{len(self.pieces)} pieces: it is not used"
+                )
+        numbers = {piece: number for number, piece in enumerate(self.pieces)}
+        found: dict[str, int] = {}
+        for role in ROLES:
+            named = settings.special.get(role)
+            names = [name for name in (named, *defaults[role]) if name in numbers]
+            if names:
+                found[role] = numbers[names[0]]
+                if named is not None and names[0] != named:
+                    self.notes.append(
+                        f"{role}_token is {named!r}, which is no piece: {names[0]!r} is used"
+                    )
+        missing = [role for role in ROLES if role not in found]
+        if missing:
+            wanted = " ".join(settings.special.get(role, defaults[role][0]) for role in missing)
+            raise VocabularyError(
+                "The vocabulary lacks special pieces of ALBERT.",
+                expected="pieces for " + ", ".join(f"{role}_token" for role in ROLES),
+                found=f"no {wanted} among {len(self.pieces)} pieces",
+                where=where,
+                fix=f'say in {SETTINGS_FILE} beside it how they are named ("{missing[0]}_token": '
+                '"..."), or give the vocabulary that came with the model',
+            )
+        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = found.values()
+        self.added = {
+            number: token
+            for number, token in settings.added.items()
+            if self.num_trained <= number < len(self.pieces) and number not in found.values()
+        }
+        self._matcher = AddedTokenMatcher(self.added, self.lower_case) if self.added else None
+
+    def changed_settings(self, defaults: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """The part of `settings` that says how this vocabulary differs from a usual one."""
+        values: dict[str, Any] = {}
+        roles = dict(zip(ROLES, self._special_numbers(), strict=True))
+        names = {role: self.pieces[number] for role, number in roles.items()}
+        if any(name != defaults[role][0] for role, name in names.items()):
+            values["special"] = names
+        if self.added:
+            values["added"] = {str(number): asdict(token) for number, token in self.added.items()}
+        return values
+
+    def _special_numbers(self) -> tuple[int, ...]:
+        return (self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id)
 
     @property
     def vocab_size(self) -> int:
@@ -111,7 +205,8 @@ class Tokenizer(ABC):
     @property
     def special_ids(self) -> frozenset[int]:
         """Ids that ordinary text never gets, and the unknown piece."""
-        return frozenset((self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id))
+        added = [number for number, token in self.added.items() if token.special]
+        return frozenset((*self._special_numbers(), *added))
 
     @property
     def fingerprint(self) -> str:
@@ -128,12 +223,56 @@ class Tokenizer(ABC):
         """Content of the vocabulary file."""
 
     @abstractmethod
-    def ids_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text, no special tokens: the fast path."""
+    def plain_vocabulary(self) -> tuple[str, bytes] | None:
+        """The vocabulary alone as ("spiece.model" or "vocab.txt", content); None if it is neither.
+
+        For formats that hold no settings: see `lost_without_settings`.
+        """
+
+    def lost_without_settings(self) -> list[str]:
+        """What a format that holds the vocabulary file alone cannot hold, in words."""
+        lost = []
+        if self.plain_vocabulary() is None:
+            return [
+                "the tokenizer: tokenizer.json is neither a SentencePiece model nor a vocab.txt"
+            ]
+        if not self.lower_case:
+            lost.append("that the tokenizer keeps capitals: do_lower_case is a flag there")
+        values = self.settings()
+        lost += [text for key, text in _LOST.items() if key in values and values[key] != "keep"]
+        if values.get("comma_rule", "google") != "google":
+            lost.append("that the tokenizer cuts numbers with a comma as only transformers does")
+        return lost
 
     @abstractmethod
+    def _ids_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """`ids_batch` for texts without added tokens."""
+
+    @abstractmethod
+    def _align(self, text: str) -> tuple[list[int], Offsets]:
+        """`align` for a text without added tokens."""
+
+    def ids_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text, no special tokens: the fast path."""
+        if self._matcher is None:
+            return self._ids_batch(texts)
+        return [self.align(text)[0] for text in texts]
+
     def align(self, text: str) -> tuple[list[int], Offsets]:
         """The ids of `ids` with (start, end) of each in characters of the text."""
+        if self._matcher is None:
+            return self._align(text)
+        ids: list[int] = []
+        offsets: Offsets = []
+        for begin, end, number in self._matcher.split(text):
+            if number is not None:
+                ids.append(number)
+                offsets.append((begin, end))
+                continue
+            part_ids, part_offsets = self._align(text[begin:end])
+            ids += part_ids
+            offsets += [(begin + first, begin + last) for first, last in part_offsets]
+        return ids, offsets
 
     @abstractmethod
     def starts_word(self, piece_id: int) -> bool:
@@ -162,7 +301,16 @@ class Tokenizer(ABC):
                     found=each,
                     fix="decode with the tokenizer that made the ids",
                 )
-        return self.join([self.pieces[each] for each in ids if each not in unused])
+        shown = [each for each in ids if each not in unused]
+        if not self.added:
+            return self.join([self.pieces[each] for each in shown])
+        parts = [
+            " ".join(self.pieces[each] for each in run)
+            if added
+            else self.join([self.pieces[each] for each in run])
+            for added, run in groupby(shown, self.added.__contains__)
+        ]
+        return " ".join(part for part in parts if part)
 
     def encode(
         self,
@@ -225,12 +373,14 @@ class Tokenizer(ABC):
         """Tokens of one segment without special ones, except masks that were asked for."""
         result = Encoding([], [], [], [])
         begin = 0
-        for number, part in enumerate(text.split(MASK) if allow_mask else [text]):
-            if number:
+        masks = "|".join(map(re.escape, {MASK, self.pieces[self.mask_id]}))
+        for part in re.split(f"({masks})", text) if allow_mask else [text]:
+            if allow_mask and part in (MASK, self.pieces[self.mask_id]):
                 result.ids.append(self.mask_id)
-                result.offsets.append((begin, begin + len(MASK)))
+                result.offsets.append((begin, begin + len(part)))
                 result.word_starts.append(True)
-                begin += len(MASK)
+                begin += len(part)
+                continue
             # A space after [MASK] begins the next word by itself; without one the next piece
             # does so too, as in the original, which sees each part as a text of its own.
             ids, offsets = self.align(part)

@@ -25,11 +25,19 @@ from albertkit.files import translate_os_errors
 from albertkit.text.alignment import SPACE, Normalized, Preprocessing, Segments
 from albertkit.text.encoding import Offsets
 from albertkit.text.sentencepiece_check import check_model
-from albertkit.text.ties import Segmenter, TieFinder
+from albertkit.text.ties import Ids, Segmenter, TieFinder
 from albertkit.text.tokenizer import Tokenizer
+from albertkit.text.tokenizer_settings import TokenizerSettings
 from albertkit.text.vocabulary_files import SENTENCEPIECE_FILE, read_bytes
 
 SPECIAL_PIECES = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
+SPECIAL_NAMES = {
+    "pad": ("<pad>", "[PAD]"),
+    "unk": ("<unk>", "[UNK]"),
+    "cls": ("[CLS]",),
+    "sep": ("[SEP]",),
+    "mask": ("[MASK]", "<mask>"),
+}
 QUOTES = ("keep", "rewrite")
 COMMA_RULES = ("google", "transformers")
 Part = tuple[int, int]  # an id, and how many characters of a piece it stands for
@@ -56,28 +64,23 @@ class UnigramTokenizer(Tokenizer):
         lower_case: bool = True,
         quotes: str = "keep",
         comma_rule: str = "google",
+        settings: TokenizerSettings | None = None,
     ) -> None:
         check_choice("quotes", quotes, QUOTES)
         check_choice("comma_rule", comma_rule, COMMA_RULES)
+        settings = settings or TokenizerSettings()
         self.lower_case = lower_case
         self.quotes = quotes
         self.comma_rule = comma_rule
-        self.preprocessing = Preprocessing(lower_case=lower_case, quotes=quotes)
-        self._bytes, self.proto, self._model = open_model(path)
-        self.pieces = [self._model.id_to_piece(i) for i in range(self._model.get_piece_size())]
-        numbers = {piece: number for number, piece in enumerate(self.pieces)}
-        missing = [piece for piece in SPECIAL_PIECES if piece not in numbers]
-        if missing:
-            raise VocabularyError(
-                "The SentencePiece model lacks special pieces of ALBERT.",
-                expected=" ".join(SPECIAL_PIECES),
-                found="no " + " ".join(missing),
-                where=path,
-                fix="make one with: albertkit build-vocab",
-            )
-        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (
-            numbers[piece] for piece in SPECIAL_PIECES
+        self.keep_accents = settings.flag("keep_accents") is True
+        self.preprocessing = Preprocessing(
+            lower_case=lower_case, keep_accents=self.keep_accents, quotes=quotes
         )
+        self._bytes, self.proto, self._model = open_model(path)
+        pieces = [self._model.id_to_piece(i) for i in range(self._model.get_piece_size())]
+        unknown = self._model.id_to_piece(self._model.unk_id())
+        names = {**SPECIAL_NAMES, "unk": (*SPECIAL_NAMES["unk"], unknown)}
+        self._use(pieces, settings, names, path)
 
     def settings(self) -> dict[str, Any]:
         values = {"kind": self.kind, "lower_case": self.lower_case, "quotes": self.quotes}
@@ -86,17 +89,22 @@ class UnigramTokenizer(Tokenizer):
             not self.pieces[number].startswith(SPACE) for number in self._cuts
         ):
             values["comma_rule"] = self.comma_rule
-        return values
+        if self.keep_accents:
+            values["keep_accents"] = True
+        return {**values, **self.changed_settings(SPECIAL_NAMES)}
 
     def vocabulary_bytes(self) -> bytes:
         return self._bytes
+
+    def plain_vocabulary(self) -> tuple[str, bytes]:
+        return SENTENCEPIECE_FILE, self._bytes
 
     @cached_property
     def _cuts(self) -> dict[int, list[Part]]:
         """For each piece that ends in digit and comma: the parts that stand for it."""
         return {
             number: self._cut(piece)
-            for number, piece in enumerate(self.pieces)
+            for number, piece in enumerate(self.pieces[: self.num_trained])
             if len(piece) > 1 and piece[-1] == "," and piece[-2].isdigit()
         }
 
@@ -130,7 +138,7 @@ class UnigramTokenizer(Tokenizer):
     @cached_property
     def _segmenter(self) -> Segmenter:
         return Segmenter(
-            self.pieces,
+            self.pieces[: self.num_trained],
             [piece.score for piece in self.proto.pieces],
             unk_id=self.unk_id,
             unmatched=self._unmatched,
@@ -142,12 +150,17 @@ class UnigramTokenizer(Tokenizer):
         """Ids of the pieces that text never matches."""
         return self._of_type("UNKNOWN", "CONTROL", "UNUSED")
 
+    @cached_property
+    def _bytes_of_characters(self) -> frozenset[int]:
+        """Ids of pieces that stand for one byte ("<0xE4>"), where a model falls back to bytes."""
+        return self._of_type("BYTE")
+
     def _of_type(self, *names: str) -> frozenset[int]:
         """Ids of the pieces of some types of SentencePiece."""
         types = {sentencepiece_model_pb2.ModelProto.SentencePiece.Type.Value(n) for n in names}
         return frozenset(i for i, piece in enumerate(self.proto.pieces) if piece.type in types)
 
-    def ids_batch(self, texts: Sequence[str]) -> list[list[int]]:
+    def _ids_batch(self, texts: Sequence[str]) -> list[list[int]]:
         prepared = [self.prepare(text) for text in texts]
         rows = self._model.encode(prepared, return_type="numpy", num_threads=1)
         if not rows:
@@ -157,7 +170,7 @@ class UnigramTokenizer(Tokenizer):
         result = [row.tolist() for row in rows]
 
         # Places in `joined` that concern a rule, and so the rows to look at again.
-        places = self._ties.places(joined)
+        places = self._places_of_ties(joined)
         tied = np.unique(np.searchsorted(ends, places, "right"))
         for row in tied:
             normalized = self._model.normalize(prepared[row])
@@ -178,7 +191,7 @@ class UnigramTokenizer(Tokenizer):
         result[list(self.cut_pieces)] = True
         return result
 
-    def align(self, text: str) -> tuple[list[int], Offsets]:
+    def _align(self, text: str) -> tuple[list[int], Offsets]:
         aligned = self.preprocessing.aligned(text)
         normalized = Normalized(self._model, aligned.prepared)
         segments: Segments = []
@@ -193,15 +206,31 @@ class UnigramTokenizer(Tokenizer):
     def _segments(self, prepared: str, normalized: str) -> Segments:
         """(id, start, end) of the pieces, in characters of the normalized text."""
         found: Segments = []
-        place = 0
+        place, bytes_ = 0, b""
         for piece in self._model.encode(prepared, return_type=str):
             each = self._model.piece_to_id(piece)
             # An unknown piece is shown as its text, which may read like a piece of another kind.
             each = self.unk_id if each in self._unmatched else each
+            if each in self._bytes_of_characters:  # several pieces for one character
+                bytes_ += bytes([int(piece[3:5], 16)])
+                found.append((each, place, place + 1))
+                if is_character(bytes_):
+                    place, bytes_ = place + 1, b""
+                continue
             found.append((each, place, place + len(piece)))
             place += len(piece)
         ids = np.array([each for each, _, _ in found], dtype=np.int32)
-        return self._segmenter.segment(normalized) if len(self._ties.places(ids)) else found
+        return self._segmenter.segment(normalized) if len(self._places_of_ties(ids)) else found
+
+    def _places_of_ties(self, ids: Ids) -> npt.NDArray[np.intp]:
+        """Places in ids (n,) where other pieces may be as probable: in unigram models alone."""
+        return self._ties.places(ids) if self._has_ties else np.zeros(0, dtype=np.intp)
+
+    @cached_property
+    def _has_ties(self) -> bool:
+        spec = self.proto.trainer_spec
+        unigram = sentencepiece_model_pb2.TrainerSpec.UNIGRAM
+        return bool(spec.model_type == unigram and not spec.byte_fallback)
 
     def _cut_segments(self, text: str, parts: list[Part], start: int, end: int) -> Segments:
         """Segments of the parts of a digit-and-comma piece; the comma is its last character."""
@@ -216,23 +245,35 @@ class UnigramTokenizer(Tokenizer):
         return [*segments, (parts[-1][0], place, end)]
 
     def starts_word(self, piece_id: int) -> bool:
-        piece = self.pieces[piece_id]
-        return (
-            piece.startswith((SPACE, "<"))
-            or piece in PUNCTUATION
-            or not (CONTINUING.issuperset(piece.lower()))
-        )
+        return piece_id >= self.num_trained or starts_word(self.pieces[piece_id])
 
     def join(self, pieces: list[str]) -> str:
         return "".join(pieces).replace(SPACE, " ").strip()
 
     def save(self, folder: Path | str) -> None:
-        from albertkit.text.huggingface import write_unigram_files
+        from albertkit.text.huggingface import write_sentencepiece_files
 
         folder = Path(folder)
         with translate_os_errors(folder):
             (folder / SENTENCEPIECE_FILE).write_bytes(self._bytes)
-            write_unigram_files(self, folder)
+            write_sentencepiece_files(self, folder)
+
+
+def starts_word(piece: str) -> bool:
+    """Google's rule for a piece with a space mark: whether it begins a word of its own."""
+    return (
+        piece.startswith((SPACE, "<"))
+        or piece in PUNCTUATION
+        or not (CONTINUING.issuperset(piece.lower()))
+    )
+
+
+def is_character(bytes_: bytes) -> bool:
+    """Whether bytes are a whole character."""
+    try:
+        return len(bytes_.decode()) == 1
+    except UnicodeDecodeError:
+        return False
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -269,7 +310,7 @@ def open_model(
     except (DecodeError, RuntimeError, ValueError) as error:
         raise VocabularyError(
             "This is no SentencePiece model that ALBERT could use.",
-            expected="a binary SentencePiece unigram model (spiece.model, 30k-clean.model)",
+            expected="a binary SentencePiece model (spiece.model, 30k-clean.model)",
             found=f"{error}; the file begins with {content[:12]!r}",
             where=path,
             fix="a list of pieces (vocab.txt) must be named *.txt; a damaged file, copied again",

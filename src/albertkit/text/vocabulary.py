@@ -31,6 +31,7 @@ MAX_CHARACTERS = 60_000_000  # of text kept for training; SentencePiece needs so
 MAX_SENTENCE_BYTES = 4192
 NUM_THREADS = 4  # fixed: sums, and so pieces, depend on it
 ALPHABET_SHARE = 0.8  # most of a Chinese vocabulary is single characters
+MAX_UNUSED_ROWS = 256  # of an embedding table that is larger than its vocabulary
 MIN_SIZES = {
     "sentencepiece": len(unigram.SPECIAL_PIECES) + len(USER_DEFINED) + 1,
     "wordpiece": len(wordpiece.SPECIAL_PIECES) + 2,
@@ -236,14 +237,18 @@ def frequent_characters(words: Counter[str], limit: int) -> list[str]:
 def check_fits(tokenizer: Tokenizer, config: AlbertConfig) -> None:
     """Refuse a vocabulary that does not belong to a config.
 
+    Tables of embeddings may have some more rows than there are pieces: many are padded to a round
+    number. A vocabulary far smaller is that of another model.
+
     Raises:
-        VocabularyError: the sizes differ.
+        VocabularyError: more pieces than rows, or far fewer.
     """
-    if tokenizer.vocab_size != config.vocab_size:
+    rows, pieces = config.vocab_size, tokenizer.vocab_size
+    if not rows - MAX_UNUSED_ROWS <= pieces <= rows:
         raise VocabularyError(
             "The vocabulary does not fit the model.",
-            expected=f"{config.vocab_size} pieces (vocab_size of the config)",
-            found=f"{tokenizer.vocab_size} {tokenizer.kind} pieces",
+            expected=f"{rows} pieces (vocab_size of the config), or up to {MAX_UNUSED_ROWS} fewer",
+            found=f"{pieces} {tokenizer.kind} pieces",
             fix="use the vocabulary that came with the model; English models have a SentencePiece "
             "model of 30,000 pieces, Chinese ones a vocab.txt of 21,128",
         )

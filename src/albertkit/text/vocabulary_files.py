@@ -2,37 +2,71 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from albertkit.errors import VocabularyError
-from albertkit.files import json_text
 
 SENTENCEPIECE_FILE = "spiece.model"
 WORDPIECE_FILE = "vocab.txt"
-SETTINGS_FILE = "tokenizer_config.json"
+TOKENIZER_FILE = "tokenizer.json"
+KERAS_FILE = "vocabulary.spm"
+USUAL_FILES = (
+    SENTENCEPIECE_FILE,
+    WORDPIECE_FILE,
+    KERAS_FILE,
+    f"assets/tokenizer/{KERAS_FILE}",
+)
+OTHER_FILES = ("*.model", "*.spm", "*vocab*.txt")
+SUFFIXES = (".model", ".spm", ".txt", ".json")
 # Released ones have 30,000 pieces in 760 kB, the largest of others (IndicBERT) 200,000.
 # Each piece takes some 300 bytes of memory.
 LARGEST_BYTES = 8 << 20
 MOST_PIECES = 250_000
+LARGEST_TOKENIZER_BYTES = 32 << 20
+
+
+def candidates(folder: Path) -> list[Path]:
+    """What may be the vocabulary of a folder: files of the usual names, else of others.
+
+    tokenizer.json holds all of a tokenizer; it counts where nothing else is, and only if it is that
+    of the `tokenizers` library (KerasHub has another file of this name).
+    """
+    usual = [folder / name for name in USUAL_FILES if (folder / name).is_file()]
+    if usual:
+        return usual
+    json_file = folder / TOKENIZER_FILE
+    if json_file.is_file() and holds_model(json_file):
+        return [json_file]
+    return sorted({path for pattern in OTHER_FILES for path in folder.glob(pattern)})
+
+
+def holds_model(path: Path) -> bool:
+    """Whether a tokenizer.json is one of the `tokenizers` library: it holds its vocabulary."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(LARGEST_TOKENIZER_BYTES)
+    except OSError:
+        return True  # the error is told where the file is opened
+    return b'"model"' in head and b'"vocab"' in head
 
 
 def find_vocabulary(path: Path) -> Path:
     """The vocabulary file that a path means.
 
     Raises:
-        VocabularyError: no file, or two of different kinds.
+        VocabularyError: no file, or several.
     """
     if path.is_dir():
-        there = [path / n for n in (SENTENCEPIECE_FILE, WORDPIECE_FILE) if (path / n).is_file()]
+        there = candidates(path)
         if len(there) != 1:
+            names = ", ".join(str(file.relative_to(path)) for file in there[:5])
             raise VocabularyError(
                 "The folder does not tell its tokenizer.",
-                expected=f"either {SENTENCEPIECE_FILE} or {WORDPIECE_FILE}",
-                found="both" if there else "neither",
+                expected=f"one of {SENTENCEPIECE_FILE}, {WORDPIECE_FILE}, {TOKENIZER_FILE}",
+                found=f"both or more: {names}" if there else "neither",
                 where=path,
-                fix="name the vocabulary file itself",
+                fix="give the path of the vocabulary file itself",
             )
         return there[0]
     if not path.is_file():
@@ -43,10 +77,10 @@ def find_vocabulary(path: Path) -> Path:
             where=path,
             fix="check the path, or make one with: albertkit build-vocab",
         )
-    if path.suffix not in (".model", ".txt"):
+    if path.suffix not in SUFFIXES:
         raise VocabularyError(
             "The file name does not tell the kind of vocabulary.",
-            expected="*.model (SentencePiece) or *.txt (WordPiece)",
+            expected="*.model or *.spm (SentencePiece), *.txt (WordPiece) or tokenizer.json",
             found=path.name,
             where=path,
             fix="rename a copy of the file",
@@ -54,44 +88,7 @@ def find_vocabulary(path: Path) -> Path:
     return path
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
-    """tokenizer_config.json of a folder, or nothing.
-
-    Raises:
-        VocabularyError: it is not a JSON object.
-    """
-    path = folder / SETTINGS_FILE
-    if not path.is_file():
-        return {}
-    try:
-        values = json.loads(json_text(path))
-    except (OSError, ValueError, RecursionError) as error:
-        raise VocabularyError(
-            "The tokenizer settings are no JSON.",
-            found=str(error),
-            where=path,
-            fix="mend the file, or delete it to get the defaults",
-        ) from error
-    if not isinstance(values, dict):
-        raise VocabularyError(
-            "The tokenizer settings are no JSON object.",
-            expected="{...}",
-            found=type(values).__name__,
-            where=path,
-            fix="mend the file, or delete it to get the defaults",
-        )
-    if not isinstance(values.get("do_lower_case", True), bool):
-        raise VocabularyError(
-            "The tokenizer settings hold a wrong value.",
-            expected="do_lower_case is true or false",
-            found=values["do_lower_case"],
-            where=path,
-            fix="mend the file, or delete it to get the defaults",
-        )
-    return values
-
-
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, most: int = LARGEST_BYTES) -> bytes:
     """Content of a vocabulary file.
 
     Raises:
@@ -99,9 +96,9 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST_BYTES + 1)
-        if len(content) > LARGEST_BYTES:
-            raise too_large(f"at most {LARGEST_BYTES:,} bytes", "more", path)
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise too_large(f"at most {most:,} bytes", "more", path)
         return content
     except OSError as error:
         raise VocabularyError(
@@ -122,3 +119,20 @@ def too_large(expected: str, found: str, path: Path) -> VocabularyError:
         where=path,
         fix="check that the file is the right one",
     )
+
+
+def refuse_options(options: Mapping[str, str | None], file: Path) -> None:
+    """Refuse what only a SentencePiece vocabulary can do.
+
+    Raises:
+        VocabularyError: an option is not None; "keep" asks for nothing.
+    """
+    for name, value in options.items():
+        if value not in (None, "keep"):
+            raise VocabularyError(
+                f"{name} belongs to SentencePiece vocabularies only.",
+                expected="spiece.model or another *.model",
+                found=file.name,
+                where=file,
+                fix="leave the option out",
+            )

@@ -22,9 +22,17 @@ from albertkit.errors import VocabularyError
 from albertkit.files import translate_os_errors
 from albertkit.text.encoding import Offsets, refuse_surrogates
 from albertkit.text.tokenizer import Tokenizer
+from albertkit.text.tokenizer_settings import TokenizerSettings
 from albertkit.text.vocabulary_files import MOST_PIECES, WORDPIECE_FILE, read_bytes, too_large
 
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+SPECIAL_NAMES = {
+    "pad": ("[PAD]", "<pad>"),
+    "unk": ("[UNK]", "<unk>"),
+    "cls": ("[CLS]",),
+    "sep": ("[SEP]",),
+    "mask": ("[MASK]", "<mask>"),
+}
 MAX_WORD_CHARACTERS = 200  # longer words are unknown, as in google's code (transformers: 100)
 LONGEST_PIECE_BYTES = 4096  # no piece of more than 200 characters ever stands for a word
 _HEAD_BYTES = 64 << 10
@@ -64,21 +72,29 @@ def is_punctuation(character: str) -> bool:
     return unicodedata.category(character).startswith("P")
 
 
-def isolate(character: str) -> str:
+def isolate(character: str, split_han: bool = True) -> str:
     """The rules that come before lower-casing: drop, make a space, or put spaces around."""
     if is_control(character):
         return ""
     if character in "\t\n\r" or unicodedata.category(character) == "Zs":
         return " "
-    return f" {character} " if is_han(ord(character)) else character
+    return f" {character} " if split_han and is_han(ord(character)) else character
 
 
 class CharacterTable(dict[int, str]):
-    """What becomes of each character; filled in as characters are met."""
+    """What becomes of each character; filled in as characters are met.
 
-    def __init__(self, lower_case: bool) -> None:
+    strip_accents: take accents off; where lower-casing does so if left out. split_han: Chinese
+    characters stand alone.
+    """
+
+    def __init__(
+        self, lower_case: bool, strip_accents: bool | None = None, split_han: bool = True
+    ) -> None:
         super().__init__()
         self.lower_case = lower_case
+        self.strip_accents = lower_case if strip_accents is None else strip_accents
+        self.split_han = split_han
 
     def __missing__(self, code: int) -> str:
         self[code] = result = self.replacement(chr(code))
@@ -86,14 +102,17 @@ class CharacterTable(dict[int, str]):
 
     def replacement(self, character: str) -> str:
         """The character after all rules, with spaces where a word ends."""
-        isolated = isolate(character)
+        isolated = isolate(character, self.split_han)
         if isolated != character and not isolated.strip():
             return isolated
+        alone = isolated != isolated.strip()
         if self.lower_case:
-            decomposed = unicodedata.normalize("NFD", character.lower())
+            character = character.lower()
+        if self.strip_accents:
+            decomposed = unicodedata.normalize("NFD", character)
             character = "".join(c for c in decomposed if unicodedata.category(c) != "Mn")
         spaced = "".join(f" {c} " if is_punctuation(c) else c for c in character)
-        return f" {spaced} " if isolated != isolated.strip() else spaced
+        return f" {spaced} " if alone else spaced
 
 
 class WordPieceTokenizer(Tokenizer):
@@ -105,49 +124,56 @@ class WordPieceTokenizer(Tokenizer):
 
     kind = "wordpiece"
 
-    def __init__(self, path: Path, *, lower_case: bool = True) -> None:
+    def __init__(
+        self, path: Path, *, lower_case: bool = True, settings: TokenizerSettings | None = None
+    ) -> None:
+        settings = settings or TokenizerSettings()
         self.lower_case = lower_case
         self._bytes = read_vocabulary(path)
         # Entries may hold U+2028, so lines end with "\n" alone. The original keeps what stands
         # before the first white space; of a line of white space it keeps one space.
         lines = self._bytes.decode("utf-8").removesuffix("\n").split("\n")
-        self.pieces = [(line.split() or [" "])[0] for line in lines]
-        self._numbers = {piece: number for number, piece in enumerate(self.pieces)}
-        missing = [piece for piece in SPECIAL_PIECES if piece not in self._numbers]
-        if missing:
-            raise VocabularyError(
-                "The vocabulary lacks special pieces of ALBERT.",
-                expected=" ".join(SPECIAL_PIECES),
-                found=f"no {' '.join(missing)} among {len(lines)} lines",
-                where=path,
-                fix="give the vocab.txt that came with the model, one piece a line",
-            )
-        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (
-            self._numbers[piece] for piece in SPECIAL_PIECES
-        )
-        self._table = CharacterTable(lower_case)
+        self._use([(line.split() or [" "])[0] for line in lines], settings, SPECIAL_NAMES, path)
+        self._numbers = {piece: n for n, piece in enumerate(self.pieces[: self.num_trained])}
+        stripped = settings.flag("strip_accents")
+        self.strip_accents = lower_case if stripped is None else stripped
+        self.split_han = settings.flag("tokenize_chinese_chars") is not False
         self._words = WordCache(self)
+        self._table = self.character_table()
+
+    def character_table(self) -> CharacterTable:
+        """A new table of what becomes of each character."""
+        return CharacterTable(self.lower_case, self.strip_accents, self.split_han)
 
     def settings(self) -> dict[str, Any]:
-        return {"kind": self.kind, "lower_case": self.lower_case}
+        values = {"kind": self.kind, "lower_case": self.lower_case}
+        if self.strip_accents != self.lower_case:
+            values["strip_accents"] = self.strip_accents
+        if not self.split_han:
+            values["split_han"] = self.split_han
+        return {**values, **self.changed_settings(SPECIAL_NAMES)}
 
     def vocabulary_bytes(self) -> bytes:
         return self._bytes
+
+    def plain_vocabulary(self) -> tuple[str, bytes]:
+        return WORDPIECE_FILE, self._bytes
 
     def words(self, text: str) -> list[str]:
         """What the longest-match step sees: lower-cased words, single characters, punctuation."""
         refuse_surrogates(text)
         if self.lower_case and CAPITAL_SIGMA in text:
-            text = " ".join(word.lower() for word in "".join(map(isolate, text)).split())
+            isolated = "".join(isolate(character, self.split_han) for character in text)
+            text = " ".join(word.lower() for word in isolated.split())
         return text.translate(self._table).split()
 
-    def ids_batch(self, texts: Sequence[str]) -> list[list[int]]:
+    def _ids_batch(self, texts: Sequence[str]) -> list[list[int]]:
         if len(self._words) > MAX_CACHED_WORDS:
             self._words.clear()
         look_up = self._words.__getitem__
         return [list(chain.from_iterable(map(look_up, self.words(text)))) for text in texts]
 
-    def align(self, text: str) -> tuple[list[int], Offsets]:
+    def _align(self, text: str) -> tuple[list[int], Offsets]:
         ids: list[int] = []
         offsets: Offsets = []
         for word, starts, ends in self._aligned_words(text):
@@ -205,19 +231,11 @@ class WordPieceTokenizer(Tokenizer):
 
     def starts_word(self, piece_id: int) -> bool:
         piece = self.pieces[piece_id]
-        return not piece.startswith("##") or piece == "##"
+        return piece_id >= self.num_trained or not piece.startswith("##") or piece == "##"
 
     def join(self, pieces: list[str]) -> str:
         """Pieces as text; a space only between two words of letters or digits."""
-        text = ""
-        for piece in pieces:
-            if piece.startswith("##") and len(piece) > 2:
-                text += piece[2:]
-            elif text and needs_space(text[-1]) and needs_space(piece[0]):
-                text += " " + piece
-            else:
-                text += piece
-        return text
+        return join(pieces)
 
     def save(self, folder: Path | str) -> None:
         from albertkit.text.huggingface import write_wordpiece_files
@@ -238,6 +256,19 @@ class WordCache(dict[str, tuple[int, ...]]):
     def __missing__(self, word: str) -> tuple[int, ...]:
         self[word] = ids = self._tokenizer.match(word)
         return ids
+
+
+def join(pieces: list[str]) -> str:
+    """Pieces as text; a space only between two words of letters or digits."""
+    text = ""
+    for piece in pieces:
+        if piece.startswith("##") and len(piece) > 2:
+            text += piece[2:]
+        elif text and needs_space(text[-1]) and needs_space(piece[0]):
+            text += " " + piece
+        else:
+            text += piece
+    return text
 
 
 def needs_space(character: str) -> bool:
@@ -277,4 +308,7 @@ def read_vocabulary(path: Path) -> bytes:
             where=path,
             fix="copy or download it again, or make one with: albertkit build-vocab",
         )
-    return content
+    # What an editor adds is no part of the list: a mark in front, empty lines at the end.
+    content = content.removeprefix(codecs.BOM_UTF8)
+    kept = content.rstrip(b"\r\n")
+    return content if content.count(b"\n", len(kept)) < 2 else kept + b"\n"

@@ -24,7 +24,6 @@ from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.wordpiece import (
     CAPITAL_SIGMA,
     MAX_CACHED_WORDS,
-    CharacterTable,
     WordPieceTokenizer,
 )
 
@@ -84,7 +83,7 @@ class JiebaSegmenter(WordSegmenter):
         import rjieba  # reads its dictionary: only where it is needed
 
         self._cut = rjieba.cut
-        self._table = CharacterTable(tokenizer.lower_case)
+        self._table = tokenizer.character_table()
         self._table[ord(BOUNDARY)] = BOUNDARY
         self._words = MarkedWords(tokenizer)
 
@@ -102,7 +101,8 @@ class JiebaSegmenter(WordSegmenter):
     def _marked_ids(self, text: str) -> list[int]:
         """Ids, those that begin a word with their highest bit set."""
         refuse_surrogates(text)
-        if CAPITAL_SIGMA in text:  # the one letter whose lower case depends on its neighbours
+        # The one letter whose lower case depends on its neighbours; tokens of more than a word.
+        if CAPITAL_SIGMA in text or self.tokenizer.added:
             return self.marked_by_offsets(text)
         words = self._cut(text.replace(BOUNDARY, ""))
         # One boundary before each word of jieba. The tokenizer's table puts a space before a

@@ -12,6 +12,7 @@ from albertkit.config import AlbertConfig
 from albertkit.errors import AlbertkitError, ConfigError, shown
 from albertkit.files import strict_json
 from albertkit.tasks.head import TaskHead
+from albertkit.text.vocabulary_files import candidates
 
 if TYPE_CHECKING:
     from albertkit.text.tokenizer import Tokenizer
@@ -111,18 +112,32 @@ def provenance(
 
 def find_tokenizer(folder: Path, problems: list[str]) -> Path | None:
     """The tokenizer in a folder: the folder itself, one file, or none; doubts go to `problems`."""
-    usual = [name for name in ("spiece.model", "vocab.txt") if (folder / name).is_file()]
-    if len(usual) == 1:
-        return folder
-    for pattern in ("*spiece*.model", "*vocab*.txt"):
-        there = sorted(folder.glob(pattern))
-        if len(there) == 1 and not usual:
-            return there[0]
-        if there:
-            names = ", ".join(path.name for path in there[:5])
-            problems.append(f"no tokenizer is read: {names} lie here; name one (--tokenizer)")
-            return None
-    return None
+    there = candidates(folder)
+    if len(there) > 1:
+        names = ", ".join(path.name for path in there[:5])
+        problems.append(f"no tokenizer is read: {names} lie here; name one (--tokenizer)")
+    return folder if len(there) == 1 else None
+
+
+def open_tokenizer(place: Path, config: AlbertConfig, problems: list[str]) -> Tokenizer:
+    """Open the tokenizer at a place; settings that are not honoured go to `problems`.
+
+    Raises:
+        VocabularyError: it cannot be read, or does not fit the config.
+    """
+    from albertkit.text.tokenizer import Tokenizer
+    from albertkit.text.vocabulary import check_fits
+
+    tokenizer = Tokenizer.load(place)
+    check_fits(tokenizer, config)
+    problems += [f"tokenizer: {note}" for note in tokenizer.notes]
+    unused = config.vocab_size - tokenizer.vocab_size
+    if unused:
+        problems.append(
+            f"{unused} rows of the embedding table have no piece: the vocabulary has "
+            f"{tokenizer.vocab_size}, vocab_size is {config.vocab_size}"
+        )
+    return tokenizer
 
 
 def special_ids(values: Mapping[str, Any]) -> dict[str, int]:

@@ -85,14 +85,8 @@ def losses(checkpoint: Checkpoint) -> list[Loss]:
         lost.append(Loss(("head_layer_norm_eps",), what))
     if checkpoint.head is not None:
         lost += _head_losses(checkpoint.head)
-    tokenizer = checkpoint.tokenizer
-    if tokenizer is not None:
-        if not tokenizer.lower_case:
-            what = "that the tokenizer keeps capitals: do_lower_case is a flag there"
-            lost.append(Loss(("tokenizer",), what))
-        if tokenizer.settings().get("quotes", "keep") != "keep":
-            what = "that the tokenizer rewrites quotes, as only transformers does"
-            lost.append(Loss(("tokenizer",), what))
+    if checkpoint.tokenizer is not None:
+        lost += [Loss(("tokenizer",), x) for x in checkpoint.tokenizer.lost_without_settings()]
     return lost
 
 
@@ -149,9 +143,10 @@ def write(
     text = json.dumps(values, indent=2, sort_keys=True) + "\n"
     (prefix.parent / "albert_config.json").write_text(text, encoding="utf-8")
     tokenizer = checkpoint.tokenizer
-    if tokenizer is not None:
-        name = "vocab.txt" if tokenizer.kind == "wordpiece" else "30k-clean.model"
-        (prefix.parent / name).write_bytes(tokenizer.vocabulary_bytes())
+    vocabulary = None if tokenizer is None else tokenizer.plain_vocabulary()
+    if vocabulary is not None:
+        name, content = vocabulary
+        (prefix.parent / name.replace("spiece", "30k-clean")).write_bytes(content)
 
 
 def _renumbered(

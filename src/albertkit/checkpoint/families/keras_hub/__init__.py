@@ -299,6 +299,9 @@ def losses(checkpoint: Checkpoint) -> list[Loss]:
     if checkpoint.tokenizer is not None and checkpoint.tokenizer.kind != "sentencepiece":
         what = "the WordPiece vocabulary: KerasHub's ALBERT reads SentencePiece models only"
         lose(("tokenizer",), what)
+    elif checkpoint.tokenizer is not None:
+        for what in checkpoint.tokenizer.lost_without_settings():
+            lose(("tokenizer",), what)
     return lost
 
 
@@ -331,10 +334,12 @@ def write(checkpoint: Checkpoint, folder: Path, dtype: str) -> None:
     texts[METADATA] = keras_config.write_metadata(count)
     if task:
         texts[TASK] = keras_config.write_task(config, head, dtype)
-    if checkpoint.tokenizer is not None and checkpoint.tokenizer.kind == "sentencepiece":
+    tokenizer = checkpoint.tokenizer
+    vocabulary = None if tokenizer is None else tokenizer.plain_vocabulary()
+    if vocabulary is not None and vocabulary[0] == "spiece.model":
         texts[TOKENIZER] = keras_config.write_tokenizer()
         (folder / VOCABULARY).parent.mkdir(parents=True)
-        (folder / VOCABULARY).write_bytes(checkpoint.tokenizer.vocabulary_bytes())
+        (folder / VOCABULARY).write_bytes(vocabulary[1])
     for name, values in texts.items():
         (folder / name).write_text(json.dumps(values, indent=4), encoding="utf-8")
     for name in (BODY_WEIGHTS, *([TASK_WEIGHTS] if task else [])):

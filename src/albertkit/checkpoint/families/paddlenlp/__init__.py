@@ -24,7 +24,7 @@ from albertkit.checkpoint.mapping import expand, export_tensors, import_tensors
 from albertkit.config import AlbertConfig
 from albertkit.errors import AlbertkitError, CheckpointError, ConfigError
 from albertkit.tasks.head import TaskHead
-from albertkit.text.vocabulary_files import read_settings
+from albertkit.text.tokenizer_settings import read_settings
 
 if TYPE_CHECKING:
     from albertkit.checkpoint.checkpoint import Checkpoint
@@ -162,7 +162,7 @@ def _tokenizer(folder: Path, problems: list[str]) -> Path | None:
     if found != folder or not (folder / "vocab.txt").is_file():
         return found
     file = folder / "vocab.txt"
-    if read_settings(folder).get("do_lower_case", True) is False and not _has_capitals(file):
+    if read_settings(folder).flag("do_lower_case") is False and not _has_capitals(file):
         problems.append(
             "do_lower_case is false although the vocabulary has no capital letter: English words "
             "would become [UNK], so the tokenizer lower-cases"
