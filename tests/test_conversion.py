@@ -212,7 +212,7 @@ def test_the_command_accounts_for_every_tensor(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--to", "tensorflow"], "No family has this name"),
+        (["--to", "tensorflow"], "tensorflow"),
         (["--to", "onnx"], "only read"),
         (["--to", "huggingface", "--set", "heads"], "KEY=VALUE"),
         (["--to", "huggingface", "--set", "num_attention_heads=0"], "num_attention_heads"),
