@@ -23,6 +23,7 @@ ORDER = [
     "sizes",
     "hub",
     "checkpoint.formats",
+    "checkpoint.finite",
     "checkpoint.mapping",
     "checkpoint.hf_names",
     "checkpoint.families",
