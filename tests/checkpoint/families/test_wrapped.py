@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -103,3 +104,10 @@ def test_a_sum_that_overflows_is_no_problem(model: Path) -> None:
     tensors[name][:] = 3e38
     write_tensors(model / "model.safetensors", tensors)
     assert open_checkpoint(model).result.problems == []
+
+
+@pytest.mark.parametrize("key", ["license", "model_name", "backend", "attn_implementation"])
+def test_a_key_that_changes_no_number_is_passed_over_and_named(key: str, model: Path) -> None:
+    values = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(values | {key: "x", "classifier_dropout": None}))
+    assert any(key in problem for problem in open_checkpoint(model).result.problems)

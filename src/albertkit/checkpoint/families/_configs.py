@@ -90,15 +90,15 @@ NOTED = {
     "auto_map": "names code of its own, which is not run: the ALBERT of this config is",
     **dict.fromkeys(["model_max_length", "vocab_type", "do_lower_case"], "of the tokenizer"),
     **dict.fromkeys(["sentence_transformers", "__version__"], "of sentence-transformers"),
+    **dict.fromkeys(["license", "model_name", "backend", "attn_implementation"], "a note"),
 }
 # Keys that change the function unless they have this value, which is what every ALBERT has.
 ONLY_VALUE: dict[str, object] = {
     "position_embedding_type": "absolute",
     "pruned_heads": {},
-    "is_decoder": False,
-    "is_encoder_decoder": False,
-    "add_cross_attention": False,
+    **dict.fromkeys(["is_decoder", "is_encoder_decoder", "add_cross_attention"], False),
     "tie_encoder_decoder": False,
+    "classifier_dropout": None,
 }
 UER_KEYS = {
     "emb_size": "embedding_size",
@@ -169,9 +169,7 @@ def read(
             "A config is a JSON object.", expected="key: value pairs", found=shown(values)
         )
     if dialect is not None and dialect not in READERS:
-        raise ConfigError(
-            "Nobody spells configs that way.", expected=", ".join(READERS), found=dialect
-        )
+        raise ConfigError("Unknown dialect of configs.", expected=", ".join(READERS), found=dialect)
     values = dict(values)
     if vocab_size is not None:
         values.setdefault("vocab_size", vocab_size)
@@ -241,6 +239,7 @@ def _sort_keys(
                     f"No released ALBERT has this {key}, and it would change the model.",
                     expected=shown(only[key]),
                     found=shown(value),
+                    fix=f"give an ALBERT without it; remove {key} if the weights do not use it",
                 )
             ignored[key] = "the one value that an ALBERT has"
         else:
