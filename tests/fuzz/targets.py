@@ -270,7 +270,7 @@ def vocabulary(data: bytes) -> None:
 
 
 def tokenizer_settings(data: bytes) -> None:
-    """tokenizer_config.json, and tokenizer.json, which is never read, beside a vocabulary"""
+    """tokenizer_config.json beside a vocabulary, which is read before a tokenizer.json"""
     from albertkit.text.tokenizer import Tokenizer
 
     (FOLDER / "tokenizer").mkdir(exist_ok=True)
@@ -278,6 +278,26 @@ def tokenizer_settings(data: bytes) -> None:
     _at("tokenizer/tokenizer_config.json", data)
     _at("tokenizer/tokenizer.json", data)
     Tokenizer.load(FOLDER / "tokenizer")
+
+
+def tokenizer_json(data: bytes) -> None:
+    """tokenizer.json alone"""
+    from albertkit.text.tokenizer import Tokenizer
+
+    (FOLDER / "alone").mkdir(exist_ok=True)
+    tokenizer = Tokenizer.load(_at("alone/tokenizer.json", data))
+    tokenizer.ids("The cats, \u732b \u00c5")
+    tokenizer.encode("The cats, 2009, [MASK]", allow_mask=True)
+
+
+def _tokenizer_json() -> bytes:
+    from albertkit.text.tokenizer import Tokenizer
+
+    folder = FOLDER / "made"
+    folder.mkdir(exist_ok=True)
+    (folder / "vocab.txt").write_bytes(tiny_files.vocabulary())
+    Tokenizer.load(folder / "vocab.txt").save(folder)
+    return (folder / "tokenizer.json").read_bytes()
 
 
 # Archives
@@ -467,15 +487,21 @@ TARGETS = {
         ],
         words=(b"Const", b"Reshape", b"Pack", b"MatMul", b"/encoder/", b"/self/query/"),
     ),
+    "tokenizer_json": Target(
+        tokenizer_json,
+        ("text.tokenizer_json",),
+        lambda: [_tokenizer_json()],
+        words=(*_JSON, b'"WordPiece"', b'"Unigram"', b'"BPE"', b'"normalizer"', b'"Precompiled"'),
+    ),
     "tokenizer_settings": Target(
         tokenizer_settings,
-        ("text.vocabulary_files",),
+        ("text.vocabulary_files", "text.tokenizer_settings"),
         lambda: [b'{"do_lower_case": true, "albertkit_quotes": "keep"}'],
         words=(*_JSON, b'"do_lower_case"', b'"albertkit_quotes"'),
     ),
     "torch_stream": Target(
         torch_file,
-        ("checkpoint.formats.torch_save",),
+        ("checkpoint.formats.torch_save", "checkpoint.formats.state_dict"),
         lambda: [tiny_files.torch_stream()],
         words=_NAMES,
     ),

@@ -67,7 +67,8 @@ def _keeps_masked_lm(checkpoint: Checkpoint) -> bool:
 
 
 def _keeps_head(head: TaskHead | None) -> bool:
-    return head is not None and head.pooling == "first"
+    """Whether a head is written: google's programs have one for every task but tagging."""
+    return head is not None and head.traits.task != "tag" and head.pooling == "first"
 
 
 def losses(checkpoint: Checkpoint) -> list[Loss]:
