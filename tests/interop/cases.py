@@ -188,7 +188,7 @@ def write_case(
         "source": name,
         "source_path": str(opened.path),
         "source_family": opened.family,
-        "lost": done.lost,
+        "lost": [loss.sentence for loss in done.lost],
         "parts": [
             part
             for part in ("pooler", "masked_lm", "sentence_order")
