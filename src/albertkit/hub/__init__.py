@@ -29,6 +29,8 @@ __all__ = ["KnownModel", "all_models", "copy_to", "find", "named", "resolve"]
 PREFIX = "hf:"  # before a hub id that could be taken for a path
 _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 _ARCHIVES = (".tar.gz", ".zip")
+SHIPPED = Path(__file__).resolve().parents[1] / "weights"  # models inside the package
+_OWNER = "albertkit/"
 
 
 def resolve(
@@ -41,7 +43,8 @@ def resolve(
     """Path that `Checkpoint.load` can read.
 
     A path that exists is returned as it is, also the prefix of several files; so a folder here
-    comes before a model of the same name. Then come known names, then hub ids.
+    comes before a model of the same name. Then come the models inside this package
+    (albertkit/tiny-en, albertkit/tiny-zh), known names, and hub ids.
 
     Args:
         name_or_path: path, known name or alias, owner/name, owner/name@revision; `hf:` in front
@@ -61,6 +64,8 @@ def resolve(
     offline = wants_offline() if offline is None else offline
     if not text.startswith(PREFIX) and _is_there(Path(text)):
         return Path(text)
+    if text.startswith(_OWNER) and text.removeprefix(_OWNER) in shipped_models():
+        return SHIPPED / text.removeprefix(_OWNER)
     text = text.removeprefix(PREFIX)
     known = find(text)
     if known is not None:
@@ -72,6 +77,11 @@ def resolve(
     if match is None or path_meant and len(PurePath(text).parts) > 1:
         raise _unknown(text)
     return fetch_repository(match[1], match[2], offline=offline, refresh=refresh)
+
+
+def shipped_models() -> list[str]:
+    """Names of the models inside this package, without their owner."""
+    return sorted(path.name for path in SHIPPED.iterdir() if path.is_dir())
 
 
 def named(name: str) -> KnownModel:
