@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--rows", type=int, default=100_000, help="most held-out rows used")
     parser.add_argument("--masks", type=int, default=20)
-    parser.add_argument("--language", overrides=["en", "zh"], default="en")
+    parser.add_argument("--language", choices=["en", "zh"], default="en")
     options = parser.parse_args()
     overrides = [f"run.validation_rows={options.rows}", "run.device=cpu"]
     recipe = recipes.load(options.run / "recipe.toml", PretrainingRecipe, overrides)

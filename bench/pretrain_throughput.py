@@ -61,7 +61,7 @@ Step = Callable[[Rows], float]
 def main() -> None:
     """Measure the shapes asked for and print one block for each."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--shape", nargs="+", overrides=SHAPES, default=list(SHAPES))
+    parser.add_argument("--shape", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--repeats", type=int, default=5, help="interleaved measurements")
     parser.add_argument("--seconds", type=float, default=8.0, help="time of one measurement")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
@@ -69,11 +69,11 @@ def main() -> None:
         "--dtypes",
         nargs="+",
         default=["fp32", "bf16"],
-        overrides=["fp32", "bf16"],
+        choices=["fp32", "bf16"],
         help="what the peer may choose from; a CPU without bfloat16 takes minutes a step in it",
     )
     parser.add_argument("--full-rows", action="store_true", help="no row shorter than the others")
-    parser.add_argument("--device", default="cpu", overrides=["cpu", "cuda"])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(

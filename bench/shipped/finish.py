@@ -1,0 +1,247 @@
+"""Export a run as the model that ships, and measure it.
+
+    python bench/shipped/finish.py RUN OUTPUT --name albertkit/tiny-en --sentences FILE
+        [--before RUN ...] [--rows 4000] [--figures FILE]
+
+OUTPUT becomes a folder of half-precision weights, tokenizer, config and model card; figures.json is
+written beside it. Everything is measured on the exported folder, on held-out documents:
+masked-LM loss and accuracy and sentence order at 128 and 512 tokens beside the lines to beat, the
+sentences of FILE (one mask a sentence, a tab, acceptable words), and the time of 32 tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from albertkit import settings as recipes
+from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.data.folder import DataFolder
+from albertkit.infer.predictor import Predictor
+from albertkit.model.heads import AlbertForPretraining
+from albertkit.model.loading import build, tensors_of
+from albertkit.train.baselines import Baselines
+from albertkit.train.card import run_card
+from albertkit.train.metrics import read_metrics
+from albertkit.train.prepare import PreparedRun
+from albertkit.train.pretrain import PretrainingTask
+from albertkit.train.recipe import PretrainingRecipe
+from albertkit.train.resume import newest_state, read_state, restore
+from albertkit.train.validation import validate, wilson_interval
+
+LICENSE = "Apache-2.0"
+DATA = {
+    "en": (
+        "WikiText-2 (training articles), English Wikipedia of 2015 (6,514 articles), "
+        "96 of 97 English novels from 1839 to 1929",
+        "WikiText and Wikipedia: CC BY-SA 3.0 (GFDL); novels: public domain in the US",
+    ),
+    "zh": (
+        "Chinese Wikipedia (part), modern translations of 97 classical books (NiuTrans), "
+        "LCTT articles on Linux, Chinese laws (LawRefBook), samples of CLUECorpusSmall (UER-py)",
+        "Wikipedia: CC BY-SA 3.0/4.0; NiuTrans/Classical-Modern: MIT (its README: rights of the "
+        "texts stay with their sources); LCTT: Apache-2.0, single articles name their own terms; "
+        "laws: official texts; samples: Apache-2.0 (UER-py), none stated (albert_zh)",
+    ),
+}
+
+
+BEGINNING = (
+    "The first run began from statistics of the training text (bench/shipped/begin.py: word "
+    "vectors from mutual information, positions as sines, half of the heads looking at near "
+    "tokens), every later one from the state of the one before. One row in five began at a random "
+    "position (go_on.py). The recipe above is that of the last run."
+)
+
+
+def main() -> None:
+    """Export, then measure."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--language", choices=["en", "zh"], required=True)
+    parser.add_argument("--sentences", type=Path, required=True)
+    parser.add_argument("--before", type=Path, nargs="*", default=[], help="runs it began from")
+    parser.add_argument("--also", type=Path, nargs="*", default=[], help="more data to measure on")
+    parser.add_argument("--rows", type=int, default=4000)
+    parser.add_argument("--figures", type=Path, required=True)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    recipe = recipes.load(options.run / "recipe.toml", PretrainingRecipe, ["run.device=cpu"])
+    prepared = PreparedRun.resolve(recipe)
+    state = newest_state(options.run / "checkpoints")
+    if state is None:
+        raise SystemExit(f"{options.run} has no training state")
+    export(prepared, state, options.output)
+    model = build(Checkpoint.load(options.output))
+    figures: dict[str, Any] = {"name": options.name, "state": state.name, "held_out": {}}
+    for tokens, rows in ((128, options.rows), (512, options.rows // 4)):
+        figures["held_out"][str(tokens)] = measure(model, prepared, tokens, rows)
+    for folder in options.also:
+        other = replace(prepared, data=DataFolder.open(folder))
+        name = f"128, {folder.name}"
+        figures["held_out"][name] = measure(model, other, 128, options.rows // 2)
+    figures["sentences"] = fill_sentences(options.output, options.sentences)
+    figures["milliseconds_32_tokens"] = milliseconds(model)
+    figures["runs"] = [history_of(run) for run in [*options.before, options.run]]
+    figures["tokens_trained"] = sum(run["tokens"] for run in figures["runs"])
+    figures["megabytes"] = {
+        path.name: round(path.stat().st_size / 1e6, 3) for path in sorted(options.output.iterdir())
+    }
+    text = card(prepared, state, options.name, options.language) + measured(figures)
+    (options.output / "README.md").write_text(text, encoding="utf-8")
+    text = json.dumps(figures, indent=1, ensure_ascii=False)
+    options.figures.write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+def export(prepared: PreparedRun, state: Path, output: Path) -> None:
+    """Write the weights of a training state in half precision, with config and tokenizer."""
+    model, optimizer = prepared.build()
+    restore(state, model, optimizer)
+    Checkpoint(
+        config=prepared.config, tensors=tensors_of(model), tokenizer=prepared.data.tokenizer
+    ).save(output, "", replace=True, dtype="float16")
+
+
+def card(prepared: PreparedRun, state: Path, name: str, language: str) -> str:
+    """The model card of the last run."""
+    source, data_license = DATA[language]
+    settings = replace(
+        prepared.recipe.card,
+        name=name,
+        language=language,
+        license=LICENSE,
+        data=source,
+        data_license=data_license,
+    )
+    baselines = Baselines(**read_state(state)["baselines"])
+    recipe = replace(prepared.recipe, card=settings)
+    return run_card(recipe, prepared.config, prepared.data, baselines)
+
+
+def measure(
+    model: AlbertForPretraining, prepared: PreparedRun, tokens: int, rows: int
+) -> dict[str, Any]:
+    """Losses and accuracies on held-out rows of this length, 15 % masked, and lines to beat."""
+    recipe = prepared.recipe
+    stage = replace(
+        recipe.stages[-1],
+        tokens=tokens,
+        masked_probability=0.15,
+        max_predictions=20 * tokens // 128,
+        batch_size=16,
+    )
+    run = replace(recipe.run, validation_rows=rows)
+    prepared = replace(prepared, recipe=replace(recipe, stages=[stage], run=run))
+    held_out = prepared.validation_set()
+    baselines = prepared.measure_baselines(held_out)
+    task = PretrainingTask(prepared, prepared.stages(), held_out, baselines)
+    totals = validate(model, task, held_out, "fp32")
+    means = totals.means()
+    right, count = totals.sums["sop_accuracy"], totals.counts["sop_accuracy"]
+    targets = totals.counts["mlm_accuracy"]
+    return {
+        "rows": held_out.num_rows,
+        "masked_tokens": targets,
+        "mlm_loss": means["mlm_loss"],
+        "unigram_entropy": baselines.unigram_entropy,
+        "below_unigram_entropy": baselines.unigram_entropy - means["mlm_loss"],
+        "mlm_accuracy": means["mlm_accuracy"],
+        "mlm_accuracy_interval": wilson_interval(totals.sums["mlm_accuracy"], targets),
+        "unigram_accuracy": baselines.unigram_accuracy,
+        "order_accuracy": means["sop_accuracy"],
+        "order_interval": wilson_interval(right, count),
+        "order_bag_of_words": baselines.order_accuracy,
+    }
+
+
+def fill_sentences(model: Path, sentences: Path) -> dict[str, Any]:
+    """How often an acceptable word is among the five best, with all guesses."""
+    lines = [line.split("\t") for line in sentences.read_text(encoding="utf-8").splitlines()]
+    answers = Predictor(model).fill_mask([text for text, _ in lines], top_k=5)
+    table: list[dict[str, Any]] = []
+    for (text, accepted), fillings in zip(lines, answers, strict=True):
+        guesses = [filling.tokens[0].lstrip("\u2581") for filling in fillings]
+        hit = bool(set(guesses) & set(accepted.split()))
+        table.append({"sentence": text, "accepted": accepted, "guesses": guesses, "hit": hit})
+    return {"hits": sum(row["hit"] for row in table), "of": len(table), "table": table}
+
+
+def milliseconds(model: AlbertForPretraining) -> float:
+    """Median processor time of one text of 32 tokens, one thread, fp32."""
+    ids, lengths = torch.arange(10, 42), torch.tensor([32])
+    times = []
+    with torch.inference_mode():
+        for _ in range(60):
+            began = time.process_time()
+            model(ids, lengths=lengths, target_positions=torch.tensor([5]))
+            times.append(time.process_time() - began)
+    return round(median(times[10:]) * 1e3, 2)
+
+
+def history_of(run: Path) -> dict[str, Any]:
+    """Tokens and seconds of a run, by its metrics."""
+    lines = [line for line in read_metrics(run / "metrics.jsonl") if line["event"] == "train"]
+    pairs = zip([{"tokens": 0}, *lines], lines, strict=False)
+    seconds = sum((b["tokens"] - a["tokens"]) / b["tokens_per_second"] for a, b in pairs)
+    recipe = recipes.load(run / "recipe.toml", PretrainingRecipe)
+    stage, last = recipe.stages[0], lines[-1]
+    return {
+        "run": run.name,
+        "data": recipe.data.path.name,
+        "steps": last["step"],
+        "of_steps": stage.steps,
+        "rows": stage.batch_size,
+        "masked": stage.masked_probability,
+        "peak_learning_rate": stage.peak_learning_rate,
+        "last_learning_rate": last["learning_rate"],
+        "tokens": last["tokens"],
+        "seconds_of_training": round(seconds),
+    }
+
+
+def measured(figures: dict[str, Any]) -> str:
+    """What the card of a run does not say: measured on the folder itself."""
+    rows: Sequence[tuple[str, str]] = [
+        *(
+            (
+                f"rows of {tokens} tokens ({part['rows']:,})",
+                f"masked-LM loss {part['mlm_loss']:.3f} nats (unigram entropy "
+                f"{part['unigram_entropy']:.3f}), accuracy {part['mlm_accuracy']:.1%}; order "
+                f"{part['order_accuracy']:.1%} ({part['order_interval'][0]:.1%} to "
+                f"{part['order_interval'][1]:.1%}; bag of words {part['order_bag_of_words']:.1%})",
+            )
+            for tokens, part in figures["held_out"].items()
+        ),
+        (
+            "sentences with one mask",
+            f"an acceptable word among five in {figures['sentences']['hits']} of "
+            f"{figures['sentences']['of']}",
+        ),
+        ("32 tokens, one core, fp32", f"{figures['milliseconds_32_tokens']} ms"),
+        ("tokens trained on", f"{figures['tokens_trained']:,}"),
+    ]
+    history = [
+        f"{number}. `{run['run']}` on `{run['data']}`: {run['steps']:,} steps of {run['rows']} "
+        f"rows, {run['masked']:.0%} masked, rate {run['peak_learning_rate']:.1e} to "
+        f"{run['last_learning_rate']:.1e}, {run['tokens']:,} tokens"
+        for number, run in enumerate(figures["runs"], 1)
+    ]
+    lines = ["\n## Measured on these weights (half precision)\n", "| what | figure |", "|---|---|"]
+    lines += [f"| {a} | {b} |" for a, b in rows]
+    lines += ["\n## History\n", BEGINNING, "", *history]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
