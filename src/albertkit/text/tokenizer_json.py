@@ -62,6 +62,7 @@ class JsonTokenizer(Tokenizer):
         settings: TokenizerSettings | None = None,
     ) -> None:
         settings = settings or TokenizerSettings()
+        self._path = path
         content = read_bytes(path, LARGEST_TOKENIZER_BYTES)
         values = _read(content, path)
         with _library_errors(path):
@@ -112,7 +113,8 @@ class JsonTokenizer(Tokenizer):
 
     def _normalized(self, text: str) -> str:
         normalizer = self._rust.normalizer
-        return text if normalizer is None else str(normalizer.normalize_str(text))
+        with _library_errors(self._path):
+            return text if normalizer is None else str(normalizer.normalize_str(text))
 
     def settings(self) -> dict[str, Any]:
         values = {"kind": self.kind, "file": TOKENIZER_FILE}
@@ -129,12 +131,14 @@ class JsonTokenizer(Tokenizer):
     def _ids_batch(self, texts: Sequence[str]) -> list[list[int]]:
         for text in texts:
             refuse_surrogates(text)
-        rows = self._rust.encode_batch_fast(list(texts), add_special_tokens=False)
+        with _library_errors(self._path):  # some faults of a file show only with a text
+            rows = self._rust.encode_batch_fast(list(texts), add_special_tokens=False)
         return [row.ids for row in rows]
 
     def _align(self, text: str) -> tuple[list[int], Offsets]:
         refuse_surrogates(text)
-        row: RustEncoding = self._rust.encode(text, add_special_tokens=False)
+        with _library_errors(self._path):
+            row: RustEncoding = self._rust.encode(text, add_special_tokens=False)
         offsets: Offsets = []
         for start, end in row.offsets:
             while start < end and text[start].isspace():
