@@ -194,7 +194,7 @@ def test_too_many_members_are_refused(
 
 def test_a_page_instead_of_an_archive_is_told(tmp_path: Path, out: Path) -> None:
     (tmp_path / "a.zip").write_text("<!doctype html><title>Not Found</title>")
-    with pytest.raises(CheckpointError, match="no archive that can be unpacked") as error:
+    with pytest.raises(CheckpointError, match="archive that can be unpacked") as error:
         unpack(tmp_path / "a.zip", out)
     assert "web page" in error.value.facts["to do"]
 
@@ -247,5 +247,5 @@ def test_a_member_of_a_zip_has_the_size_that_is_told(tmp_path: Path, out: Path) 
     for place in _places(data, b"PK\x01\x02", 24)[1:]:  # the first is the folder
         data[place] += 1
     (tmp_path / "a.zip").write_bytes(data)
-    with pytest.raises(CheckpointError, match="another size"):
+    with pytest.raises(CheckpointError, match="is not as long as announced"):
         unpack(tmp_path / "a.zip", out)

@@ -202,7 +202,7 @@ def test_another_file_at_the_same_address_is_an_error_that_names_both(
     other = tar_of(tmp_path / "other.tar.gz", {**FILES, "albert_base/checkpoint": b"new"})
     site.put("/models/albert_base_v2.tar.gz", other.read_bytes())
     for _ in range(2):  # the wrong file does not stay to be taken the next time
-        with pytest.raises(DownloadError, match="another file than the first time") as error:
+        with pytest.raises(DownloadError, match="SHA-256") as error:
             hub.resolve("albert_base_v2")
         assert hashlib.sha256(archive).hexdigest() in error.value.facts["expected"]
         assert hashlib.sha256(other.read_bytes()).hexdigest() in error.value.facts["found"]
@@ -268,7 +268,7 @@ def test_a_bad_file_given_by_hand_is_not_removed(cache: Path, archive: bytes) ->
     place = cache / "downloads" / "google-albert-base-v2" / "albert_base_v2.tar.gz"
     place.parent.mkdir(parents=True)
     place.write_text("<html>")
-    with pytest.raises(CheckpointError, match="no archive"):
+    with pytest.raises(CheckpointError, match="archive that can be unpacked"):
         hub.resolve("albert_base_v2")
     assert place.exists()
 

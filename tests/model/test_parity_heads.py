@@ -11,8 +11,8 @@ import torch
 from names_of_tf import renamed
 from torch.nn import functional as F
 
-from albertkit.checkpoint import families
 from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.config import AlbertConfig
 from albertkit.model.loading import build_task, tensors_of
 from albertkit.model.task_heads import TaskOutput
@@ -166,7 +166,7 @@ def test_heads_of_google_give_its_logits(folder: Path) -> None:
 @pytest.mark.parametrize("folder", cases(SHARED, GOOGLE))
 def test_heads_of_google_are_found_in_its_own_files(folder: Path) -> None:
     facts = json.loads((folder / "head.json").read_text())
-    overrides = families.Overrides(head=GOOGLE_KINDS[facts["kind"]])
+    overrides = Overrides(head=GOOGLE_KINDS[facts["kind"]])
     checkpoint = open_checkpoint(folder, overrides=overrides).checkpoint
     if checkpoint.head.kind == "beam_span":  # the file does not say how wide the beam is
         head = TaskHead("beam_span", 2, start_n_top=facts["k1"], end_n_top=facts["k2"])
@@ -223,7 +223,7 @@ def test_heads_of_transformers_give_its_logits(folder: Path) -> None:
 )
 def test_heads_in_files_of_other_kinds_give_their_logits(folder: Path) -> None:
     silent = folder.parts[-2].endswith("v2.2.2") and folder.name == "sequence_classification"
-    overrides = families.Overrides(head="classification" if silent else None)
+    overrides = Overrides(head="classification" if silent else None)
     checkpoint = open_checkpoint(folder, overrides=overrides).checkpoint
     # PaddleNLP 2.8.1 returns its start logits as the end logits.
     check_rows(checkpoint, folder, ends="paddlenlp" not in folder.parts)

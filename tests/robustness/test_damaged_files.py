@@ -46,6 +46,8 @@ TWIN, SAME = "the undamaged twin", "opened, 0 differ"
 def opened(place: Path) -> Values:
     """Everything that a checkpoint holds: tensors, config, head, tokenizer."""
     read = open_checkpoint(place)
+    if read.tokenizer_error is not None:
+        raise read.tokenizer_error
     checkpoint = read.checkpoint
     values: Values = dict(checkpoint.tensors)
     values |= {f"config {k}": v for k, v in dataclasses.asdict(checkpoint.config).items()}

@@ -143,14 +143,14 @@ class Opened:
     result: LoadResult
     tokenizer_error: VocabularyError | None = None  # why the one beside the weights is not used
 
-    def use_tokenizer(self, place: Path) -> None:
-        """Open the tokenizer at a place for the checkpoint.
+    def use_tokenizer(self, place: Path, lower_case: bool | None = None) -> None:
+        """Open the tokenizer at a place for the checkpoint; lower_case instead of its settings.
 
         Raises:
             VocabularyError: it cannot be read, or does not fit the config.
         """
-        result = self.result
-        self.checkpoint.tokenizer = _beside.open_tokenizer(place, result.config, result.problems)
+        config, problems = self.result.config, self.result.problems
+        self.checkpoint.tokenizer = _beside.open_tokenizer(place, config, problems, lower_case)
 
     def leave_out_tokenizer(self, error: VocabularyError) -> None:
         """The weights can be shown and converted all the same; text cannot be read."""
@@ -203,7 +203,7 @@ def open_checkpoint(
         opened.use_tokenizer(Path(tokenizer))
     elif result.tokenizer is not None:
         try:
-            opened.use_tokenizer(result.tokenizer)
+            opened.use_tokenizer(result.tokenizer, result.lower_case)
         except VocabularyError as error:
             opened.leave_out_tokenizer(error)
     return opened

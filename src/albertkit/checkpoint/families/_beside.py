@@ -119,7 +119,9 @@ def find_tokenizer(folder: Path, problems: list[str]) -> Path | None:
     return folder if len(there) == 1 else None
 
 
-def open_tokenizer(place: Path, config: AlbertConfig, problems: list[str]) -> Tokenizer:
+def open_tokenizer(
+    place: Path, config: AlbertConfig, problems: list[str], lower_case: bool | None = None
+) -> Tokenizer:
     """Open the tokenizer at a place; settings that are not honoured go to `problems`.
 
     Raises:
@@ -128,7 +130,7 @@ def open_tokenizer(place: Path, config: AlbertConfig, problems: list[str]) -> To
     from albertkit.text.tokenizer import Tokenizer
     from albertkit.text.vocabulary import check_fits
 
-    tokenizer = Tokenizer.load(place)
+    tokenizer = Tokenizer.load(place, lower_case=lower_case)
     check_fits(tokenizer, config)
     problems += [f"tokenizer: {note}" for note in tokenizer.notes]
     unused = config.vocab_size - tokenizer.vocab_size

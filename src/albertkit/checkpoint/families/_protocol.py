@@ -70,6 +70,7 @@ class LoadResult:
     head: TaskHead | None = None
     provenance: dict[str, str] = field(default_factory=dict)
     tokenizer: Path | None = None
+    lower_case: bool | None = None  # of the tokenizer, where its settings are known to be wrong
     special_ids: dict[str, int] = field(default_factory=dict)
     source_tensors: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
     slots: dict[str, int] = field(default_factory=dict)

@@ -95,7 +95,7 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
     report.loaded = {back[theirs]: use for theirs, use in report.loaded.items()}
     report.ignored = {back[theirs]: why for theirs, why in report.ignored.items()}
     report.ignored |= weights.ignored
-    tokenizer = _tokenizer(found.parent, problems)
+    tokenizer = _beside.find_tokenizer(found.parent, problems)
     told = {"head_layer_norm_eps": "PaddleNLP", "tied_decoder": "decoder and word table"}
     return LoadResult(
         config=config,
@@ -104,6 +104,7 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
         head=head,
         provenance=_beside.provenance(config, {key: key for key in values}, file, overrides, told),
         tokenizer=tokenizer,
+        lower_case=_lower_case(tokenizer, problems),
         special_ids=_special_ids(values, tokenizer, config.vocab_size, problems),
         source_tensors=weights.kinds,
         problems=problems,
@@ -156,19 +157,18 @@ def _ignored(source: Mapping[str, Array], config: AlbertConfig) -> Callable[[str
     return why
 
 
-def _tokenizer(folder: Path, problems: list[str]) -> Path | None:
-    """The tokenizer beside the weights; a wrong lower-casing is put right and told."""
-    found = _beside.find_tokenizer(folder, problems)
-    if found != folder or not (folder / "vocab.txt").is_file():
-        return found
-    file = folder / "vocab.txt"
-    if read_settings(folder).flag("do_lower_case") is False and not _has_capitals(file):
+def _lower_case(tokenizer: Path | None, problems: list[str]) -> bool | None:
+    """True where the settings beside a vocabulary without capitals say otherwise, and told."""
+    file = None if tokenizer is None else tokenizer / "vocab.txt"
+    if file is None or not file.is_file():
+        return None
+    if read_settings(file.parent).flag("do_lower_case") is False and not _has_capitals(file):
         problems.append(
             "do_lower_case is false although the vocabulary has no capital letter: English words "
             "would become [UNK], so the tokenizer lower-cases"
         )
-        return file
-    return found
+        return True
+    return None
 
 
 def _has_capitals(file: Path) -> bool:
