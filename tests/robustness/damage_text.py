@@ -168,7 +168,7 @@ def settings_cases(whole: bytes) -> Iterator[Case]:
         ("100,000 lists", b"[" * 100_000),
         ("no UTF-8", b'{"\xff": 1}'),
     ]:
-        yield what, data, "tokenizer settings"
+        yield what, data, "settings of the tokenizer"
 
 
 def index_json_cases(whole: bytes) -> Iterator[Case]:

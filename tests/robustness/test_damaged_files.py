@@ -54,7 +54,8 @@ def opened(place: Path) -> Values:
     values |= {"head": checkpoint.head, "family": read.family}
     if checkpoint.tokenizer is not None:
         values |= {f"piece {n}": x for n, x in enumerate(checkpoint.tokenizer.pieces)}
-        values |= {f"setting {k}": x for k, x in checkpoint.tokenizer.settings().items()}
+        # One value: which settings there are follows from the pieces.
+        values |= {"settings": checkpoint.tokenizer.settings()}
         scored = getattr(getattr(checkpoint.tokenizer, "proto", None), "pieces", [])
         values |= {f"score {n}": (x.score, x.type) for n, x in enumerate(scored)}
     return values

@@ -32,6 +32,7 @@ MAX_SENTENCE_BYTES = 4192
 NUM_THREADS = 4  # fixed: sums, and so pieces, depend on it
 ALPHABET_SHARE = 0.8  # most of a Chinese vocabulary is single characters
 MAX_UNUSED_ROWS = 256  # of an embedding table that is larger than its vocabulary
+PADDED_TO = 8  # tables are padded to a multiple of this, if at all
 MIN_SIZES = {
     "sentencepiece": len(unigram.SPECIAL_PIECES) + len(USER_DEFINED) + 1,
     "wordpiece": len(wordpiece.SPECIAL_PIECES) + 2,
@@ -244,10 +245,13 @@ def check_fits(tokenizer: Tokenizer, config: AlbertConfig) -> None:
         VocabularyError: more pieces than rows, or far fewer.
     """
     rows, pieces = config.vocab_size, tokenizer.vocab_size
-    if not rows - MAX_UNUSED_ROWS <= pieces <= rows:
+    # One piece lost of a file shifts all ids behind it: only a table padded to a round size may
+    # have rows to spare.
+    spare = MAX_UNUSED_ROWS if rows % PADDED_TO == 0 else 0
+    if not rows - spare <= pieces <= rows:
         raise VocabularyError(
             "The vocabulary does not fit the model.",
-            expected=f"{rows} pieces (vocab_size of the config), or up to {MAX_UNUSED_ROWS} fewer",
+            expected=f"{rows} pieces (vocab_size of the config), or up to {spare} fewer",
             found=f"{pieces} {tokenizer.kind} pieces",
             fix="use the vocabulary that came with the model; English models have a SentencePiece "
             "model of 30,000 pieces, Chinese ones a vocab.txt of 21,128",

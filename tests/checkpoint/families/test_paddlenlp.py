@@ -174,6 +174,7 @@ def test_wrong_ids_and_lower_casing_are_told_and_put_right(model: Path) -> None:
     pdparams.write_weights(model / "model_state.pdparams", tensors)
     edit(model, vocab_size=21128)
     (model / "vocab.txt").unlink()
+    (model / "tokenizer.json").unlink(missing_ok=True)  # a tokenizer as well
     opened = open_checkpoint(model)
     assert opened.checkpoint.special_ids["bos_token_id"] == 101
     assert any("101 and 102" in problem for problem in opened.result.problems)
