@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +126,7 @@ def test_heads_of_tasks_travel(there: str, head: str, tmp_path: Path) -> None:
 def test_a_loss_needs_leave_and_is_told(tmp_path: Path) -> None:
     model = random_model({"head_layer_norm_eps": 1e-5})
     model.save(tmp_path / "start")
-    with pytest.raises(CheckpointError, match="allow the loss"):
+    with pytest.raises(CheckpointError, match="allow_loss"):
         convert(tmp_path / "start", tmp_path / "keras", "keras_hub")
     assert not (tmp_path / "keras").exists()
     done = convert(tmp_path / "start", tmp_path / "keras", "keras_hub", allow_loss=True)
@@ -233,3 +234,20 @@ def test_mistakes_are_answered(
 def _folder(path: Path) -> Path:
     path.mkdir()
     return path
+
+
+def test_the_model_card_goes_along_and_is_named(tiny_model: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copytree(tiny_model / "model", tmp_path / "source"))
+    (source / "README.md").write_text("---\nlicense: mit\n---\n")
+    done = convert(source, tmp_path / "target", "google_tf", allow_loss=True)
+    assert (tmp_path / "target" / "README.md").read_text() == "---\nlicense: mit\n---\n"
+    assert any("README.md" in note for note in done.notes)
+
+
+def test_a_config_called_bert_config_is_taken(tiny_model: Path, tmp_path: Path) -> None:
+    convert(tiny_model / "model", tmp_path / "tf", "google_tf", allow_loss=True)
+    config = open_checkpoint(tmp_path / "tf").checkpoint.config
+    (tmp_path / "tf" / "albert_config.json").rename(tmp_path / "tf" / "bert_config.json")
+    opened = open_checkpoint(tmp_path / "tf")
+    assert opened.checkpoint.config == config
+    assert opened.result.provenance["num_hidden_layers"] == "bert_config.json"

@@ -7,6 +7,7 @@ tensor and bit by bit, before it gets its name.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,8 @@ from albertkit.files import atomic_folder, flush_folder
 from albertkit.tasks.kinds import PARTS
 
 DTYPES = ("float32", "float16", "bfloat16")
+MODEL_CARD = "README.md"
+LARGEST_CARD = 1 << 20  # bytes
 _COMPARING = 4  # threads; each holds two pieces of a tensor
 # Config keys that say how to train on, not what the model computes; some formats lack them.
 TRAINING_KEYS = (
@@ -132,7 +135,8 @@ def convert(
             expected="nothing lost",
             found="; ".join(map(str, result.lost)),
             where=opened.path,
-            fix="choose another family (albertkit holds everything), or allow the loss",
+            fix="choose another family (albertkit holds everything), or pass allow_loss=True",
+            command_fix="choose another family (albertkit holds everything), or add --allow-loss",
         )
     with atomic_folder(Path(target)) as temporary:
         writer.write(checkpoint, temporary, dtype)
@@ -141,9 +145,22 @@ def convert(
             from albertkit.infer.compare import check_forward as run_both
 
             result.differences = run_both(opened.checkpoint, again.checkpoint)
+        _copy_card(opened.path, temporary, result)
         result.bytes_written = _size(temporary)
     result.seconds = time.perf_counter() - started
     return result
+
+
+def _copy_card(source: Path, folder: Path, result: Conversion) -> None:
+    """Take the model card along: it has the licence, and what the model was trained on."""
+    card = (source if source.is_dir() else source.parent) / MODEL_CARD
+    if not card.is_file() or (folder / MODEL_CARD).exists():
+        return
+    if card.stat().st_size > LARGEST_CARD:
+        result.notes.append(f"{MODEL_CARD} was not copied: it is larger than a model card")
+        return
+    shutil.copyfile(card, folder / MODEL_CARD)
+    result.notes.append(f"{MODEL_CARD} beside the weights was copied as it is")
 
 
 def _writer(to: str, dtype: str) -> Family:

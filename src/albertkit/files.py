@@ -326,6 +326,15 @@ def json_text(path: Path) -> str:
     return raw.decode("utf-8-sig")
 
 
+# How a file begins that stands for one which git-lfs has not fetched.
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def is_web_page(beginning: bytes) -> bool:
+    """Whether a file is HTML: the page about a file was downloaded, or a page about an error."""
+    return beginning.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html"))
+
+
 def glimpse_json(path: Path) -> object:
     """Value of a JSON file to tell whose it is; None if it cannot be read. Never raises."""
     try:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from albertkit.errors import VocabularyError
+from albertkit.files import LFS_POINTER, is_web_page
 
 SENTENCEPIECE_FILE = "spiece.model"
 WORDPIECE_FILE = "vocab.txt"
@@ -99,6 +100,7 @@ def read_bytes(path: Path, most: int = LARGEST_BYTES) -> bytes:
             content = file.read(most + 1)
         if len(content) > most:
             raise too_large(f"at most {most:,} bytes", "more", path)
+        _refuse_unfetched(content, path)
         return content
     except OSError as error:
         raise VocabularyError(
@@ -108,6 +110,24 @@ def read_bytes(path: Path, most: int = LARGEST_BYTES) -> bytes:
             where=path,
             fix="change its permissions, or copy it again",
         ) from error
+
+
+def _refuse_unfetched(content: bytes, path: Path) -> None:
+    """Name what a download left instead of the file.
+
+    Raises:
+        VocabularyError: it is a pointer of git-lfs or a web page.
+    """
+    pointer = content.startswith(LFS_POINTER)
+    if not pointer and not is_web_page(content):
+        return
+    raise VocabularyError(
+        "The vocabulary was not fetched.",
+        expected="the vocabulary itself",
+        found="a pointer of git-lfs" if pointer else "a web page",
+        where=path,
+        fix="run `git lfs pull` in the repository, or download the file by itself",
+    )
 
 
 def too_large(expected: str, found: str, path: Path) -> VocabularyError:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
-from albertkit.errors import AlbertkitError, CheckpointError, ConfigError
+from albertkit.errors import AlbertkitError, CheckpointError, ConfigError, VocabularyError
+from albertkit.files import LFS_POINTER
+from albertkit.text.tokenizer import Tokenizer
 
 
 def facts_of(path: Path) -> str:
@@ -18,7 +20,16 @@ def facts_of(path: Path) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors", "model.ckpt-1.index"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pytorch_model.bin",
+        "model.safetensors",
+        "model.ckpt-1.index",
+        "model.ckpt-1.data-00000-of-00001",
+        "pytorch_model.bin.index.json",
+    ],
+)
 def test_a_pointer_of_git_lfs_is_named_with_the_bytes_that_are_missing(
     name: str, tmp_path: Path
 ) -> None:
@@ -31,6 +42,23 @@ def test_a_pointer_of_git_lfs_is_named_with_the_bytes_that_are_missing(
         message = facts_of(path)
         assert "git lfs pull" in message
         assert "47,372,894" in message
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors", "config.json"])
+@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html>\n<html></html>"])
+def test_a_download_that_failed_is_named(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert "download" in facts_of(tmp_path)
+    assert f"{name}, {len(content)} bytes" in facts_of(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["spiece.model", "vocab.txt", "tokenizer.json"])
+def test_a_vocabulary_that_was_not_fetched_is_named(name: str, tmp_path: Path) -> None:
+    for content, found in {LFS_POINTER + b"v1\n": "git-lfs", b"<html></html>": "web page"}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(VocabularyError) as caught:
+            Tokenizer.load(tmp_path / name)
+        assert found in caught.value.facts["found"]
 
 
 def test_folders_with_the_checkpoint_inside_name_it(tiny_model: Path, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from albertkit.errors import AlbertkitError, CheckpointError, ConfigError
-from albertkit.files import glimpse_json, strict_json
+from albertkit.files import LFS_POINTER as _POINTER
+from albertkit.files import glimpse_json, is_web_page, strict_json
 
-_POINTER = b"version https://git-lfs.github.com/spec/"
 _WEIGHTS = (
     ".safetensors",
     ".index",
@@ -53,22 +53,39 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def pointer(path: Path) -> CheckpointError | None:
-    """The error about a file of weights that git-lfs has not fetched; None if there is none."""
+    """The error about a file that was not fetched: a git-lfs pointer, a web page, nothing at all.
+
+    Looked at are weights and the config; a tokenizer blocks no weights.
+    """
     for file in _files(path):
-        if file.stat().st_size > 1024:
+        if path.is_dir() and not _is_needed(file.name):
             continue
-        text = file.read_bytes()
-        if text.startswith(_POINTER) and (path.is_file() or file.name.endswith(_WEIGHTS)):
+        with file.open("rb") as opened:
+            text = opened.read(1024)
+        if text.startswith(_POINTER):
             size = re.search(rb"^size (\d{1,15})$", text, re.MULTILINE)
             missing = f"; its {int(size[1]):,} bytes were not fetched" if size else ""
             return CheckpointError(
-                "The file is a pointer of git-lfs, not the weights.",
-                expected="the weights themselves",
+                "The file is a pointer of git-lfs, not the file itself.",
+                expected="the file itself",
                 found=f"{file.name}, {len(text)} bytes of text{missing}",
                 where=file,
                 fix="run `git lfs pull` in the repository, or download the file by itself",
             )
+        kind = "an empty file" if not text else "a web page" if is_web_page(text) else None
+        if kind is not None:
+            return CheckpointError(
+                f"The file is {kind}: its download failed.",
+                expected="the file itself",
+                found=f"{file.name}, {file.stat().st_size:,} bytes",
+                where=file,
+                fix="download it again, from the address of the file and not of its page",
+            )
     return None
+
+
+def _is_needed(name: str) -> bool:
+    return name.endswith((*_WEIGHTS, _INDEX)) or name == "config.json" or ".data-0" in name
 
 
 def _trainer(path: Path) -> CheckpointError | None:

@@ -104,12 +104,16 @@ _Found = dict[str, tuple[Any, str]]
 
 
 def _config_beside(prefix: Path) -> Path | None:
-    """`albert_config*.json` in the folder, or in the assets of a TF-Hub module.
+    """`albert_config*.json` in the folder, or in the assets of a TF-Hub module; else another name.
+
+    google's scripts call it bert_config.json as well, and what was exported config.json.
 
     Raises:
         ConfigError: there are several.
     """
-    there = sorted(path for place in places(prefix) for path in place.glob("albert_config*.json"))
+    there: list[Path] = []
+    for name in ("albert_config*.json", "bert_config*.json", "config*.json"):
+        there = there or sorted(path for place in places(prefix) for path in place.glob(name))
     if len(there) > 1:
         raise ConfigError(
             "Several config files lie beside the weights.",
