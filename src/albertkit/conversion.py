@@ -167,7 +167,10 @@ def _writer(to: str, dtype: str) -> Family:
     """The family to write, if it can be written in this form."""
     if dtype not in DTYPES:
         raise CheckpointError(
-            "Weights are not written in that form.", expected=", ".join(DTYPES), found=dtype
+            "Weights are not written in that form.",
+            expected=", ".join(DTYPES),
+            found=dtype,
+            fix="give one of the names above",
         )
     writer = families.named(to)
     if not writer.WRITES:

@@ -111,3 +111,9 @@ def test_another_kind_of_model_is_named(kind: str, tiny_model: Path, tmp_path: P
     (tmp_path / "y" / "config.json").write_text(json.dumps({"model_type": kind}))
     with pytest.raises((ConfigError, CheckpointError), match=kind):
         Checkpoint.load(tmp_path / "y")
+
+
+def test_the_folder_of_a_run_names_the_model_inside(tiny_model: Path, tmp_path: Path) -> None:
+    Checkpoint.load(tiny_model / "model").save(tmp_path / "run" / "model")
+    (tmp_path / "run" / "recipe.toml").write_text("")
+    assert str(tmp_path / "run" / "model") in facts_of(tmp_path / "run")

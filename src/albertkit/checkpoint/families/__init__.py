@@ -27,7 +27,12 @@ def named(name: str) -> Family:
     """
     known = plugins.names("families")
     if name not in known:
-        raise CheckpointError("Unknown checkpoint family.", expected=", ".join(known), found=name)
+        raise CheckpointError(
+            "Unknown checkpoint family.",
+            expected=", ".join(known),
+            found=name,
+            fix="give one of the names above; folders of transformers are huggingface",
+        )
     return cast(Family, plugins.load("families", name))
 
 

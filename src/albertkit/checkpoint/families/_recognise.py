@@ -37,7 +37,7 @@ MAX_FILES = 1000  # of a folder that are looked at
 
 def recognise(path: Path) -> AlbertkitError | None:
     """The error that calls what lies at a path by its name; None if it has none."""
-    for check in (_trainer, _sentence_transformers, _other_model, _no_shards, _framework):
+    for check in (_trainer, _sentence_transformers, _run, _other_model, _no_shards, _framework):
         error = check(path)
         if error is not None:
             return error
@@ -126,6 +126,19 @@ def _sentence_transformers(path: Path) -> CheckpointError | None:
         found=inside[0].name,
         where=path,
         fix=f"give the path {inside[0]}",
+    )
+
+
+def _run(path: Path) -> CheckpointError | None:
+    """A folder of our own pretraining: the model is in a folder inside."""
+    if not (path / "recipe.toml").is_file() or not (path / "model" / "config.json").is_file():
+        return None
+    return CheckpointError(
+        "This is the folder of a training run: the model is in a folder inside.",
+        expected="the folder of the model",
+        found="recipe.toml and model",
+        where=path,
+        fix=f"give the path {path / 'model'}",
     )
 
 
