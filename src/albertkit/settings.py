@@ -107,6 +107,7 @@ def find(source: str | Path) -> Path:
         "There is no such recipe.",
         expected=f"a TOML file, or one of: {', '.join(names())}",
         found=source if not path.is_dir() else f"{source}, a folder",
+        fix="correct the path, or give one of the names",
     )
 
 

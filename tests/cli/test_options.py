@@ -12,7 +12,7 @@ import pytest
 
 from albertkit.cli import main
 from albertkit.cli.options import ModelOptions, SourceOptions, read_overrides
-from albertkit.errors import ConfigError
+from albertkit.errors import ConfigError, PredictionError
 
 SOURCES = ["info", "inspect", "convert"]
 MODELS = ["fill-mask", "sentence-order", "embed", "classify", "tag", "answer"]
@@ -93,3 +93,8 @@ def test_offline_never_asks_the_network(
     ):
         message = run(*command, "--offline", code=2)
         assert "where: " + str(tmp_path) in message
+
+
+def test_a_batch_of_no_texts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PredictionError):
+        ModelOptions(model=str(tmp_path), batch_size=0).predictor(["a"])

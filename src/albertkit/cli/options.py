@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from albertkit.errors import AlbertkitError, ConfigError
+from albertkit.errors import AlbertkitError, ConfigError, PredictionError
 
 if TYPE_CHECKING:
     from albertkit.checkpoint.checkpoint import Checkpoint, Opened
@@ -139,9 +139,17 @@ class ModelOptions(SourceOptions):
 
         Raises:
             ModelMissing: no --model.
+            PredictionError: a batch without texts.
         """
         if self.model is None:
             raise ModelMissing(texts)
+        if self.batch_size < 1:
+            raise PredictionError(
+                "Unusable batch size.",
+                expected="1 or more texts in a batch",
+                found=self.batch_size,
+                fix="leave --batch-size out, or give a number from 1",
+            )
         from albertkit.infer.predictor import Predictor
 
         path = self.locate(self.model)

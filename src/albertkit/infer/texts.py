@@ -66,6 +66,8 @@ def encode_texts(
                 "A text is empty.",
                 expected="at least one character that is no space",
                 found=f"text number {number % len(texts) + 1} of {len(texts)}",
+                fix="leave empty texts out",
+                command_fix="give a text; of lines, --on-bad-line skip leaves out those without",
             )
     made = []
     for number, text in enumerate(texts):
