@@ -48,8 +48,6 @@ def test_the_old_order_of_arguments_gets_the_right_command(run: Run, tiny_model:
     assert f"to do: albertkit embed --input lines.txt --model {model}" in message
     message = run("sentence-order", model, "a", "b", code=2)
     assert f"to do: albertkit sentence-order a b --model {model}" in message
-    message = run("fill-mask", "the [MASK] ran", code=2)
-    assert "to do: albertkit fill-mask 'the [MASK] ran' --model albert-base-v2" in message
 
 
 def test_settings_are_json_or_words() -> None:

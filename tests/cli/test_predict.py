@@ -185,3 +185,60 @@ def test_masks_are_filled_alone_by_choice(run: Run, tiny_model: Path) -> None:
     assert alone["masks"] == json.loads(run(*command))["masks"]
     best = [mask[0]["score"] for mask in alone["masks"]]
     assert alone["fillings"][0]["score"] == pytest.approx(best[0] * best[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "data", "model"),
+    [
+        (("fill-mask", "a [MASK]"), "", "tiny-en"),
+        (("fill-mask",), "\u4e00[MASK]\n2009[MASK]\n", "tiny-zh"),
+        (("sentence-order", "\u4e00", "\u4e8c"), "", "tiny-zh"),
+        (("embed", "a", "b"), "", "tiny-en"),
+        (("fill-mask", "a [MASK]", "--offline", "--batch-size", "2"), "", "tiny-en"),
+    ],
+)
+def test_the_script_of_the_texts_chooses_the_model_that_is_not_named(
+    run: Run,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    data: str,
+    model: str,
+) -> None:
+    named = run(*arguments, "--model", f"albertkit/{model}", "--json", data=data)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data.encode())))
+    assert main([*arguments, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == named
+    assert captured.err.startswith(f"model: albertkit/{model}, chosen by")
+    assert captured.err.count("\n") == 1
+
+
+def test_a_later_line_in_another_script_ends_the_command(run: Run) -> None:
+    lines = "the [MASK]\n" * 20 + "\u4e00[MASK]\n"
+    for size in (1, 32):  # whether it comes in the first group of lines or in a later one
+        message = run(
+            "fill-mask", "--batch-size", size, "--on-bad-line", "skip", data=lines, code=2
+        )
+        assert "add --model albertkit/tiny-en or --model albertkit/tiny-zh" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fix"),
+    [
+        (("classify", "a film"), "albertkit classify 'a film' --model FOLDER"),
+        (("tag", "Ada"), "albertkit tag Ada --model FOLDER"),
+        (("answer", "who?", "she."), "albertkit answer 'who?' she. --model FOLDER"),
+        (("embed", "a", "--family", "uer"), "albertkit embed a --family uer --model FOLDER"),
+        (("embed", "{model}", "a"), "albertkit embed a --model {model}"),
+        (("embed", "albert-base-v2", "a"), "albertkit embed a --model albert-base-v2"),
+        (("embed", "albertkit/tiny-zh"), "albertkit embed --model albertkit/tiny-zh"),
+    ],
+)
+def test_where_no_text_can_choose_the_command_with_a_model_is_shown(
+    run: Run, tiny_model: Path, arguments: tuple[str, ...], fix: str
+) -> None:
+    model = str(tiny_model / "model")
+    message = run(*(x.format(model=model) for x in arguments), code=2)
+    assert "No model is named" in message
+    assert f"to do: {fix.format(model=model)}\n" in message

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from albertkit import Predictor
+from albertkit.cli import main
 from albertkit.hub import SHIPPED, resolve, shipped_models
 
 MAX_WEIGHTS_BYTES = 6_500_000
@@ -40,3 +41,8 @@ def test_a_folder_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     (tmp_path / "albertkit" / "tiny-en").mkdir(parents=True)
     assert resolve("albertkit/tiny-en") == Path("albertkit/tiny-en")
+
+
+def test_it_can_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "albertkit/tiny-zh", "--json"]) == 0
+    assert '"vocab_size": 8000' in capsys.readouterr().out

@@ -11,7 +11,6 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from cyclopts import App, CycloptsError
 from rich.text import Text
@@ -43,11 +42,9 @@ EXAMPLES: dict[Callable[..., int | None], str] = {
     prepare.tokenize: 'albertkit tokenize "In 2009, it rained." --vocab vocab --json',
     prepare.make_data: "albertkit make-data text.txt --vocab vocab --output data",
     train.pretrain: "albertkit pretrain tiny-en --data data --out run --set run.seed=1",
-    predict.fill_mask: 'albertkit fill-mask "Paris is the [MASK] of France." --model run/model',
-    predict.sentence_order: (
-        'albertkit sentence-order "It rained." "So the street was wet." --model run/model'
-    ),
-    predict.embed: "albertkit embed --input lines.txt --model run/model --output vectors.npy",
+    predict.fill_mask: 'albertkit fill-mask "Paris is the [MASK] of France."',
+    predict.sentence_order: 'albertkit sentence-order "It rained." "So the street was wet."',
+    predict.embed: "albertkit embed --input lines.txt --output vectors.npy",
     predict.classify: 'albertkit classify "A fine film." --model finetuned',
     predict.tag: 'albertkit tag "Ada Lovelace lived in London." --model finetuned',
     predict.answer: 'albertkit answer "Who wrote it?" --context text.txt --model finetuned',
@@ -80,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except ModelMissing as error:
-        error.command_fix = _with_model(list(arguments or sys.argv[1:]), error.texts)
+        error.command_fix = _with_model(list(arguments or sys.argv[1:]), error.meant)
         _show(errors, error.for_command_line())
         return MISTAKE
     except AlbertkitError as error:
@@ -107,14 +104,12 @@ def _show(errors: Output, message: str) -> None:
     errors.print(Text.assemble(("error: ", "bold red"), message))
 
 
-def _with_model(arguments: list[str], texts: list[str]) -> str:
-    """The command that was meant: the model used to be the first argument."""
-    first = texts[0] if texts else None
-    if first is None or not (len(texts) > 1 or Path(first).exists() or "/" in first):
-        return shlex.join(["albertkit", *arguments, "--model", "albert-base-v2"])
-    rest = list(arguments)
-    rest.remove(first)
-    return shlex.join(["albertkit", *rest, "--model", first])
+def _with_model(arguments: list[str], meant: str | None) -> str:
+    """The command with a --model: the positional that was meant for it, else a place to fill."""
+    if meant is not None:
+        arguments = list(arguments)
+        arguments.remove(meant)
+    return shlex.join(["albertkit", *arguments, "--model", meant or "FOLDER"])
 
 
 def _describe(error: OSError) -> str:

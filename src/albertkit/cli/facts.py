@@ -12,7 +12,7 @@ from albertkit.checkpoint.families import named
 from albertkit.cli.options import SourceOptions
 from albertkit.config import AlbertConfig
 from albertkit.errors import ConfigError
-from albertkit.hub import all_models
+from albertkit.hub import all_models, is_shipped
 from albertkit.parameters import HEADS, Memory, count_parameters, memory_to_run, memory_to_train
 from albertkit.sizes import SIZES, size
 
@@ -69,6 +69,8 @@ def _find(source: str, options: SourceOptions) -> tuple[str, AlbertConfig]:
         return path.name, AlbertConfig.load(path)
     if path.exists() or any(path.parent.glob(f"{path.name}.*")):
         return path.resolve().name, options.open(source).checkpoint.config
+    if is_shipped(source):
+        return source, options.open(source).checkpoint.config
     if source in SIZES:
         return source, size(source)
     models = all_models()

@@ -62,7 +62,8 @@ def models(name: str | None = None, /, *, json: Json = False) -> None:
         for known in hub.all_models().values():
             print_json(as_json(known))
     else:
-        _print_all(list(hub.all_models().values()))
+        shipped = [f"albertkit/{name}" for name in hub.shipped_models()]
+        _print_all(list(hub.all_models().values()), shipped)
 
 
 def as_json(model: KnownModel) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def as_json(model: KnownModel) -> dict[str, Any]:
     }
 
 
-def _print_all(models: list[KnownModel]) -> None:
+def _print_all(models: list[KnownModel], shipped: list[str]) -> None:
     """A table in groups of one language and layout, and what its words mean; 80 columns do."""
     from rich.table import Table
     from rich.text import Text
@@ -115,8 +116,10 @@ def _print_all(models: list[KnownModel]) -> None:
     console.print(
         "parameters: body with pooler   MLM: masked LM   SOP: sentence order   ?: unknown\n"
         "* of the repository that lists the file; the file itself says nothing\n"
-        f"{live} of {len(models)} were fetched and run with this program, the others are not tried "
-        "live.\nAll about one: albertkit models NAME   Fetch it: albertkit download NAME",
+        f"{live or 'None'} of these {len(models)} names could be fetched live: they are as "
+        "published, untried.\n"
+        f"Inside this package, without a download: {', '.join(shipped)}\n"
+        "All about one: albertkit models NAME   Fetch it: albertkit download NAME",
         style="dim",
     )
 

@@ -6,6 +6,7 @@ A command takes a group of them as one parameter; the group opens what it descri
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,7 +124,9 @@ class ModelOptions(SourceOptions):
     ----------
     model
         Checkpoint of any family (a folder, a weights file, or a prefix such as
-        model.ckpt-best), or a name that `albertkit models` lists.
+        model.ckpt-best), or a name that `albertkit models` lists. fill-mask, sentence-order
+        and embed take albertkit/tiny-zh for Chinese texts and albertkit/tiny-en for others if
+        none is named.
     device
         cpu, cuda, cuda:1, mps; auto takes cuda when it is there.
     batch_size
@@ -134,15 +137,18 @@ class ModelOptions(SourceOptions):
     device: str = "cpu"
     batch_size: int = 32
 
-    def predictor(self, texts: Sequence[str]) -> Predictor:
-        """The model, ready to answer; texts: the positionals, for the message if none is named.
+    def predictor(self, texts: Sequence[str], *, needs_head: bool = False) -> Predictor:
+        """The model, ready to answer; without --model the first texts choose one that ships.
+
+        texts: the positionals, of which the first may be a model that was meant for --model.
+        needs_head: only a fine-tuned model can answer, and none ships.
 
         Raises:
-            ModelMissing: no --model.
+            ModelMissing: no --model, and no text to choose by.
             PredictionError: a batch without texts.
         """
         if self.model is None:
-            raise ModelMissing(texts)
+            self._refuse_to_choose(texts, needs_head)
         if self.batch_size < 1:
             raise PredictionError(
                 "Unusable batch size.",
@@ -152,6 +158,8 @@ class ModelOptions(SourceOptions):
             )
         from albertkit.infer.predictor import Predictor
 
+        if self.model is None:
+            return Predictor(None, self.device, batch_size=self.batch_size)
         path = self.locate(self.model)
         return Predictor(
             path,
@@ -162,16 +170,35 @@ class ModelOptions(SourceOptions):
             family=self.family,
         )
 
+    def _refuse_to_choose(self, texts: Sequence[str], needs_head: bool) -> None:
+        """Raise ModelMissing where a model must be named."""
+        meant = texts[0] if texts and _names_a_model(texts[0]) else None
+        none = SourceOptions()
+        if needs_head:
+            raise ModelMissing("--model with a model that was fine-tuned for this", meant)
+        if any(getattr(self, name) != getattr(none, name) for name in _OF_A_CHECKPOINT):
+            raise ModelMissing("--model with the checkpoint that the options are about", meant)
+        if meant is not None:
+            raise ModelMissing("the model as --model, then texts", meant)
+
+
+_OF_A_CHECKPOINT = ("tokenizer", "config", "set", "detect", "family", "head")
+
+
+def _names_a_model(text: str) -> bool:
+    """Whether a text is a path that is there, or a model known by this name."""
+    from albertkit import hub
+
+    return os.path.exists(text) or hub.find(text) is not None or hub.is_shipped(text)
+
 
 class ModelMissing(AlbertkitError):
-    """A command without --model; texts: its positionals, the first of which may be the model."""
+    """A command that needs a --model; meant: the positional that seems to be it."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self.texts = list(texts)
+    def __init__(self, expected: str, meant: str | None) -> None:
+        self.meant = meant
         super().__init__(
-            "No model is named.",
-            expected="--model with a checkpoint or a name that `albertkit models` lists",
-            found=f"{len(texts)} texts" if len(texts) != 1 else "one text",
+            "No model is named.", expected=expected, found=meant or "texts without --model"
         )
 
 

@@ -196,7 +196,7 @@ def classify(
     json
         One JSON object a line: text, labels (each with label and score); value for a number.
     """
-    predictor = model.predictor(texts)
+    predictor = model.predictor(texts, needs_head=True)
 
     def ask(lines: list[str]) -> list[Classification]:
         pairs = None if pair is None else [pair] * len(lines)
@@ -238,7 +238,7 @@ def tag(
     json
         One JSON object a line: text, entities (entity_group, score, word, start, end).
     """
-    predictor = model.predictor(texts)
+    predictor = model.predictor(texts, needs_head=True)
 
     def ask(lines: list[str]) -> list[Tags]:
         return predictor.tag(lines, truncate=truncate)
@@ -271,7 +271,7 @@ def answer(
     json
         One JSON object: question, answers (score, start, end, answer), no_answer.
     """
-    predictor = model.predictor(texts)
+    predictor = model.predictor(texts, needs_head=True)
     given = list(texts) if context is None else [*texts, "\n".join(read_lines(context))]
     if len(given) != 2:
         raise PredictionError(

@@ -24,7 +24,7 @@ from albertkit.hub.fetch import Fetched, Progress, fetch_file
 from albertkit.hub.known import Files, Hub, KnownModel, Nowhere
 from albertkit.hub.repository import fetch_repository
 
-__all__ = ["KnownModel", "all_models", "copy_to", "find", "named", "resolve"]
+__all__ = ["KnownModel", "all_models", "copy_to", "find", "is_shipped", "named", "resolve"]
 
 PREFIX = "hf:"  # before a hub id that could be taken for a path
 _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
@@ -64,7 +64,7 @@ def resolve(
     offline = wants_offline() if offline is None else offline
     if not text.startswith(PREFIX) and _is_there(Path(text)):
         return Path(text)
-    if text.startswith(_OWNER) and text.removeprefix(_OWNER) in shipped_models():
+    if is_shipped(text):
         return SHIPPED / text.removeprefix(_OWNER)
     text = text.removeprefix(PREFIX)
     known = find(text)
@@ -82,6 +82,11 @@ def resolve(
 def shipped_models() -> list[str]:
     """Names of the models inside this package, without their owner."""
     return sorted(path.name for path in SHIPPED.iterdir() if path.is_dir())
+
+
+def is_shipped(name: str) -> bool:
+    """Whether this is the name of a model inside this package, owner included."""
+    return name.startswith(_OWNER) and name.removeprefix(_OWNER) in shipped_models()
 
 
 def named(name: str) -> KnownModel:

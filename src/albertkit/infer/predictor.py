@@ -10,14 +10,11 @@ beside it. What computes is an engine (`infer/engine.py`); here are the question
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from albertkit.checkpoint.checkpoint import open_checkpoint
-from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.errors import PredictionError, TextError
 from albertkit.infer import reading, tasks
 from albertkit.infer.answers import (
@@ -29,73 +26,33 @@ from albertkit.infer.answers import (
     TokenLabels,
 )
 from albertkit.infer.batches import Runner
-from albertkit.infer.engine import Engine
-from albertkit.infer.engines import make_engine
-from albertkit.infer.fill_mask import MASK, Filler, mask_positions, refuse_many
+from albertkit.infer.fill_mask import MASK, mask_positions, refuse_many
+from albertkit.infer.opening import ModelOfTexts
 from albertkit.infer.texts import as_list, as_pairs, encode_texts, shown
 from albertkit.tasks.classify import log_softmax
 from albertkit.text.encoding import Encoding
-from albertkit.text.tokenizer import Tokenizer
 
 POOLINGS = ("mean", "cls", "pooled")
 
 Floats = npt.NDArray[np.float32]
 
 
-class Predictor:
+class Predictor(ModelOfTexts):
     """A model of any family, ready to answer; called, it does what its head does.
 
-    source: a checkpoint folder, a weights file, the prefix of several (`open_checkpoint`); or an
-    `Engine`, which computes a model already (then `tokenizer` is needed).
+    source: a checkpoint folder, a weights file, the prefix of several, or a name
+    (`open_checkpoint`); or an `Engine`, which computes a model already (then `tokenizer` is
+    needed). Left out, the first texts choose: albertkit/tiny-zh where they have Chinese
+    characters, else albertkit/tiny-en; a line on standard error says which.
     device: cpu, cuda, cuda:1, mps, or auto. batch_size: most sequences in one run of the network.
     tokenizer: spiece.model, vocab.txt or tokenizer.json, if it does not lie beside the weights.
     overrides: what the files do not say. engine: what computes, by name.
     """
 
-    def __init__(
-        self,
-        source: str | Path | Engine,
-        device: str = "cpu",
-        *,
-        batch_size: int = 32,
-        tokenizer: str | Path | Tokenizer | None = None,
-        overrides: Overrides | None = None,
-        family: str | None = None,
-        engine: str = "torch",
-    ) -> None:
-        self.folder = Path(source) if isinstance(source, (str, Path)) else None
-        if isinstance(source, (str, Path)):
-            beside = None if isinstance(tokenizer, Tokenizer) else tokenizer
-            opened = open_checkpoint(source, family=family, tokenizer=beside, overrides=overrides)
-            if opened.tokenizer_error is not None and tokenizer is None:
-                raise opened.tokenizer_error
-            checkpoint = opened.checkpoint
-            tokenizer = tokenizer if isinstance(tokenizer, Tokenizer) else checkpoint.tokenizer
-            self.engine = make_engine(engine, checkpoint, device)
-        else:
-            self.engine = source
-        if tokenizer is None:
-            raise PredictionError(
-                "This checkpoint has no tokenizer.",
-                expected="spiece.model, vocab.txt or tokenizer.json beside the weights",
-                where=self.folder,
-                fix="pass tokenizer='spiece.model', the vocabulary that the model was trained with",
-                command_fix="add --tokenizer spiece.model, the vocabulary that the model was "
-                "trained with",
-            )
-        self.tokenizer = (
-            tokenizer if isinstance(tokenizer, Tokenizer) else Tokenizer.load(tokenizer)
-        )
-        self.config, self.head = self.engine.config, self.engine.head
-        self.batch_size = batch_size
-        barred = np.zeros(self.config.vocab_size, dtype=np.bool_)
-        barred[sorted(self.tokenizer.special_ids)] = True
-        barred[self.tokenizer.vocab_size :] = True  # entries of the table without a piece
-        self._filler = Filler(self.tokenizer, barred)
-
     def __call__(self, *texts: Any, **options: Any) -> Any:
         """Ask what the model's head is for: classify, tag, answer or choose; else fill masks."""
-        name = "fill_mask" if self.head is None else tasks.METHODS[self.head.traits.task]
+        head = None if self._model is None else self.head
+        name = "fill_mask" if head is None else tasks.METHODS[head.traits.task]
         return getattr(self, name)(*texts, **options)
 
     @property
@@ -143,12 +100,13 @@ class Predictor:
         """
         if top_k < 1:
             raise PredictionError("Unusable top_k.", expected="top_k of 1 or more", found=top_k)
+        texts = as_list(text)
+        self._choose(texts)
         self._need(
             "masked_lm",
             "a masked-LM head",
             "use a checkpoint that was saved with its pretraining heads",
         )
-        texts = as_list(text)
         for number, one in enumerate(texts):
             if MASK not in one:
                 raise TextError(
@@ -166,9 +124,9 @@ class Predictor:
         first = self._score(encodings, positions)
         questions = zip(texts, encodings, positions, first, strict=True)
         fillings = [
-            self._filler.each_alone(*question, top_k)
+            self._opened.filler.each_alone(*question, top_k)
             if independent
-            else self._filler.together(*question, top_k, self._scorer(*question[1:3]))
+            else self._opened.filler.together(*question, top_k, self._scorer(*question[1:3]))
             for question in questions
         ]
         return fillings[0] if isinstance(text, str) else fillings
@@ -185,12 +143,14 @@ class Predictor:
         Lists give one probability for each pair. Lan et al. 2019, section 3.1; google's label 1
         is "swapped", so this is 1 - p(1).
         """
+        firsts, seconds = as_pairs(a, b)
+        self._choose([*firsts, *(seconds or [])])
         self._need(
             "sentence_order",
             "a sentence-order head (models published on the hub have none)",
             "use a checkpoint that was pretrained with sentence order",
         )
-        encodings = self._encode(*as_pairs(a, b), truncate)
+        encodings = self._encode(firsts, seconds, truncate)
         answers = np.zeros(len(encodings), dtype=np.float32)
         for outputs in self._runner.run(encodings, ("sentence_order",)):
             answers[outputs.indices] = np.exp(log_softmax(outputs["sentence_order"]))[:, 0]
@@ -215,6 +175,8 @@ class Predictor:
         """
         if pooling not in POOLINGS:
             raise PredictionError("Unknown pooling.", expected=", ".join(POOLINGS), found=pooling)
+        listed = as_list(texts)
+        self._choose(listed)
         if pooling == "pooled":
             self._need(
                 "pooled",
@@ -222,7 +184,7 @@ class Predictor:
                 "pass pooling='mean' or pooling='cls'",
                 "use --pooling mean or --pooling cls",
             )
-        encodings = self._encode(as_list(texts), None, truncate)
+        encodings = self._encode(listed, None, truncate)
         vectors = np.zeros((len(encodings), self.config.hidden_size), dtype=np.float32)
         want = "pooled" if pooling == "pooled" else "hidden"
         size = self.batch_size if batch_size is None else batch_size
@@ -240,6 +202,7 @@ class Predictor:
 
     def hidden_states(self, text: str, *, truncate: bool = False) -> HiddenStates:
         """Every layer's vector of every token of one text, with the tokens and their characters."""
+        self._choose([text])
         encoding = self._encode([text], None, truncate)[0]
         [outputs] = self._runner.run([encoding], ("all_layers",))
         return HiddenStates(

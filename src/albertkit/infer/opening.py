@@ -1,0 +1,152 @@
+"""What a predictor asks: an engine, its tokenizer, and where both came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from albertkit.checkpoint.checkpoint import open_checkpoint
+from albertkit.checkpoint.families._protocol import Overrides
+from albertkit.config import AlbertConfig
+from albertkit.errors import PredictionError
+from albertkit.infer.default_model import choose_model, folder_of
+from albertkit.infer.engine import Engine
+from albertkit.infer.engines import make_engine
+from albertkit.infer.fill_mask import Filler
+from albertkit.tasks.head import TaskHead
+from albertkit.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """A model that is ready to answer; folder: None for an engine that was passed in."""
+
+    engine: Engine
+    tokenizer: Tokenizer
+    filler: Filler
+    folder: Path | None
+
+
+def open_model(
+    source: str | Path | Engine,
+    *,
+    device: str,
+    tokenizer: str | Path | Tokenizer | None,
+    overrides: Overrides | None,
+    family: str | None,
+    engine: str,
+) -> OpenModel:
+    """Open a checkpoint of any family, or take an engine that computes a model already.
+
+    Raises:
+        CheckpointError, ConfigError, VocabularyError: see `open_checkpoint`.
+        PredictionError: there is no tokenizer, or no engine of this name.
+    """
+    folder = Path(source) if isinstance(source, (str, Path)) else None
+    if isinstance(source, (str, Path)):
+        beside = None if isinstance(tokenizer, Tokenizer) else tokenizer
+        opened = open_checkpoint(source, family=family, tokenizer=beside, overrides=overrides)
+        if opened.tokenizer_error is not None and tokenizer is None:
+            raise opened.tokenizer_error
+        checkpoint = opened.checkpoint
+        tokenizer = tokenizer if isinstance(tokenizer, Tokenizer) else checkpoint.tokenizer
+        source = make_engine(engine, checkpoint, device)
+    if tokenizer is None:
+        raise PredictionError(
+            "This checkpoint has no tokenizer.",
+            expected="spiece.model, vocab.txt or tokenizer.json beside the weights",
+            where=folder,
+            fix="pass tokenizer='spiece.model', the vocabulary that the model was trained with",
+            command_fix="add --tokenizer spiece.model, the vocabulary that the model was "
+            "trained with",
+        )
+    if not isinstance(tokenizer, Tokenizer):
+        tokenizer = Tokenizer.load(tokenizer)
+    barred = np.zeros(source.config.vocab_size, dtype=np.bool_)
+    barred[sorted(tokenizer.special_ids)] = True
+    barred[tokenizer.vocab_size :] = True  # entries of the table without a piece
+    return OpenModel(source, tokenizer, Filler(tokenizer, barred), folder)
+
+
+class ModelOfTexts:
+    """The model that a predictor was given; or, where it was given none, that of its first texts.
+
+    For the arguments see `Predictor`.
+    """
+
+    def __init__(
+        self,
+        source: str | Path | Engine | None = None,
+        device: str = "cpu",
+        *,
+        batch_size: int = 32,
+        tokenizer: str | Path | Tokenizer | None = None,
+        overrides: Overrides | None = None,
+        family: str | None = None,
+        engine: str = "torch",
+    ) -> None:
+        if source is None and (tokenizer, overrides, family) != (None, None, None):
+            raise PredictionError(
+                "No model is named.",
+                expected="the checkpoint that tokenizer, overrides or family is about",
+                fix="pass its path first",
+            )
+        self.batch_size = batch_size
+        self._open: Callable[[str | Path | Engine], OpenModel] = partial(
+            open_model,
+            device=device,
+            tokenizer=tokenizer,
+            overrides=overrides,
+            family=family,
+            engine=engine,
+        )
+        self._model = None if source is None else self._open(source)
+        self._texts_choose = source is None
+        self._chosen: str | None = None  # the name that the first texts chose
+
+    def _choose(self, texts: Sequence[str]) -> None:
+        """Without a named model: open the one for the first texts, and refuse other texts."""
+        if self._texts_choose:
+            self._chosen = choose_model(texts, self._chosen)
+            if self._model is None:
+                self._model = self._open(folder_of(self._chosen))
+
+    @property
+    def _opened(self) -> OpenModel:
+        if self._model is None:
+            raise PredictionError(
+                "No model is named, and no text has chosen one yet.",
+                expected="a model; without one, fill_mask, sentence_order, embed and "
+                "hidden_states choose by their texts",
+                fix='name it: Predictor("path/to/model")',
+            )
+        return self._model
+
+    @property
+    def engine(self) -> Engine:
+        """What computes the model."""
+        return self._opened.engine
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What cuts the texts."""
+        return self._opened.tokenizer
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the model came from; None for an engine that was passed in."""
+        return self._opened.folder
+
+    @property
+    def config(self) -> AlbertConfig:
+        """The model's config."""
+        return self.engine.config
+
+    @property
+    def head(self) -> TaskHead | None:
+        """The head of a fine-tuned model."""
+        return self.engine.head
