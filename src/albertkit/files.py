@@ -8,6 +8,7 @@ What the operating system refuses (disk full, permission, a name that is taken) 
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -202,6 +203,19 @@ def clear_leftovers(folder: Path) -> list[Path]:
         else:
             path.unlink()
     return removed
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether a file or a folder is there, or files of which the path is the prefix."""
+    path = Path(path)
+    try:
+        return path.exists() or (
+            path.parent.is_dir() and any(path.parent.glob(glob.escape(path.name) + ".*"))
+        )
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # a text, not a path
+            return False
+        raise
 
 
 def sha256_of(path: Path) -> str:

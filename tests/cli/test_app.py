@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from albertkit.infer.predictor import Predictor
 from albertkit.sizes import SIZES
 
 COMMANDS = ["build-vocab", "tokenize", "make-data", "pretrain"]
-COMMANDS += ["fill-mask", "sentence-order", "embed", "classify", "tag", "answer"]
+COMMANDS += ["fill-mask", "sentence-order", "embed", "classify", "tag", "answer", "choose"]
 COMMANDS += ["info", "inspect", "convert", "download", "models", "demo"]
 
 
@@ -275,6 +276,30 @@ def test_an_interrupt_while_the_program_is_still_loading_shows_no_traceback() ->
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 130
     assert done.stderr == "error: interrupted\n"
+
+
+@pytest.mark.parametrize("module", ["albertkit.cli", "cyclopts"])
+def test_ctrl_c_while_modules_are_imported_shows_nothing(module: str) -> None:
+    code = (
+        "import builtins, os, runpy, signal; real = builtins.__import__\n"
+        "def interrupted(name, *rest, **others):\n"
+        f"    if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return real(name, *rest, **others)\n"
+        "builtins.__import__ = interrupted\n"
+        "runpy.run_module('albertkit', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr == ""
+
+
+def test_a_ctrl_c_that_is_ignored_stays_so() -> None:
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from albertkit.cli import main; main(['--version'])\n"
+        "sys.exit(signal.getsignal(signal.SIGINT) is not signal.SIG_IGN)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -46,3 +46,13 @@ def test_what_nobody_wrote_is_told(capsys: pytest.CaptureFixture[str], tmp_path:
     (tmp_path / "model.bin").write_bytes(b"not a checkpoint at all")
     assert main(["inspect", str(tmp_path)]) == 2
     assert "No family knows" in capsys.readouterr().err
+
+
+def test_the_tokenizer_is_named_by_its_file(
+    capsys: pytest.CaptureFixture[str], tiny_model: Path, tmp_path: Path
+) -> None:
+    model = tiny_model / "model"
+    assert "23 pieces, vocab.txt" in run(capsys, "inspect", model)
+    other = tmp_path / "other-vocab.txt"
+    other.write_bytes((tiny_model / "vocab.txt").read_bytes())
+    assert "23 pieces, other-vocab.txt" in run(capsys, "inspect", model, "--tokenizer", other)

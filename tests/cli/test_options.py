@@ -15,7 +15,7 @@ from albertkit.cli.options import ModelOptions, SourceOptions, read_overrides
 from albertkit.errors import ConfigError, PredictionError
 
 SOURCES = ["info", "inspect", "convert"]
-MODELS = ["fill-mask", "sentence-order", "embed", "classify", "tag", "answer"]
+MODELS = ["fill-mask", "sentence-order", "embed", "classify", "tag", "answer", "choose"]
 
 Run = Callable[..., str]
 
@@ -40,14 +40,51 @@ def test_the_options_are_the_same_everywhere(run: Run, command: str) -> None:
         assert f"--{field.name.replace('_', '-')} " in help
 
 
-def test_the_old_order_of_arguments_gets_the_right_command(run: Run, tiny_model: Path) -> None:
+def test_the_old_order_of_arguments_is_taken_where_a_checkpoint_comes_first(
+    run: Run, capsys: pytest.CaptureFixture[str], tiny_model: Path, tmp_path: Path
+) -> None:
     model = tiny_model / "model"
-    message = run("fill-mask", model, "the [MASK] ran", "--top-k", 2, code=2)
-    assert f"to do: albertkit fill-mask 'the [MASK] ran' --top-k 2 --model {model}" in message
-    message = run("embed", model, "--input", "lines.txt", code=2)
-    assert f"to do: albertkit embed --input lines.txt --model {model}" in message
-    message = run("sentence-order", model, "a", "b", code=2)
-    assert f"to do: albertkit sentence-order a b --model {model}" in message
+    (tmp_path / "lines.txt").write_text("the cat\n")
+    for command, *rest in (
+        ("fill-mask", "the [MASK] ran", "--top-k", 2, "--json"),
+        ("embed", "--input", tmp_path / "lines.txt", "--json"),
+        ("sentence-order", "the cat ran .", "a dog sat .", "--json"),
+    ):
+        assert main([str(x) for x in (command, model, *rest)]) == 0
+        captured = capsys.readouterr()
+        assert f"--model {model}" in captured.err
+        assert captured.out == run(command, *rest, "--model", model)
+
+
+def test_what_may_be_a_model_gets_the_right_command(run: Run, tmp_path: Path) -> None:
+    for meant in (tmp_path, "albert-base-v2", "albertkit/tiny-zh"):
+        message = run("fill-mask", meant, "the [MASK] ran", "--top-k", 2, code=2)
+        assert f"to do: albertkit fill-mask 'the [MASK] ran' --top-k 2 --model {meant}" in message
+    message = run("classify", tmp_path, "--input", "lines.txt", code=2)
+    assert f"to do: albertkit classify --input lines.txt --model {tmp_path}" in message
+    message = run("tag", "the cat", code=2)
+    assert "to do: albertkit tag 'the cat' --model FOLDER" in message
+
+
+def test_a_long_text_is_not_taken_for_a_path(run: Run) -> None:
+    text = "It rained, and so the street was wet. " * 8  # longer than a name of a file may be
+    assert json.loads(run("embed", text.strip(), "--json"))["text"] == text.strip()
+
+
+def test_the_name_of_a_file_as_a_text_gets_the_option_that_reads_it(
+    run: Run, tmp_path: Path, tiny_model: Path
+) -> None:
+    file = tmp_path / "lines.txt"
+    file.write_text("the cat\n")
+    for command in (["embed"], ["tokenize", "--vocab", tiny_model / "vocab.txt"]):
+        assert f"--input {file}" in run(*command, file, code=2)
+
+
+@pytest.mark.parametrize("command", ["fill-mask", "classify", "answer"])
+def test_a_number_of_answers_below_one_is_refused(run: Run, command: str) -> None:
+    for number in (0, -1):
+        message = run(command, "a [MASK]", "--model", "m", "--top-k", number, code=2)
+        assert "1 or more" in message
 
 
 def test_settings_are_json_or_words() -> None:

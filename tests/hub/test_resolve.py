@@ -75,10 +75,47 @@ def test_a_wrong_path_into_a_folder_here_is_no_id_of_the_hub(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
     for wrong in ("run/modle", "a/b/c", "./x", "nowhere", "/no/such/place", "../x", "a b/c"):
-        with pytest.raises(CheckpointError, match="no such file, folder or known model"):
+        with pytest.raises(CheckpointError, match="There is no such file"):
             hub.resolve(wrong)
     with pytest.raises(CheckpointError, match="albert-base-v2"):
         hub.resolve("albert-base-v3")
+    assert site.asked == []
+
+
+@pytest.mark.parametrize("path", ["./x", "../x", "~/x", "/no/x", "no/x.safetensors", "x.bin"])
+def test_what_has_the_shape_of_a_path_is_called_a_path(site: Site, path: str) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        hub.resolve(path)
+    assert caught.value.what == "There is no such file or folder."
+    assert Path(caught.value.facts["where"]) == Path(path)
+    assert site.asked == []
+
+
+def test_a_missing_path_names_its_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(CheckpointError) as caught:
+        hub.resolve(tmp_path / "modle")
+    assert str(tmp_path / "model") in caught.value.facts["to do"]
+
+
+def test_a_link_to_nothing_is_called_that(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("gone")
+    with pytest.raises(CheckpointError) as caught:
+        hub.resolve(tmp_path / "link")
+    assert caught.value.facts["found"] == "a link to gone"
+
+
+def test_an_id_that_the_hub_lacks_may_have_been_a_folder(site: Site) -> None:
+    with pytest.raises(DownloadError, match="There is no folder owner/none here, and: "):
+        hub.resolve("owner/none")
+
+
+def test_a_name_that_is_nearly_one_of_a_shipped_model_names_it(site: Site) -> None:
+    for name in ("tiny-en", "albertkit/tiny-e"):
+        with pytest.raises(CheckpointError, match="albertkit/tiny-en"):
+            hub.resolve(name)
+    with pytest.raises(CheckpointError):
+        hub.resolve("a text, not a name. " * 500)
     assert site.asked == []
 
 

@@ -26,6 +26,7 @@ from albertkit.files import atomic_folder
 from albertkit.hub import resolve
 from albertkit.parameters import check_tensors
 from albertkit.tasks.head import TaskHead
+from albertkit.text.vocabulary_files import find_vocabulary
 
 if TYPE_CHECKING:
     from albertkit.text.tokenizer import Tokenizer
@@ -151,6 +152,7 @@ class Opened:
         """
         config, problems = self.result.config, self.result.problems
         self.checkpoint.tokenizer = _beside.open_tokenizer(place, config, problems, lower_case)
+        self.result.tokenizer = find_vocabulary(place)
 
     def leave_out_tokenizer(self, error: VocabularyError) -> None:
         """The weights can be shown and converted all the same; text cannot be read."""

@@ -1,16 +1,33 @@
 """The command line: `albertkit COMMAND`. Its functions read arguments, call the package, print."""
 
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code (see `albertkit.cli.app`)."""
-    try:
+    """Run one command; the exit code (see `albertkit.cli.app`).
+
+    Ctrl-C raises KeyboardInterrupt, which is answered, only while the command runs: before, when
+    modules are imported, and after, when Python ends, it would show a traceback.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    main_thread = threading.current_thread() is threading.main_thread()
+    if not main_thread or before not in (signal.default_int_handler, signal.SIG_DFL):
         from albertkit.cli.app import main as run
-    except KeyboardInterrupt:  # before there is anything that could be interrupted
+
+        return run(arguments)
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        from albertkit.cli.app import main as run
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        return run(arguments)
+    except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return 130
-    return run(arguments)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if arguments is None else before)

@@ -6,18 +6,20 @@ that does not learn, 130 interrupted. Nothing heavy is imported before a command
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
-import shlex
+import re
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from cyclopts import App, CycloptsError
 from rich.text import Text
 
 from albertkit import __version__
 from albertkit.cli import checkpoints, models, predict, prepare, train
-from albertkit.cli.options import ModelMissing
+from albertkit.cli.options import LineOptions, ModelMissing, ModelOptions, SourceOptions
 from albertkit.cli.output import Output
 from albertkit.errors import AlbertkitError
 
@@ -48,6 +50,9 @@ EXAMPLES: dict[Callable[..., int | None], str] = {
     predict.classify: 'albertkit classify "A fine film." --model finetuned',
     predict.tag: 'albertkit tag "Ada Lovelace lived in London." --model finetuned',
     predict.answer: 'albertkit answer "Who wrote it?" --context text.txt --model finetuned',
+    predict.choose: (
+        'albertkit choose "It rained." "The street is wet." "The street is dry." --model finetuned'
+    ),
     checkpoints.info: "albertkit info albert-base-v2",
     checkpoints.inspect: "albertkit inspect model.ckpt-best",
     checkpoints.convert: "albertkit convert model.ckpt-best model --to huggingface",
@@ -56,7 +61,20 @@ EXAMPLES: dict[Callable[..., int | None], str] = {
     train.demo: "albertkit demo",
 }
 ALIASES: dict[Callable[..., int | None], str] = {predict.sentence_order: "order"}
+
+
+def _unwrap(documented: Any) -> None:
+    """Let each description of a docstring be one line, which the help then wraps by itself."""
+    text = inspect.cleandoc(documented.__doc__ or "")
+    while (joined := re.sub(r"(\n {4}\S.*)\n {4}(?=\S)", r"\1 ", text)) != text:
+        text = joined
+    documented.__doc__ = text
+
+
+for group in (LineOptions, SourceOptions, ModelOptions):
+    _unwrap(group)
 for number, (command, example) in enumerate(EXAMPLES.items()):
+    _unwrap(command)
     app.command(
         command,
         None,
@@ -77,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except ModelMissing as error:
-        error.command_fix = _with_model(list(arguments or sys.argv[1:]), error.meant)
+        error.command_fix = error.with_model(list(arguments or sys.argv[1:]))
         _show(errors, error.for_command_line())
         return MISTAKE
     except AlbertkitError as error:
@@ -102,14 +120,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _show(errors: Output, message: str) -> None:
     """The message on standard error, its first word in red on a terminal."""
     errors.print(Text.assemble(("error: ", "bold red"), message))
-
-
-def _with_model(arguments: list[str], meant: str | None) -> str:
-    """The command with a --model: the positional that was meant for it, else a place to fill."""
-    if meant is not None:
-        arguments = list(arguments)
-        arguments.remove(meant)
-    return shlex.join(["albertkit", *arguments, "--model", meant or "FOLDER"])
 
 
 def _describe(error: OSError) -> str:

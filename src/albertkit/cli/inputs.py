@@ -8,6 +8,8 @@ last block.
 from __future__ import annotations
 
 import io
+import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -205,6 +207,13 @@ def groups_of(
             expected="texts as arguments, or --input",
             found="both",
             fix="leave one of them out",
+        )
+    if len(texts) == 1 and Path(texts[0]).suffix and os.path.isfile(texts[0]):
+        raise CorpusError(
+            "The text is the name of a file.",
+            expected="a text; the lines of a file are read by --input",
+            found=texts[0],
+            fix=f"give --input {shlex.quote(texts[0])}",
         )
     lines = [Line(text, f"text {number}") for number, text in enumerate(texts, 1)]
     groups = (lines[start : start + size] for start in range(0, len(lines), size))

@@ -6,23 +6,25 @@ A command takes a group of them as one parameter; the group opens what it descri
 from __future__ import annotations
 
 import json
-import os
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from albertkit.errors import AlbertkitError, ConfigError, PredictionError
+from albertkit.files import is_there
 
 if TYPE_CHECKING:
     from albertkit.checkpoint.checkpoint import Checkpoint, Opened
     from albertkit.checkpoint.families._protocol import Overrides
     from albertkit.infer.predictor import Predictor
 
-Flag = Annotated[bool, Parameter(negative=())]
-Json = Annotated[bool, Parameter(name="--json", negative=())]
+Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
+Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False)]
 Settings = Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)]
 Texts = Annotated[str, Parameter(show_default=False)]
 
@@ -34,13 +36,47 @@ def refuse_unknown_options(kind: object, value: object) -> None:
             raise ValueError(f"Unknown option: {name}.")
 
 
+def at_least_one(kind: object, value: int | None) -> None:
+    """Refuse numbers below 1."""
+    if value is not None and value < 1:
+        raise ValueError("It must be 1 or more.")
+
+
 HYPHEN = Parameter(allow_leading_hyphen=True, validator=refuse_unknown_options)
 Sources = Annotated[str, HYPHEN]
 File = Annotated[Path | None, HYPHEN]
+MODEL = Group("Model", sort_key=1)
 OnBadLine = Literal["error", "skip"]
+TextsOrLines = Annotated[
+    str,
+    Parameter(
+        show_default=False,
+        help="Texts; without any, the lines of --input or of standard input.",
+    ),
+]
+TopK = Annotated[int, Parameter(validator=at_least_one)]
+Truncate = Annotated[Flag, Parameter(help="Cut texts that are too long at their end.")]
 
 
 @Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class LineOptions:
+    """Where texts come from that are not on the command line.
+
+    Parameters
+    ----------
+    input
+        File with one text on each line; - is standard input.
+    on_bad_line
+        error stops at a text that cannot be used (not UTF-8, blank, too long, without a mask where
+        one is filled); skip goes on without it, gives it no answer, and says so on standard error.
+    """
+
+    input: File = None
+    on_bad_line: OnBadLine = "error"
+
+
+@Parameter(name="*", group=MODEL)
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
     """What the user says about a checkpoint whose files do not say it, or say it wrong.
@@ -115,7 +151,7 @@ class SourceOptions:
         return _with(given, losses[0][0])
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=MODEL)
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(SourceOptions):
     """The model that answers.
@@ -137,31 +173,40 @@ class ModelOptions(SourceOptions):
     device: str = "cpu"
     batch_size: int = 32
 
-    def predictor(self, texts: Sequence[str], *, needs_head: bool = False) -> Predictor:
-        """The model, ready to answer; without --model the first texts choose one that ships.
+    def predictor(
+        self, texts: Sequence[str], *, needs_head: bool = False
+    ) -> tuple[Predictor, list[str]]:
+        """The model, ready to answer, and the positionals of the command that are texts.
 
-        texts: the positionals, of which the first may be a model that was meant for --model.
-        needs_head: only a fine-tuned model can answer, and none ships.
+        Without --model the first texts choose one that ships; but if the first positional is the
+        path of a checkpoint it is the model: that was the order of arguments in 0.1.
+
+        Args:
+            texts: the positionals.
+            needs_head: only a fine-tuned model can answer, and none ships.
 
         Raises:
             ModelMissing: no --model, and no text to choose by.
             PredictionError: a batch without texts.
         """
-        if self.model is None:
+        model, texts = self.model, list(texts)
+        if model is None and texts and _is_checkpoint(texts[0]):
+            model = texts.pop(0)
+            print(f"note: the first argument is taken as --model {model}", file=sys.stderr)
+        if model is None:
             self._refuse_to_choose(texts, needs_head)
         if self.batch_size < 1:
             raise PredictionError(
-                "Unusable batch size.",
-                expected="1 or more texts in a batch",
+                "--batch-size must be 1 or more.",
                 found=self.batch_size,
                 fix="leave --batch-size out, or give a number from 1",
             )
         from albertkit.infer.predictor import Predictor
 
-        if self.model is None:
-            return Predictor(None, self.device, batch_size=self.batch_size)
-        path = self.locate(self.model)
-        return Predictor(
+        if model is None:
+            return Predictor(None, self.device, batch_size=self.batch_size), texts
+        path = self.locate(model)
+        predictor = Predictor(
             path,
             self.device,
             batch_size=self.batch_size,
@@ -169,6 +214,7 @@ class ModelOptions(SourceOptions):
             overrides=self.overrides(path),
             family=self.family,
         )
+        return predictor, texts
 
     def _refuse_to_choose(self, texts: Sequence[str], needs_head: bool) -> None:
         """Raise ModelMissing where a model must be named."""
@@ -189,7 +235,8 @@ def _names_a_model(text: str) -> bool:
     """Whether a text is a path that is there, or a model known by this name."""
     from albertkit import hub
 
-    return os.path.exists(text) or hub.find(text) is not None or hub.is_shipped(text)
+    there = is_there(text) and Path(text).suffix not in (".txt", ".jsonl", ".md")
+    return there or hub.find(text) is not None or hub.is_shipped(text)
 
 
 class ModelMissing(AlbertkitError):
@@ -200,6 +247,23 @@ class ModelMissing(AlbertkitError):
         super().__init__(
             "No model is named.", expected=expected, found=meant or "texts without --model"
         )
+
+    def with_model(self, arguments: Sequence[str]) -> str:
+        """The command with a --model: the positional that was meant, else a place to fill."""
+        rest = list(arguments)
+        if self.meant is not None:
+            rest.remove(self.meant)
+        return shlex.join(["albertkit", *rest, "--model", self.meant or "FOLDER"])
+
+
+def _is_checkpoint(text: str) -> bool:
+    """Whether a text is the path of a checkpoint that can be opened."""
+    from albertkit.checkpoint.families import claim
+
+    try:
+        return is_there(text) and bool(claim(Path(text)))
+    except AlbertkitError:
+        return False
 
 
 def read_overrides(config: Path | None, head: str | None, settings: Sequence[str]) -> Overrides:

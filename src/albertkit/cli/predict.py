@@ -11,76 +11,70 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from albertkit.cli.inputs import BadLines, answered, groups_of, read_lines
-from albertkit.cli.options import File, Flag, Json, ModelOptions, OnBadLine, Texts
+from albertkit.cli.options import (
+    File,
+    Flag,
+    Json,
+    LineOptions,
+    ModelOptions,
+    Texts,
+    TextsOrLines,
+    TopK,
+    Truncate,
+)
 from albertkit.cli.output import VectorTable, array_file, output_file, print_json, print_table
 from albertkit.errors import PredictionError, TextError
 
 if TYPE_CHECKING:
-    from albertkit.infer.answers import Classification, Fillings, Tags
+    from albertkit.infer.answers import Fillings
+    from albertkit.infer.predictor import Predictor
 
 Answer = TypeVar("Answer")
 NO_MODEL = ModelOptions()
+NO_LINES = LineOptions()
 GROUP = 16  # batches that are read before they are sorted by length and run
 
 
 def fill_mask(
-    *texts: Texts,
+    *texts: TextsOrLines,
     model: ModelOptions = NO_MODEL,
-    input: File = None,
-    on_bad_line: OnBadLine = "error",
-    top_k: int = 5,
+    lines: LineOptions = NO_LINES,
+    top_k: TopK = 5,
     independent: Flag = False,
-    truncate: Flag = False,
+    truncate: Truncate = False,
     json: Json = False,
 ) -> None:
     """Fill the [MASK] of texts; several masks of one text are filled together.
 
     Parameters
     ----------
-    texts
-        Texts with [MASK]; without any, the lines of --input or of standard input.
-    input
-        File with one text on each line; - is standard input.
-    on_bad_line
-        error stops at a text that cannot be used (blank, without mask, too long, not UTF-8);
-        skip goes on without it and says so on standard error.
     top_k
         How many fillings to show.
     independent
         Fill each mask by itself, in one run of the network: for texts with many masks.
-    truncate
-        Cut texts that are too long at their end.
     json
         One JSON object a line: text, fillings, and the candidates of each mask alone.
     """
-    predictor = model.predictor(texts)
 
-    def ask(lines: list[str]) -> list[Fillings]:
+    def ask(predictor: Predictor, batch: list[str]) -> list[Fillings]:
         return predictor.fill_mask(
-            lines, top_k, truncate=truncate, independent=True if independent else None
+            batch, top_k, truncate=truncate, independent=True if independent else None
         )
 
-    for text, found in _answers(texts, input, model, on_bad_line, ask):
+    for text, found in _answers(texts, lines, model, ask):
         if json:
-            print_json(_fillings_json(text, found))
+            fillings = [dict(filling) for filling in found]
+            masks = [[dict(candidate) for candidate in mask] for mask in found.masks]
+            print_json({"text": text, "fillings": fillings, "masks": masks})
         else:
             rows = [(f"{f.probability:.2%}", " ".join(f.tokens), f.text) for f in found]
             print_table(text, ["score", "tokens", "sequence"], rows, right=[0])
 
 
-def _fillings_json(text: str, found: Fillings) -> dict[str, Any]:
-    """Fillings and candidates under the keys of transformers' pipeline."""
-    return {
-        "text": text,
-        "fillings": [dict(filling) for filling in found],
-        "masks": [[dict(candidate) for candidate in mask] for mask in found.masks],
-    }
-
-
 def sentence_order(
     *texts: Texts,
     model: ModelOptions = NO_MODEL,
-    truncate: Flag = False,
+    truncate: Truncate = False,
     json: Json = False,
 ) -> None:
     """Show how probable it is that the first of two texts comes before the second.
@@ -89,20 +83,12 @@ def sentence_order(
     ----------
     texts
         The two texts.
-    truncate
-        Cut the longer text until both fit.
     json
         One JSON object: first, second, score.
     """
-    predictor = model.predictor(texts)
-    if len(texts) != 2:
-        raise PredictionError(
-            "sentence-order compares two texts.",
-            expected="two texts",
-            found=len(texts),
-            fix="put each text into quotes",
-        )
-    first, second = texts
+    predictor, given = model.predictor(texts)
+    _need_texts(given, "sentence-order", "two texts", exactly=2)
+    first, second = given
     score = predictor.sentence_order(first, second, truncate=truncate)
     if json:
         print_json({"first": first, "second": second, "score": score})
@@ -112,49 +98,38 @@ def sentence_order(
 
 
 def embed(
-    *texts: Texts,
+    *texts: TextsOrLines,
     model: ModelOptions = NO_MODEL,
-    input: File = None,
-    on_bad_line: OnBadLine = "error",
+    lines: LineOptions = NO_LINES,
     output: File = None,
     pooling: Literal["mean", "cls", "pooled"] = "mean",
     normalize: Flag = False,
-    truncate: Flag = False,
+    truncate: Truncate = False,
     json: Json = False,
 ) -> None:
     """Turn texts into vectors.
 
     Parameters
     ----------
-    texts
-        Texts; without any, the lines of --input or of standard input.
-    input
-        File with one text on each line; - is standard input.
-    on_bad_line
-        error stops at a text that cannot be used (blank, too long, not UTF-8); skip goes on
-        without it, so that it gets no vector, and says so on standard error.
     output
         Write the vectors to this .npy file, float32 (texts, width).
     pooling
         mean of all tokens, cls the vector at [CLS], pooled the same through the pooler.
     normalize
         Make every vector 1 long.
-    truncate
-        Cut texts that are too long at their end.
     json
         One JSON object a line: text, vector.
     """
-    output = output_file(output, input)
-    predictor = model.predictor(texts)
+    output = output_file(output, lines.input)
     written = width = 0
 
-    def ask(lines: list[str]) -> Any:
-        return predictor.embed(lines, pooling, normalize=normalize, truncate=truncate)
+    def ask(predictor: Predictor, batch: list[str]) -> Any:
+        return predictor.embed(batch, pooling, normalize=normalize, truncate=truncate)
 
     with ExitStack() as stack:
         append = None if output is None else stack.enter_context(array_file(output))
         table = VectorTable()
-        for text, vector in _answers(texts, input, model, on_bad_line, ask):
+        for text, vector in _answers(texts, lines, model, ask):
             written, width = written + 1, len(vector)
             if append is not None:
                 append(vector[None])
@@ -167,42 +142,31 @@ def embed(
 
 
 def classify(
-    *texts: Texts,
+    *texts: TextsOrLines,
     model: ModelOptions = NO_MODEL,
-    input: File = None,
-    on_bad_line: OnBadLine = "error",
+    lines: LineOptions = NO_LINES,
     pair: str | None = None,
-    top_k: int | None = None,
-    truncate: Flag = False,
+    top_k: TopK | None = None,
+    truncate: Truncate = False,
     json: Json = False,
 ) -> None:
     """Ask the head of a fine-tuned model for the class of texts, or for their number.
 
     Parameters
     ----------
-    texts
-        Texts; without any, the lines of --input or of standard input.
-    input
-        File with one text on each line; - is standard input.
-    on_bad_line
-        error stops at a text that cannot be used (blank, too long, not UTF-8); skip goes on
-        without it and says so on standard error.
     pair
         Second text of each pair, for models that compare two texts.
     top_k
         How many classes to show; by default all of them.
-    truncate
-        Cut texts that are too long at their end.
     json
         One JSON object a line: text, labels (each with label and score); value for a number.
     """
-    predictor = model.predictor(texts, needs_head=True)
 
-    def ask(lines: list[str]) -> list[Classification]:
-        pairs = None if pair is None else [pair] * len(lines)
-        return predictor.classify(lines, pairs, truncate=truncate)
+    def ask(predictor: Predictor, batch: list[str]) -> Any:
+        pairs = None if pair is None else [pair] * len(batch)
+        return predictor.classify(batch, pairs, truncate=truncate)
 
-    for text, found in _answers(texts, input, model, on_bad_line, ask):
+    for text, found in _answers(texts, lines, model, ask, needs_head=True):
         labels = [dict(label) for label in found.labels[:top_k]]
         if json:
             value = {"labels": labels} if found.value is None else {"value": found.value}
@@ -215,35 +179,24 @@ def classify(
 
 
 def tag(
-    *texts: Texts,
+    *texts: TextsOrLines,
     model: ModelOptions = NO_MODEL,
-    input: File = None,
-    on_bad_line: OnBadLine = "error",
-    truncate: Flag = False,
+    lines: LineOptions = NO_LINES,
+    truncate: Truncate = False,
     json: Json = False,
 ) -> None:
     """Find what texts name (people, places, ...), by a head for token classification.
 
     Parameters
     ----------
-    texts
-        Texts; without any, the lines of --input or of standard input.
-    input
-        File with one text on each line; - is standard input.
-    on_bad_line
-        error stops at a text that cannot be used (blank, too long, not UTF-8); skip goes on
-        without it and says so on standard error.
-    truncate
-        Cut texts that are too long at their end.
     json
         One JSON object a line: text, entities (entity_group, score, word, start, end).
     """
-    predictor = model.predictor(texts, needs_head=True)
 
-    def ask(lines: list[str]) -> list[Tags]:
-        return predictor.tag(lines, truncate=truncate)
+    def ask(predictor: Predictor, batch: list[str]) -> Any:
+        return predictor.tag(batch, truncate=truncate)
 
-    for text, found in _answers(texts, input, model, on_bad_line, ask):
+    for text, found in _answers(texts, lines, model, ask, needs_head=True):
         if json:
             print_json({"text": text, "entities": [dict(span) for span in found]})
         else:
@@ -255,7 +208,7 @@ def answer(
     *texts: Texts,
     model: ModelOptions = NO_MODEL,
     context: Path | None = None,
-    top_k: int = 5,
+    top_k: TopK = 5,
     json: Json = False,
 ) -> None:
     """Find the answer to a question in a text, by a head for reading comprehension.
@@ -271,15 +224,9 @@ def answer(
     json
         One JSON object: question, answers (score, start, end, answer), no_answer.
     """
-    predictor = model.predictor(texts, needs_head=True)
-    given = list(texts) if context is None else [*texts, "\n".join(read_lines(context))]
-    if len(given) != 2:
-        raise PredictionError(
-            "answer takes a question and a text.",
-            expected="two texts, or one text and --context FILE",
-            found=f"{len(texts)} texts" + ("" if context is None else " and --context"),
-            fix="put the question and the text into quotes",
-        )
+    predictor, given = model.predictor(texts, needs_head=True)
+    given += _file_of(context)
+    _need_texts(given, "answer", "a question and a text, or a question and --context", exactly=2)
     found = predictor.answer(*given, top_k=top_k)
     if json:
         answers = [dict(each) for each in found]
@@ -291,18 +238,75 @@ def answer(
         print_table(given[0], ["score", "answer", "characters"], rows, right=[0])
 
 
+def choose(
+    *texts: Texts,
+    model: ModelOptions = NO_MODEL,
+    context: Path | None = None,
+    truncate: Truncate = False,
+    json: Json = False,
+) -> None:
+    """Choose among several texts the one that goes with a text, by a head for multiple choice.
+
+    Parameters
+    ----------
+    texts
+        The text (or --context), and the choices; for a RACE model each choice is the question
+        and one answer to it.
+    context
+        File with the text.
+    json
+        One JSON object: text, label (number of the best choice, from 0), score, choices (each
+        with choice and score).
+    """
+    predictor, given = model.predictor(texts, needs_head=True)
+    text, *choices = [*_file_of(context), *given] or [""]
+    _need_texts(choices, "choose", "a text (or --context) and two choices or more")
+    found = predictor.choose(text, choices, truncate=truncate)
+    scores = found.probabilities
+    if json:
+        listed = [{"choice": c, "score": p} for c, p in zip(choices, scores, strict=True)]
+        print_json({"text": text, **dict(found), "choices": listed})
+    else:
+        best = sorted(zip(scores, choices, strict=True), key=lambda pair: -pair[0])
+        rows = [(f"{score:.1%}", choice) for score, choice in best]
+        print_table(text, ["score", "choice"], rows, right=[0])
+
+
+def _file_of(context: Path | None) -> list[str]:
+    """The text of --context, if it was given."""
+    return [] if context is None else ["\n".join(read_lines(context))]
+
+
+def _need_texts(
+    given: Sequence[str], command: str, expected: str, *, exactly: int | None = None
+) -> None:
+    """Refuse too few texts, and too many where the number is fixed.
+
+    Raises:
+        PredictionError: the command takes another number.
+    """
+    if len(given) != exactly if exactly else len(given) < 2:
+        raise PredictionError(
+            f"{command} takes {expected}.",
+            found=f"{len(given)} text{'' if len(given) == 1 else 's'}",
+            fix=f"put each text into quotes; see albertkit {command} --help",
+        )
+
+
 def _answers(
     texts: Sequence[str],
-    input: Path | None,
+    lines: LineOptions,
     model: ModelOptions,
-    on_bad_line: OnBadLine,
-    ask: Callable[[list[str]], Sequence[Answer]],
+    ask: Callable[[Predictor, list[str]], Sequence[Answer]],
+    *,
+    needs_head: bool = False,
 ) -> Iterator[tuple[str, Answer]]:
     """Texts of a command with their answers as they come, a few batches at a time."""
-    bad = BadLines(skip=on_bad_line == "skip")
+    predictor, given = model.predictor(texts, needs_head=needs_head)
+    bad = BadLines(skip=lines.on_bad_line == "skip")
     nothing = True
-    for group in groups_of(texts, input, model.batch_size * GROUP, bad):
-        for answer in answered(group, ask, bad):
+    for group in groups_of(given, lines.input, model.batch_size * GROUP, bad):
+        for answer in answered(group, lambda batch: ask(predictor, batch), bad):
             nothing = False
             yield answer
     if nothing:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from albertkit.cli.inputs import BadLines, answered, groups_of
-from albertkit.cli.options import File, Flag, Json, OnBadLine, Sources, Texts
+from albertkit.cli.options import Flag, Json, LineOptions, Sources, TextsOrLines
 from albertkit.cli.output import print_json, print_table, spell_bytes
 
 if TYPE_CHECKING:
     from albertkit.data.corpus import Corpus
     from albertkit.data.writing import ShardSummary
 
+NO_LINES = LineOptions()
 Case = Annotated[bool | None, Parameter(name="--lower-case", negative="--cased")]
 Format = Literal["auto", "text", "lines", "jsonl", "wiki", "markdown", "files"]
 Language = Literal["auto", "en", "zh"]
@@ -70,10 +71,9 @@ def build_vocab(
 
 
 def tokenize(
-    *texts: Texts,
+    *texts: TextsOrLines,
     vocab: Path,
-    input: File = None,
-    on_bad_line: OnBadLine = "error",
+    lines: LineOptions = NO_LINES,
     special: Flag = False,
     quotes: Literal["keep", "rewrite"] | None = None,
     lower_case: Case = None,
@@ -83,15 +83,8 @@ def tokenize(
 
     Parameters
     ----------
-    texts
-        Texts; without any, the lines of --input or of standard input.
     vocab
         Vocabulary file (*.model of SentencePiece, vocab.txt of WordPiece) or a folder with one.
-    input
-        File with one text on each line; - is standard input.
-    on_bad_line
-        error stops at a line that is not UTF-8 or too long; skip goes on without it and says so
-        on standard error.
     special
         Put [CLS] and [SEP] around each text.
     quotes
@@ -106,16 +99,16 @@ def tokenize(
     from albertkit.text.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load(vocab, lower_case=lower_case, quotes=quotes)
-    bad = BadLines(skip=on_bad_line == "skip")
+    bad = BadLines(skip=lines.on_bad_line == "skip")
 
-    def ask(lines: list[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+    def ask(batch: list[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
         if not special:
-            return [tokenizer.align(line) for line in lines]
-        return [(e.ids, e.offsets) for e in map(tokenizer.encode, lines)]
+            return [tokenizer.align(line) for line in batch]
+        return [(e.ids, e.offsets) for e in map(tokenizer.encode, batch)]
 
     pieces = tokenizer.pieces
     # NUL passes: the original tokenizers have a rule for it
-    for group in groups_of(texts, input, 1024, bad, nul=True, empty=True):
+    for group in groups_of(texts, lines.input, 1024, bad, nul=True, empty=True):
         for _, (ids, offsets) in answered(group, ask, bad):
             if json:
                 print_json({"ids": ids, "pieces": [pieces[i] for i in ids], "offsets": offsets})

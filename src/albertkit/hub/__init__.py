@@ -7,6 +7,7 @@ folder = hub.resolve("runs/mine/model")         # a path
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 from albertkit.errors import CheckpointError, DownloadError
-from albertkit.files import atomic_folder, sha256_of
+from albertkit.files import atomic_folder, is_there, sha256_of
 from albertkit.hub import archives
 from albertkit.hub.cache import Place
 from albertkit.hub.catalog import all_models, find, near
@@ -27,6 +28,10 @@ from albertkit.hub.repository import fetch_repository
 __all__ = ["KnownModel", "all_models", "copy_to", "find", "is_shipped", "named", "resolve"]
 
 PREFIX = "hf:"  # before a hub id that could be taken for a path
+_PATH_SUFFIXES = (
+    *(".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".onnx", ".pdparams", ".msgpack"),
+    *(".index", ".json", ".keras", ".model", ".txt"),
+)
 _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 _ARCHIVES = (".tar.gz", ".zip")
 SHIPPED = Path(__file__).resolve().parents[1] / "weights"  # models inside the package
@@ -62,7 +67,7 @@ def resolve(
     """
     text = str(name_or_path)
     offline = wants_offline() if offline is None else offline
-    if not text.startswith(PREFIX) and _is_there(Path(text)):
+    if not text.startswith(PREFIX) and is_there(text):
         return Path(text)
     if is_shipped(text):
         return SHIPPED / text.removeprefix(_OWNER)
@@ -73,10 +78,16 @@ def resolve(
             return fetch_repository(known.source.repository, offline=offline, refresh=refresh)
         return _original(known, known.source, offline, progress)
     match = _HUB_ID.fullmatch(text)
-    path_meant = not str(name_or_path).startswith(PREFIX) and Path(text).parent.is_dir()
-    if match is None or path_meant and len(PurePath(text).parts) > 1:
+    by_prefix = str(name_or_path).startswith(PREFIX)
+    ours = text.startswith(_OWNER)
+    if match is None or not by_prefix and (ours or _looks_like_a_path(text)):
         raise _unknown(text)
-    return fetch_repository(match[1], match[2], offline=offline, refresh=refresh)
+    try:
+        return fetch_repository(match[1], match[2], offline=offline, refresh=refresh)
+    except DownloadError as error:
+        if not by_prefix:  # it may have been meant as a path
+            error.what = f"There is no folder {text} here, and: {error.what}"
+        raise
 
 
 def shipped_models() -> list[str]:
@@ -119,17 +130,6 @@ def copy_to(source: Path, folder: Path) -> Path:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, place)
     return folder
-
-
-def _is_there(path: Path) -> bool:
-    """Whether a file, a folder, or files of this prefix are there."""
-    if path.exists():
-        return True
-    return path.parent.is_dir() and any(path.parent.glob(_escaped(path.name) + ".*"))
-
-
-def _escaped(name: str) -> str:
-    return re.sub(r"([*?[])", r"[\1]", name)
 
 
 def _original(
@@ -211,11 +211,51 @@ def _top(folder: Path) -> Path:
     return found.parent if found.name == "variables" else found
 
 
+def _looks_like_a_path(text: str) -> bool:
+    """Whether a name that is not there can only have been meant as a path."""
+    return (
+        text.startswith((".", "/", "~"))
+        or text.endswith(_PATH_SUFFIXES)
+        or (len(PurePath(text).parts) > 1 and Path(PurePath(text).parts[0]).is_dir())
+    )
+
+
 def _unknown(text: str) -> CheckpointError:
-    likely = near(text)
+    path = Path(text)
+    if os.path.islink(path):
+        return CheckpointError(
+            "This is a link to something that does not exist.",
+            expected="a link to a file or a folder",
+            found=f"a link to {os.readlink(path)}",
+            where=path,
+            fix="correct the link, or give the path of the model itself",
+        )
+    if _looks_like_a_path(text) or os.sep in text and _HUB_ID.fullmatch(text) is None:
+        there = next(parent for parent in path.parents if os.path.exists(parent))
+        return CheckpointError(
+            "There is no such file or folder.",
+            expected="the path of a checkpoint",
+            found=f"no {path.name} in {there.resolve()}"
+            if there == path.parent
+            else f"no folder {path.parent}",
+            where=path,
+            fix=_fix_path(text, there),
+        )
+    likely = [_OWNER + x for x in shipped_models() if x == text or text.startswith(_OWNER)]
+    likely += near(text)
     return CheckpointError(
         "There is no such file, folder or known model.",
         expected="a path; a name of `albertkit models`; or owner/name of the Hugging Face hub",
-        found=text,
+        found=text[:200],
         fix=("perhaps you mean " + ", ".join(likely)) if likely else "check the path or the name",
     )
+
+
+def _fix_path(text: str, there: Path) -> str:
+    if text.startswith("~"):
+        return "write the path without ~, which only the shell replaces, and only outside quotes"
+    names = sorted(x.name for x in there.iterdir()) if there.is_dir() else []
+    near_names = difflib.get_close_matches(Path(text).name, names, 3, 0.6)
+    if near_names:
+        return "perhaps you mean " + ", ".join(str(there / name) for name in near_names)
+    return "check the path"

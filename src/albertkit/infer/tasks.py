@@ -31,9 +31,8 @@ def need_head(head: TaskHead | None, path: Path | None, task: str) -> TaskHead:
         return head
     fix, command_fix = "use a checkpoint that was fine-tuned for the task", None
     if head is not None:
-        fix = f"ask it with {METHODS[head.traits.task]}"
-        if head.traits.task != "choose":  # which has no command
-            command_fix = f"use the command: albertkit {METHODS[head.traits.task]}"
+        method = METHODS[head.traits.task]
+        fix, command_fix = f"ask it with {method}", f"use the command: albertkit {method}"
     raise PredictionError(
         "This checkpoint has no head that answers this.",
         expected="a head for " + " or ".join(kinds_where(task=task)),

@@ -12,6 +12,7 @@ from albertkit import plugins
 from albertkit.checkpoint.families._protocol import Family
 from albertkit.checkpoint.families._recognise import pointer, recognise
 from albertkit.errors import CheckpointError
+from albertkit.files import is_there
 
 
 def all_families() -> dict[str, Family]:
@@ -61,7 +62,7 @@ def detect(path: Path | str) -> tuple[str, Path]:
     known = recognise(path)
     if known is not None:
         raise known
-    nothing = not path.exists() and not list(path.parent.glob(path.name + ".*"))
+    nothing = not is_there(path)
     raise CheckpointError(
         "There is no such file or folder." if nothing else "No family knows this checkpoint.",
         expected="a checkpoint of one of: " + ", ".join(all_families()),
