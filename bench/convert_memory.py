@@ -11,40 +11,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 
 from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.checkpoint.families import all_families
+from albertkit.conversion import convert
 from albertkit.parameters import parameter_shapes
 from albertkit.sizes import size
 
 TARGETS = ["huggingface", "google_tf", "paddlenlp", "keras_hub", "albertkit"]
-SCRIPT = """
-import json, resource, sys, threading, time
-from pathlib import Path
-from albertkit import families
-from albertkit.convert import convert
-families.all_families()
-
-def resident():  # pages of files count too
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-
-def watch():
-    while True:
-        peaks.append(resident())
-        time.sleep(0.002)
-
-start = resident()
-peaks = [start]
-threading.Thread(target=watch, daemon=True).start()
-done = convert(sys.argv[1], sys.argv[2], sys.argv[3], allow_loss=True)
-print(json.dumps({"seconds": done.seconds, "peak": max(peaks) - start, "kept": len(done.kept)}))
-"""
 
 
 def main() -> None:
@@ -53,7 +37,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--place", type=Path, default=None)
     parser.add_argument("--targets", nargs="*", default=TARGETS)
+    parser.add_argument("--once", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.once:
+        source, target, to = given.once
+        convert_here(Path(source), Path(target), to)
+        return
     with tempfile.TemporaryDirectory(dir=given.place) as name:
         place = Path(name)
         config = size(given.size)
@@ -77,15 +66,36 @@ def main() -> None:
 
 
 def convert_once(source: Path, target: Path, to: str) -> dict[str, float]:
-    """One conversion in a process of its own."""
+    """One conversion in a process of its own: its seconds, and its peak memory in bytes."""
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(source), str(target), to],
+        [sys.executable, __file__, "--once", str(source), str(target), to],
         capture_output=True,
         text=True,
         check=True,
     )
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def convert_here(source: Path, target: Path, to: str) -> None:
+    """What that process does: convert, watched by a thread, and print the figures as JSON."""
+    all_families()
+    start = resident()
+    peaks = [start]
+
+    def watch() -> None:
+        while True:
+            peaks.append(resident())
+            time.sleep(0.002)
+
+    threading.Thread(target=watch, daemon=True).start()
+    done = convert(source, target, to, allow_loss=True)
+    print(json.dumps({"seconds": done.seconds, "peak": max(peaks) - start}))
+
+
+def resident() -> int:
+    """Bytes in memory; pages of mapped files count, too."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def measure(source: Path, family: str, target: Path, to: str, weights: int, repeats: int) -> None:
