@@ -3,8 +3,8 @@
     python bench/shipped/finish.py RUN OUTPUT --name albertkit/tiny-en --sentences FILE
         [--before RUN ...] [--rows 4000] [--figures FILE]
 
-OUTPUT becomes a folder of half-precision weights, tokenizer, config and model card; figures.json is
-written beside it. Everything is measured on the exported folder, on held-out documents:
+OUTPUT becomes a folder of half-precision weights, tokenizer and config; its card is written by
+card.py from the figures. Everything is measured on the exported folder, on held-out documents:
 masked-LM loss and accuracy and sentence order at 128 and 512 tokens beside the lines to beat, the
 sentences of FILE (one mask a sentence, a tab, acceptable words), and the time of 32 tokens.
 """
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -28,38 +27,12 @@ from albertkit.data.folder import DataFolder
 from albertkit.infer.predictor import Predictor
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.loading import build, tensors_of
-from albertkit.train.baselines import Baselines
-from albertkit.train.card import run_card
 from albertkit.train.metrics import read_metrics
 from albertkit.train.prepare import PreparedRun
 from albertkit.train.pretrain import PretrainingTask
 from albertkit.train.recipe import PretrainingRecipe
-from albertkit.train.resume import newest_state, read_state, restore
+from albertkit.train.resume import newest_state, restore
 from albertkit.train.validation import validate, wilson_interval
-
-LICENSE = "Apache-2.0"
-DATA = {
-    "en": (
-        "WikiText-2 (training articles), English Wikipedia of 2015 (6,514 articles), "
-        "96 of 97 English novels from 1839 to 1929",
-        "WikiText and Wikipedia: CC BY-SA 3.0 (GFDL); novels: public domain in the US",
-    ),
-    "zh": (
-        "Chinese Wikipedia (part), modern translations of 97 classical books (NiuTrans), "
-        "LCTT articles on Linux, Chinese laws (LawRefBook), samples of CLUECorpusSmall (UER-py)",
-        "Wikipedia: CC BY-SA 3.0/4.0; NiuTrans/Classical-Modern: MIT (its README: rights of the "
-        "texts stay with their sources); LCTT: Apache-2.0, single articles name their own terms; "
-        "laws: official texts; samples: Apache-2.0 (UER-py), none stated (albert_zh)",
-    ),
-}
-
-
-BEGINNING = (
-    "The first run began from statistics of the training text (bench/shipped/begin.py: word "
-    "vectors from mutual information, positions as sines, half of the heads looking at near "
-    "tokens), every later one from the state of the one before. One row in five began at a random "
-    "position (go_on.py). The recipe above is that of the last run."
-)
 
 
 def main() -> None:
@@ -68,7 +41,6 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--name", required=True)
-    parser.add_argument("--language", choices=["en", "zh"], required=True)
     parser.add_argument("--sentences", type=Path, required=True)
     parser.add_argument("--before", type=Path, nargs="*", default=[], help="runs it began from")
     parser.add_argument("--also", type=Path, nargs="*", default=[], help="more data to measure on")
@@ -97,8 +69,6 @@ def main() -> None:
     figures["megabytes"] = {
         path.name: round(path.stat().st_size / 1e6, 3) for path in sorted(options.output.iterdir())
     }
-    text = card(prepared, state, options.name, options.language) + measured(figures)
-    (options.output / "README.md").write_text(text, encoding="utf-8")
     text = json.dumps(figures, indent=1, ensure_ascii=False)
     options.figures.write_text(text + "\n", encoding="utf-8")
     print(text)
@@ -111,22 +81,6 @@ def export(prepared: PreparedRun, state: Path, output: Path) -> None:
     Checkpoint(
         config=prepared.config, tensors=tensors_of(model), tokenizer=prepared.data.tokenizer
     ).save(output, "", replace=True, dtype="float16")
-
-
-def card(prepared: PreparedRun, state: Path, name: str, language: str) -> str:
-    """The model card of the last run."""
-    source, data_license = DATA[language]
-    settings = replace(
-        prepared.recipe.card,
-        name=name,
-        language=language,
-        license=LICENSE,
-        data=source,
-        data_license=data_license,
-    )
-    baselines = Baselines(**read_state(state)["baselines"])
-    recipe = replace(prepared.recipe, card=settings)
-    return run_card(recipe, prepared.config, prepared.data, baselines)
 
 
 def measure(
@@ -208,39 +162,6 @@ def history_of(run: Path) -> dict[str, Any]:
         "tokens": last["tokens"],
         "seconds_of_training": round(seconds),
     }
-
-
-def measured(figures: dict[str, Any]) -> str:
-    """What the card of a run does not say: measured on the folder itself."""
-    rows: Sequence[tuple[str, str]] = [
-        *(
-            (
-                f"rows of {tokens} tokens ({part['rows']:,})",
-                f"masked-LM loss {part['mlm_loss']:.3f} nats (unigram entropy "
-                f"{part['unigram_entropy']:.3f}), accuracy {part['mlm_accuracy']:.1%}; order "
-                f"{part['order_accuracy']:.1%} ({part['order_interval'][0]:.1%} to "
-                f"{part['order_interval'][1]:.1%}; bag of words {part['order_bag_of_words']:.1%})",
-            )
-            for tokens, part in figures["held_out"].items()
-        ),
-        (
-            "sentences with one mask",
-            f"an acceptable word among five in {figures['sentences']['hits']} of "
-            f"{figures['sentences']['of']}",
-        ),
-        ("32 tokens, one core, fp32", f"{figures['milliseconds_32_tokens']} ms"),
-        ("tokens trained on", f"{figures['tokens_trained']:,}"),
-    ]
-    history = [
-        f"{number}. `{run['run']}` on `{run['data']}`: {run['steps']:,} steps of {run['rows']} "
-        f"rows, {run['masked']:.0%} masked, rate {run['peak_learning_rate']:.1e} to "
-        f"{run['last_learning_rate']:.1e}, {run['tokens']:,} tokens"
-        for number, run in enumerate(figures["runs"], 1)
-    ]
-    lines = ["\n## Measured on these weights (half precision)\n", "| what | figure |", "|---|---|"]
-    lines += [f"| {a} | {b} |" for a, b in rows]
-    lines += ["\n## History\n", BEGINNING, "", *history]
-    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -237,7 +237,7 @@ def test_the_script_of_the_texts_chooses_the_model_that_is_not_named(
     captured = capsys.readouterr()
     assert captured.out == named
     assert captured.err.startswith(f"model: albertkit/{model}, chosen by")
-    assert captured.err.count("\n") == 1
+    assert captured.err.count("model: ") == 1
 
 
 def test_a_later_line_in_another_script_ends_the_command(run: Run) -> None:

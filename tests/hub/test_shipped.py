@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import runpy
 from pathlib import Path
 
 import pytest
 
 from albertkit import Predictor
 from albertkit.cli import main
+from albertkit.files import sha256_of
 from albertkit.hub import SHIPPED, resolve, shipped_models
+from albertkit.hub.measured import FIGURES, OrderFigures, order_figures
+
+BENCH = Path(__file__).resolve().parents[2] / "bench" / "shipped"
 
 MAX_WEIGHTS_BYTES = 6_500_000
 MAX_FOLDER_BYTES = 7_500_000
@@ -46,3 +52,42 @@ def test_a_folder_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.M
 def test_it_can_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", "albertkit/tiny-zh", "--json"]) == 0
     assert '"vocab_size": 8000' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("folder", sorted(SHIPPED.iterdir()), ids=lambda path: path.name)
+def test_its_card_and_figures_are_those_of_its_weights(folder: Path) -> None:
+    """After new weights and figures: python bench/shipped/bias.py (or card.py) writes both."""
+    made = runpy.run_path(str(BENCH / "card.py"))
+    assert (folder / "README.md").read_text() == made["card"](folder.name[-2:], folder)
+    figures = json.loads((folder / FIGURES).read_text())
+    assert figures["weights_sha256"] == sha256_of(folder / "model.safetensors")
+    assert figures["held_out"] == made["read"](f"figures-{folder.name[-2:]}")["held_out"]
+    page = (BENCH.parents[1] / "docs" / "results.md").read_text()
+    assert made["bias_table"](made["read"](f"bias-{folder.name[-2:]}")) in page
+
+
+@pytest.mark.parametrize(
+    ("figures", "learned", "words"),
+    [
+        (
+            OrderFigures(0.51, 0.49, 0.53, 0.4),
+            False,
+            "51.0% of held-out pairs, chance is 50%: order",
+        ),
+        (OrderFigures(0.56, 0.54, 0.58, 0.57), False, "order is not learned"),
+        (OrderFigures(0.61, 0.6, 0.62, 0.57), True, "chance is 50%, a bag of words 57.0%"),
+    ],
+)
+def test_order_is_learned_above_chance_and_a_bag_of_words(
+    figures: OrderFigures, learned: bool, words: str
+) -> None:
+    assert figures.learned is learned
+    assert words in str(figures)
+
+
+def test_a_judgement_of_order_says_how_often_it_is_right(
+    capsys: pytest.CaptureFixture[str], tiny_model: Path
+) -> None:
+    assert main(["sentence-order", "a", "b", "--model", "albertkit/tiny-en"]) == 0
+    assert capsys.readouterr().err == f"note: {order_figures(SHIPPED / 'tiny-en')}\n"
+    assert order_figures(tiny_model / "model") is None

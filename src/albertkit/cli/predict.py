@@ -5,6 +5,7 @@ Answers in JSON have the keys of transformers' pipelines, which the answers carr
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +25,7 @@ from albertkit.cli.options import (
 )
 from albertkit.cli.output import VectorTable, array_file, output_file, print_json, print_table
 from albertkit.errors import PredictionError, TextError
+from albertkit.hub.measured import order_figures
 
 if TYPE_CHECKING:
     from albertkit.infer.answers import Fillings
@@ -79,6 +81,8 @@ def sentence_order(
 ) -> None:
     """Show how probable it is that the first of two texts comes before the second.
 
+    For a model that ships, a line on standard error says how often it is right.
+
     Parameters
     ----------
     texts
@@ -90,6 +94,9 @@ def sentence_order(
     _need_texts(given, "sentence-order", "two texts", exactly=2)
     first, second = given
     score = predictor.sentence_order(first, second, truncate=truncate)
+    measured = None if predictor.folder is None else order_figures(predictor.folder)
+    if measured is not None:
+        print(f"note: {measured}", file=sys.stderr, flush=True)
     if json:
         print_json({"first": first, "second": second, "score": score})
     else:

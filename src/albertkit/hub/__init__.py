@@ -25,7 +25,16 @@ from albertkit.hub.fetch import Fetched, Progress, fetch_file
 from albertkit.hub.known import Files, Hub, KnownModel, Nowhere
 from albertkit.hub.repository import fetch_repository
 
-__all__ = ["KnownModel", "all_models", "copy_to", "find", "is_shipped", "named", "resolve"]
+__all__ = [
+    "KnownModel",
+    "all_models",
+    "copy_to",
+    "find",
+    "is_shipped",
+    "named",
+    "resolve",
+    "shipped",
+]
 
 PREFIX = "hf:"  # before a hub id that could be taken for a path
 _PATH_SUFFIXES = (
@@ -70,7 +79,7 @@ def resolve(
     if not text.startswith(PREFIX) and is_there(text):
         return Path(text)
     if is_shipped(text):
-        return SHIPPED / text.removeprefix(_OWNER)
+        return shipped(text)
     text = text.removeprefix(PREFIX)
     known = find(text)
     if known is not None:
@@ -98,6 +107,11 @@ def shipped_models() -> list[str]:
 def is_shipped(name: str) -> bool:
     """Whether this is the name of a model inside this package, owner included."""
     return name.startswith(_OWNER) and name.removeprefix(_OWNER) in shipped_models()
+
+
+def shipped(name: str) -> Path:
+    """Folder of a model inside this package, by its name with owner."""
+    return SHIPPED / name.removeprefix(_OWNER)
 
 
 def named(name: str) -> KnownModel:

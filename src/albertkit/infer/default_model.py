@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from albertkit.errors import PredictionError
-from albertkit.hub import SHIPPED
+from albertkit.hub import shipped
 from albertkit.infer.fill_mask import MASK
 from albertkit.infer.texts import shown
 from albertkit.text.wordpiece import is_han
@@ -43,7 +43,7 @@ def choose_model(texts: Sequence[str], before: str | None = None) -> str:
 def folder_of(name: str) -> Path:
     """Folder of a chosen model; one line on standard error says which it is and why."""
     print(f"model: {name}, chosen by the script of the first text", file=sys.stderr, flush=True)
-    return SHIPPED / name.partition("/")[2]
+    return shipped(name)
 
 
 def _model_of(text: str) -> str | None:
