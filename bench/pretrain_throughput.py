@@ -195,7 +195,7 @@ def make_ours(start: AlbertForPretraining, precision: str, kind: str, device: st
             )
             loss = pretraining_loss(
                 output.mlm_logits,
-                output.order_logits,
+                output.sop_logits,
                 micro.targets,
                 micro.swapped,
                 step_targets=micro.step_targets,

@@ -18,6 +18,7 @@ PUBLIC = [
     "Predictor",
     "Tokenizer",
     "convert",
+    "download",
     "load_model",
     "make_data",
     "pretrain",

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from albertkit.data.folder import make_data
     from albertkit.data.writing import write_shards
     from albertkit.errors import AlbertkitError
+    from albertkit.hub import download
     from albertkit.infer.predictor import Predictor
-    from albertkit.model.loading import load_model
+    from albertkit.model.pretrained import load_model
     from albertkit.text.tokenizer import Tokenizer
     from albertkit.text.vocabulary import train_vocabulary
     from albertkit.train.pretrain import pretrain
@@ -30,6 +31,7 @@ __all__ = [
     "Predictor",
     "Tokenizer",
     "convert",
+    "download",
     "load_model",
     "make_data",
     "pretrain",
@@ -48,7 +50,8 @@ _HOMES = {
     "Predictor": "albertkit.infer.predictor",
     "Tokenizer": "albertkit.text.tokenizer",
     "convert": "albertkit.conversion",
-    "load_model": "albertkit.model.loading",
+    "download": "albertkit.hub",
+    "load_model": "albertkit.model.pretrained",
     "make_data": "albertkit.data.folder",
     "pretrain": "albertkit.train.pretrain",
     "read_documents": "albertkit.data.corpus",

@@ -1,12 +1,13 @@
 """What one ALBERT is: the numbers and named choices that fix its function.
 
-The keys keep Google's names. Variants that exist in released weights are named overrides, so that
+The keys keep Google's names. Variants that exist in released weights are named choices, so that
 a config says everything the model code has to know; how other programs write the same things in
 their files is in `checkpoint/families/_configs.py`.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -16,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from albertkit.errors import ConfigError, shown
+from albertkit.files import translate_os_errors, write_atomic
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "hidden_act": ("gelu_tanh", "gelu_erf", "relu", "tanh", "linear", "silu"),
@@ -28,6 +30,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 LARGEST_COUNT = 2**31 - 1
 LARGEST_DEPTH = 4096
+FILE_NAMES = ("config.json", "albert_config.json")
 DEPTHS = ("num_hidden_layers", "num_hidden_groups", "inner_group_num")
 
 
@@ -192,16 +195,33 @@ class AlbertConfig:
         """Config from a JSON file of any known program.
 
         Args:
-            path: such as config.json or albert_config.json.
+            path: such as config.json or albert_config.json, or a folder with one.
             dialect, vocab_size: see `from_json`.
 
         Raises:
             ConfigError: the file is missing, not strict JSON, or describes no ALBERT.
         """
+        path = Path(path)
+        if path.is_dir():
+            found = [path / name for name in FILE_NAMES if (path / name).is_file()]
+            path = found[0] if found else path / FILE_NAMES[0]
         config: AlbertConfig = (
-            _dialects().read_file(Path(path), dialect=dialect, vocab_size=vocab_size).config
+            _dialects().read_file(path, dialect=dialect, vocab_size=vocab_size).config
         )
         return config
+
+    from_pretrained = load
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write config.json into a folder, which is made if it is not there.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        text = json.dumps(self.to_json(), indent=2, sort_keys=True) + "\n"
+        with translate_os_errors(Path(folder)):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        write_atomic(Path(folder) / FILE_NAMES[0], text)
 
     @classmethod
     def from_json(

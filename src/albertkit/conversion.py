@@ -101,14 +101,15 @@ def convert(
     dtype: str = "float32",
     allow_loss: bool = False,
     check_forward: bool = False,
+    offline: bool | None = None,
 ) -> Conversion:
     """Write a checkpoint of any family as one of another.
 
     Args:
-        source: path of any family, or what `open_checkpoint` gave.
+        source: path of any family or name of a model, or what `open_checkpoint` gave.
         target: folder to make; must be free.
         to: name of the family to write.
-        overrides, family, tokenizer: see `open_checkpoint`.
+        overrides, family, tokenizer, offline: see `open_checkpoint`.
         dtype: float32, float16 or bfloat16; what is compared are the rounded numbers.
         allow_loss: write although the target cannot hold everything.
         check_forward: also run a fixed batch through source and target.
@@ -119,22 +120,21 @@ def convert(
         OutputError: the target is taken or cannot be written.
     """
     started = time.perf_counter()
-    opened = (
-        source
-        if isinstance(source, Opened)
-        else open_checkpoint(source, family=family, overrides=overrides, tokenizer=tokenizer)
-    )
-    if to == "albertkit" and not opened.checkpoint.fits_huggingface:
+    if not isinstance(source, Opened):
+        source = open_checkpoint(
+            source, family=family, overrides=overrides, tokenizer=tokenizer, offline=offline
+        )
+    if to == "albertkit" and not source.checkpoint.fits_huggingface:
         to = "huggingface"  # our folder is transformers' layout wherever that can hold the model
-    result = Conversion(opened, to, Path(target), dtype)
+    result = Conversion(source, to, Path(target), dtype)
     writer = _writer(to, dtype)
-    checkpoint = _expressed(opened.checkpoint, writer, result)
+    checkpoint = _expressed(source.checkpoint, writer, result)
     if result.lost and not allow_loss:
         raise CheckpointError(
             f"{to} cannot hold all of this checkpoint.",
             expected="nothing lost",
             found="; ".join(map(str, result.lost)),
-            where=opened.path,
+            where=source.path,
             fix="choose another family (albertkit holds everything), or pass allow_loss=True",
             command_fix="choose another family (albertkit holds everything), or add --allow-loss",
         )
@@ -144,8 +144,8 @@ def convert(
         if check_forward:
             from albertkit.infer.compare import check_forward as run_both
 
-            result.differences = run_both(opened.checkpoint, again.checkpoint)
-        _copy_card(opened.path, temporary, result)
+            result.differences = run_both(source.checkpoint, again.checkpoint)
+        _copy_card(source.path, temporary, result)
         result.bytes_written = _size(temporary)
     result.seconds = time.perf_counter() - started
     return result

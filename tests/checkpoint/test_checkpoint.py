@@ -77,7 +77,7 @@ def model_of(changes: dict[str, object], **options: bool) -> AlbertForPretrainin
 def run(model: AlbertForPretraining) -> torch.Tensor:
     """Every logit for a padded batch, in one vector."""
     output = model(IDS, TYPES, mask=MASK.bool(), target_positions=torch.arange(IDS.numel()))
-    return torch.cat([output.mlm_logits.flatten(), output.order_logits.flatten()]).detach()
+    return torch.cat([output.mlm_logits.flatten(), output.sop_logits.flatten()]).detach()
 
 
 def run_theirs(model: AlbertForPreTraining) -> torch.Tensor:

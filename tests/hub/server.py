@@ -143,9 +143,12 @@ class _Handler(BaseHTTPRequestHandler):
             "private": False,
             "tags": [],
         }
-        self._answer(
-            200, json.dumps({**value, "siblings": [{"rfilename": f} for f in files]}).encode()
-        )
+        sizes = "blobs=" in self.path.partition("?")[2]  # told to those that ask, as by the hub
+        siblings = [
+            {"rfilename": f, **({"size": len(x), "blobId": "0"} if sizes else {})}
+            for f, x in files.items()
+        ]
+        self._answer(200, json.dumps({**value, "siblings": siblings}).encode())
 
     def _file(self, path: str) -> None:
         name, _, rest = path.partition("/resolve/")

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from server import Site
 
+import albertkit
 from albertkit.cli import main
+from albertkit.errors import DownloadError
 from albertkit.hub.catalog import all_models
 
 
@@ -97,4 +99,48 @@ def test_download_offline_of_nothing_is_a_mistake_of_one_message(
 ) -> None:
     err = run(capsys, "download", "albert-large-v2", "--offline", code=2)
     assert err.startswith("error: The model is not in the cache")
+    assert site.asked == []
+
+
+def repository(site: Site, golden: Path) -> str:
+    """Name of a model of transformers on the hub, with a vocabulary."""
+    case = golden / "huggingface" / "gelu_new" / "pretraining"
+    files = {path.name: path.read_bytes() for path in case.iterdir()}
+    size = json.loads(files["config.json"])["vocab_size"]
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(0x4E00, 0x4E00 + size))]
+    files["vocab.txt"] = "\n".join(pieces[:size]).encode()
+    site.repositories["owner/model"] = files
+    return "owner/model"
+
+
+def test_every_way_in_says_what_it_downloads_and_keeps_off_the_network_if_told(
+    capsys: pytest.CaptureFixture[str], site: Site, golden: Path, tmp_path: Path
+) -> None:
+    name = repository(site, golden)
+    text = "\u4e00[MASK]"
+    refused = [
+        lambda: albertkit.Predictor(name, offline=True),
+        lambda: albertkit.Checkpoint.load(name, offline=True),
+        lambda: albertkit.load_model(name, offline=True),
+        lambda: albertkit.download(name, offline=True),
+        lambda: albertkit.convert(name, tmp_path / "no", "huggingface", offline=True),
+    ]
+    for way in refused:
+        with pytest.raises(DownloadError, match="not in the cache"):
+            way()
+    err = run(capsys, "fill-mask", text, "--model", name, "--offline", code=2)
+    assert "not in the cache" in err
+    assert site.asked == []
+
+    assert main(["fill-mask", text, "--model", name]) == 0
+    assert f"downloading {name} (" in capsys.readouterr().err
+    folder = albertkit.download(name)
+    assert albertkit.download(name, tmp_path / "mine") == tmp_path / "mine"
+    assert sorted(x.name for x in folder.iterdir()) == sorted(
+        x.name for x in (tmp_path / "mine").iterdir()
+    )
+    assert capsys.readouterr().err == ""  # all of it was there
+    site.asked.clear()
+    assert len(albertkit.Predictor(name, offline=True)(text)) == 5
+    assert run(capsys, "fill-mask", text, "--model", name, "--offline")
     assert site.asked == []

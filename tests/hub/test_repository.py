@@ -79,10 +79,45 @@ SHARDS = [f"model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)]
             ["model.ckpt-best.index", "model.ckpt-best.data-00000-of-00001", "albert_config.json"],
             ["albert_config.json", "model.ckpt-best.data-00000-of-00001", "model.ckpt-best.index"],
         ),
+        (
+            ["pytorch_model.bin", "bert_config.json", "added_tokens.json", "30k-clean.model"],
+            ["30k-clean.model", "added_tokens.json", "bert_config.json", "pytorch_model.bin"],
+        ),
+        (
+            ["model.safetensors", "albert_config_tiny.json", "my_vocab.txt", "vocabulary.spm"],
+            ["albert_config_tiny.json", "model.safetensors", "my_vocab.txt", "vocabulary.spm"],
+        ),
+        (
+            ["config.json", "onnx/model.onnx", "onnx/model_quantized.onnx"],
+            ["config.json", "onnx/model.onnx"],
+        ),
+        (["model.onnx", "model.onnx_data"], ["model.onnx", "model.onnx_data"]),
     ],
 )
 def test_one_set_of_weights_is_chosen(names: list[str], taken: list[str]) -> None:
     assert choose(names) == taken
+
+
+def test_size_and_source_are_said_before_anything_arrives(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.repositories["owner/model"] = {**ALBERT, "model.safetensors": bytes(1_234_567)}
+
+    def stopped(*args: object, **options: object) -> None:
+        raise OSError("nothing is fetched in this test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("huggingface_hub.snapshot_download", stopped)
+        with pytest.raises(DownloadError):
+            fetch_repository("owner/model")
+    said = capsys.readouterr().err
+    assert "owner/model (1.2 MB)" in said
+    assert f"{site.address}/owner/model" in said
+    fetch_repository("owner/model")
+    capsys.readouterr()
+    fetch_repository("owner/model", refresh=True)  # asked, and nothing is new
+    assert capsys.readouterr().err == ""
+    assert site.asked[-1].path.startswith("/api/models/")
 
 
 def test_what_was_fetched_is_used_again_without_a_question(site: Site) -> None:

@@ -194,6 +194,18 @@ def test_progress_is_told(archive: bytes) -> None:
     assert told[-1] == ("albert_base_v2.tar.gz", len(archive), len(archive))
 
 
+def test_an_archive_says_its_size_and_source_before_it_arrives(
+    site: Site, archive: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[str] = []
+    hub.resolve("albert_base_v2", progress=lambda *x: seen.append(capsys.readouterr().err))
+    assert f"({len(archive) / 1e6:.1f} MB) from {site.address}" in seen[0]
+    assert "albert_base_v2.tar.gz" in seen[0]
+    assert not any(seen[1:])
+    hub.resolve("albert_base_v2")
+    assert capsys.readouterr().err == ""
+
+
 def test_a_flat_zip_and_a_variables_folder_give_the_place_of_the_weights(
     site: Site, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

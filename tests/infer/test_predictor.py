@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,29 @@ def test_lists_are_answered_in_their_order_like_single_texts(predictor: Predicto
     pairs = predictor.order(TEXTS, seconds)
     single = [predictor.order(a, b) for a, b in zip(TEXTS, seconds, strict=True)]
     np.testing.assert_allclose(pairs, single, rtol=1e-5)
+
+
+def test_a_mask_is_written_as_the_settings_name_it_or_as_usual(
+    folder: Path, predictor: Predictor, tmp_path: Path
+) -> None:
+    place = tmp_path / "model"
+    shutil.copytree(folder / "model", place)
+    (place / "tokenizer.json").unlink(missing_ok=True)
+    pieces = (place / "vocab.txt").read_text(encoding="utf-8").replace("[MASK]", "<mask>")
+    (place / "vocab.txt").write_text(pieces, encoding="utf-8")
+    for file in ("tokenizer_config.json", "special_tokens_map.json"):
+        (place / file).unlink(missing_ok=True)
+    (place / "tokenizer_config.json").write_text('{"mask_token": "<mask>"}')
+    other = Predictor(place)
+    expected = [f.ids for f in predictor.fill_mask("the [MASK] [MASK] on a mat")]
+    for text in ("the [MASK] <mask> on a mat", "the <mask> <mask> on a mat"):
+        found = other.fill_mask(text)
+        assert [f.ids for f in found] == expected
+        assert "mask" not in found[0].text.lower()
+    with pytest.raises(PredictionError, match="<mask>"):
+        other.fill_mask("the cat")
+    with pytest.raises(PredictionError, match="no mask"):
+        predictor.fill_mask("the <mask> sat")
 
 
 def test_chinese_masks_leave_no_spaces(predictor: Predictor) -> None:

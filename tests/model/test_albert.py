@@ -263,7 +263,7 @@ def test_half_precision_runs_packed_and_padded(changes: dict[str, object]) -> No
     full = model(IDS, lengths=lengths, target_positions=targets)
     for found in (padded, packed):
         assert torch.allclose(found.mlm_logits.float(), full.mlm_logits, atol=0.05)
-        assert torch.allclose(found.order_logits.float(), full.order_logits, atol=0.05)
+        assert torch.allclose(found.sop_logits.float(), full.sop_logits, atol=0.05)
 
 
 @pytest.mark.parametrize("act", ["gelu_tanh", "linear"])

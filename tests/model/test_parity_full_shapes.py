@@ -61,8 +61,8 @@ def test_full_shapes_agree_packed_and_padded(name: str) -> None:
             (packed.encoder.hidden, states[mask]),
             (padded.mlm_logits, logits),
             (packed.mlm_logits, logits),
-            (padded.order_logits, expected.sop_logits),
-            (packed.order_logits, expected.sop_logits),
+            (padded.sop_logits, expected.sop_logits),
+            (packed.sop_logits, expected.sop_logits),
         ):
             bound = 2e-5 * max(1.0, float(wanted.abs().max()))
             assert float((found - wanted).abs().max()) <= bound, tokens

@@ -54,9 +54,9 @@ def test_pretraining_outputs_are_those_of_transformers(folder: Path) -> None:
         return_all=True,
     )
     close(output.mlm_logits, expected["prediction_logits"].reshape(ids.numel(), -1))
-    close(output.order_logits, expected["sop_logits"])
+    close(output.sop_logits, expected["sop_logits"])
     loss = F.cross_entropy(output.mlm_logits, inputs["labels"].flatten())
-    loss = loss + F.cross_entropy(output.order_logits, inputs["sentence_order_label"])
+    loss = loss + F.cross_entropy(output.sop_logits, inputs["sentence_order_label"])
     close(loss, expected["loss"])
     states = [x for name, x in sorted(expected.items()) if name.startswith("hidden_states_")]
     for found, state in zip(output.encoder.hidden_states, states, strict=True):
@@ -78,7 +78,7 @@ def test_a_file_without_sentence_order_head_says_so_and_predicts(folder: Path) -
         mask=inputs["attention_mask"].bool(),
         target_positions=torch.arange(ids.numel()),
     )
-    assert output.order_logits is None
+    assert output.sop_logits is None
     logits = next(x for name, x in expected.items() if name.endswith("logits"))
     close(output.mlm_logits.view(*ids.shape, -1), logits)
 

@@ -98,7 +98,7 @@ def losses(case: Case, output: PretrainingOutput) -> dict[str, torch.Tensor]:
         output.mlm_logits, case.inputs["masked_lm_ids"].flatten().long(), reduction="none"
     )
     order = F.cross_entropy(
-        output.order_logits, case.inputs["next_sentence_labels"].flatten().long(), reduction="none"
+        output.sop_logits, case.inputs["next_sentence_labels"].flatten().long(), reduction="none"
     )
     masked_lm = (words * weights).sum() / (weights.sum() + 1e-5)
     return {
@@ -126,7 +126,7 @@ def test_every_output_is_that_of_the_original(folder: Path) -> None:
             "sequence_output": encoder.hidden,
             "pooled_output": encoder.pooled,
             "masked_lm_log_probs": output.mlm_logits.log_softmax(-1),
-            "sop_log_probs": output.order_logits.log_softmax(-1),
+            "sop_log_probs": output.sop_logits.log_softmax(-1),
             **losses(case, output),
         }
         found |= {
@@ -168,4 +168,4 @@ def test_packed_rows_give_the_numbers_of_padded_rows(folder: Path) -> None:
         case.close(one[real], other.detach().numpy())
     case.close(padded.encoder.pooled, packed.encoder.pooled.detach().numpy())
     case.close(padded.mlm_logits, packed.mlm_logits.detach().numpy())
-    case.close(padded.order_logits, packed.order_logits.detach().numpy())
+    case.close(padded.sop_logits, packed.sop_logits.detach().numpy())

@@ -97,7 +97,7 @@ def test_uer_outputs_are_those_of_the_original(case: str, shared: Path) -> None:
     found = {
         "sequence_output": output.encoder.hidden,
         "pooled_output": output.encoder.pooled,
-        "sop_logits": output.order_logits,
+        "sop_logits": output.sop_logits,
         "mlm_logits": output.mlm_logits.view(*ids.shape, -1),
     }
     for number, state in enumerate(output.encoder.hidden_states[1:]):

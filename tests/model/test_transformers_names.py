@@ -9,7 +9,15 @@ import torch
 import transformers
 
 from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.model.pretrained import AlbertForMaskedLM, AlbertModel
+from albertkit.config import AlbertConfig
+from albertkit.errors import VocabularyError
+from albertkit.model.pretrained import (
+    AlbertForMaskedLM,
+    AlbertModel,
+    AlbertTokenizer,
+    load_model,
+)
+from albertkit.text.tokenizer import Tokenizer
 
 IDS = torch.tensor([[2, 5, 6, 3, 0], [2, 7, 8, 9, 3]])
 MASK = torch.tensor([[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]])
@@ -49,3 +57,53 @@ def test_two_names_of_one_argument_are_an_error(tiny_model: Path) -> None:
         model(IDS, ids=IDS, input_ids=IDS)
     with pytest.raises(TypeError):
         model(ids=IDS, input_ids=IDS)
+
+
+TEXTS = ["the cat sat on the mat .", "a [MASK] ran"]
+
+
+def test_a_call_of_the_tokenizer_is_all_that_a_model_takes(tiny_model: Path) -> None:
+    place = tiny_model / "model"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(place)
+    theirs = transformers.AlbertForMaskedLM.from_pretrained(place).eval()
+    ours, model = Tokenizer.load(place), load_model(place)
+    assert isinstance(model, AlbertForMaskedLM)
+    for texts, pairs in ((TEXTS, None), (TEXTS, TEXTS[::-1])):
+        given = tokenizer(texts, pairs, padding=True, return_tensors="pt")
+        with torch.no_grad():
+            expected = theirs(**given).logits
+            found = model(**ours(texts, pairs, padding=True, return_tensors="pt")).logits
+        real = given["attention_mask"].bool()
+        torch.testing.assert_close(found[real], expected[real], atol=5e-5, rtol=0)
+
+
+def test_a_model_its_tokenizer_and_its_config_are_saved_and_opened_again(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    place = tiny_model / "model"
+    model, tokenizer = load_model(place), AlbertTokenizer.from_pretrained(place)
+    model.save_pretrained(tmp_path / "again")
+    tokenizer.save_pretrained(tmp_path / "again")
+    assert AlbertConfig.from_pretrained(tmp_path / "again") == model.config
+    model.config.save_pretrained(tmp_path / "config" / "alone")
+    assert AlbertConfig.load(tmp_path / "config" / "alone" / "config.json") == model.config
+    again = Checkpoint.load(tmp_path / "again")
+    assert again.tokenizer is not None
+    assert again.tokenizer.fingerprint == tokenizer.fingerprint
+    assert set(again.tensors) == set(Checkpoint.load(place).tensors)
+    assert transformers.AlbertForPreTraining.from_pretrained(tmp_path / "again")
+    body = load_model(tiny_model / "body")
+    assert type(body) is AlbertModel
+    vocabulary = next(place.glob("vocab.txt"))
+    assert AlbertTokenizer.from_pretrained(vocabulary).kind == tokenizer.kind
+
+
+def test_a_checkpoint_without_tokenizer_says_so(tiny_model: Path, tmp_path: Path) -> None:
+    load_model(tiny_model / "model").save_pretrained(tmp_path / "bare")
+    with pytest.raises(VocabularyError, match=r"spiece\.model"):
+        AlbertTokenizer.from_pretrained(tmp_path / "bare")
+
+
+def test_labels_are_refused_with_the_function_that_takes_them(tiny_model: Path) -> None:
+    with pytest.raises(TypeError, match="cross_entropy"):
+        load_model(tiny_model / "model")(**GIVEN, labels=IDS)

@@ -1,10 +1,9 @@
-"""Pairs, types, truncation, padding, masks: what both kinds of tokenizer share."""
+"""Pairs, segments, truncation, padding, masks: what both kinds of tokenizer share."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,17 +20,17 @@ def tokenizer(
     return Tokenizer.load(small_english if request.param == "english" else small_chinese)
 
 
-def test_a_text_stands_between_cls_and_sep_and_a_pair_has_type_1(tokenizer: Tokenizer) -> None:
+def test_a_text_stands_between_cls_and_sep_and_a_pair_is_segment_1(tokenizer: Tokenizer) -> None:
     a, b = tokenizer.ids("python is"), tokenizer.ids("good")
     assert a
     assert b
     cls, sep = tokenizer.cls_id, tokenizer.sep_id
     one = tokenizer.encode("python is")
-    assert (one.ids, one.types) == ([cls, *a, sep], [0] * (len(a) + 2))
+    assert (one.ids, one.segment_ids) == ([cls, *a, sep], [0] * (len(a) + 2))
     two = tokenizer.encode("python is", "good")
     assert two.ids == [cls, *a, sep, *b, sep]
-    assert two.types == [0] * (len(a) + 2) + [1] * (len(b) + 1)
-    assert len(two) == len(two.offsets) == len(two.word_starts) == len(two.types)
+    assert two.segment_ids == [0] * (len(a) + 2) + [1] * (len(b) + 1)
+    assert len(two) == len(two.offsets) == len(two.word_starts) == len(two.segment_ids)
     assert two.offsets[0] == two.offsets[len(a) + 1] == two.offsets[-1] == (0, 0)
     assert two.offsets[1][0] == 0
     assert two.offsets[len(a) + 2][0] == 0  # of the pair's own text
@@ -74,7 +73,7 @@ def test_truncation_takes_away_one_token_after_another_from_the_right_end(
     whole_a, whole_b = tokenizer.ids(text)[:kept_a], tokenizer.ids(pair or "")[:kept_b]
     wanted = [tokenizer.cls_id, *whole_a, tokenizer.sep_id]
     assert found.ids == (wanted if pair is None else [*wanted, *whole_b, tokenizer.sep_id])
-    assert len(found.ids) == len(found.types) == len(found.offsets) == len(found.word_starts)
+    assert len(found.ids) == len(found.segment_ids) == len(found.offsets) == len(found.word_starts)
 
 
 def test_an_unknown_way_to_truncate_is_refused(tokenizer: Tokenizer) -> None:
@@ -82,18 +81,18 @@ def test_an_unknown_way_to_truncate_is_refused(tokenizer: Tokenizer) -> None:
         tokenizer.encode("a b c", max_tokens=3, truncate="last")  # type: ignore[arg-type]
 
 
-def test_padding_fills_up_behind_with_the_pad_token_and_type_0(tokenizer: Tokenizer) -> None:
-    encodings = [tokenizer.encode("python", "is good"), tokenizer.encode("")]
-    padded = tokenizer.pad(encodings)
+def test_padding_fills_up_behind_with_the_pad_token_and_segment_0(tokenizer: Tokenizer) -> None:
+    encodings = [tokenizer.encode("python", "is good"), tokenizer.encode("", "")]
+    padded = tokenizer([("python", "is good"), ("", "")], padding=True, return_tensors="np")
     width = len(encodings[0])
-    assert padded.ids.shape == padded.types.shape == (2, width)
-    assert padded.ids[0].tolist() == encodings[0].ids
-    assert padded.types[0].tolist() == encodings[0].types
-    wanted = [tokenizer.cls_id, tokenizer.sep_id, *[tokenizer.pad_id] * (width - 2)]
-    assert padded.ids[1].tolist() == wanted
-    assert padded.lengths.tolist() == [width, 2]
-    assert padded.ids.dtype == np.int64
-    assert tokenizer.pad([]).ids.shape == (0, 0)
+    ids, segments, mask = padded.values()
+    assert ids.shape == segments.shape == mask.shape == (2, width)
+    assert ids[0].tolist() == encodings[0].ids
+    assert segments[0].tolist() == encodings[0].segment_ids
+    cls, sep = tokenizer.cls_id, tokenizer.sep_id
+    assert ids[1].tolist() == [cls, sep, sep, *[tokenizer.pad_id] * (width - 3)]
+    assert segments[1].tolist() == [0, 0, 1, *[0] * (width - 3)]
+    assert mask.sum(1).tolist() == [width, 3]
 
 
 def test_a_mask_is_a_token_only_where_it_is_asked_for(tokenizer: Tokenizer) -> None:

@@ -24,9 +24,11 @@ MANY = f"more than {MOST_PIECES:,} pieces"
 NAN, INFINITE = struct.unpack("<2f", b"\0\0\xc0\x7f\0\0\x80\x7f")
 
 
-def changed(change: Callable[[Proto], object]) -> bytes:
+def changed(change: Callable[[Proto], object], *, bpe: bool = False) -> bytes:
     """A good model with one thing changed."""
     proto = tiny_files.model_proto()
+    if bpe:
+        proto.trainer_spec.model_type = sentencepiece_model_pb2.TrainerSpec.BPE
     change(proto)
     return bytes(proto.SerializeToString())
 
@@ -155,6 +157,61 @@ def test_hostile_models_are_refused_for_what_they_are(
     assert words in message
     assert "to do:" in message
     assert len(message) < 1000
+
+
+def chain(letters: str, kind: int, sign: float) -> Callable[[Proto], object]:
+    """999 pieces of each letter, every one a part of the next."""
+
+    def add(proto: Proto) -> None:
+        known = {piece.piece for piece in proto.pieces}
+        for text in (letter * n for letter in letters for n in range(1, 1000)):
+            if text not in known:
+                proto.pieces.add(piece=text, score=sign * len(text), type=kind)
+
+    return add
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (score(NAN), "the score nan"),
+        (score(INFINITE), "the score inf"),
+        (piece("b"), "twice"),
+        (piece("x" * 2000), "a part of kind 1"),
+        (
+            lambda p: setattr(p.normalizer_spec, "precompiled_charsmap", table_of(ROOT)[:9]),
+            "a trie of",
+        ),
+    ],
+)
+def test_hostile_bpe_models_are_refused_as_unigram_models_are(
+    change: Callable[[Proto], object],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(unigram.sentencepiece, "SentencePieceProcessor", never)
+    (tmp_path / "spiece.model").write_bytes(changed(change, bpe=True))
+    with pytest.raises(VocabularyError, match=words):
+        Tokenizer.load(tmp_path / "spiece.model")
+
+
+@pytest.mark.parametrize("kind", [Proto.SentencePiece.NORMAL, Proto.SentencePiece.UNUSED])
+@pytest.mark.parametrize("sign", [-1.0, 0.0, 1.0])
+def test_bpe_pieces_that_are_parts_of_each_other_are_read_and_never_written_out_in_pairs(
+    kind: int, sign: float, tmp_path: Path
+) -> None:
+    """Half a million pairs of long pieces: 340 MB of tokenizer.json from 0.5 MB of model."""
+    file = tmp_path / "spiece.model"
+    file.write_bytes(changed(chain("c", kind, sign), bpe=True))
+    tokenizer = Tokenizer.load(file)
+    for text in ("c", "c" * 999, "c" * 5000, "a cc b"):
+        ids, offsets = tokenizer.align(text)
+        assert ids == tokenizer.ids(text)
+        assert offsets[-1][1] == len(text)
+    with pytest.raises(VocabularyError, match="larger than"):
+        tokenizer.save(tmp_path)
+    assert not (tmp_path / "tokenizer.json").exists()
 
 
 def never() -> None:

@@ -334,3 +334,47 @@ def test_what_a_bare_vocabulary_file_cannot_hold_is_said(tmp_path: Path, model: 
     assert all(word in lost for word in ("capitals", "keep_accents", "special", "added"))
     with pytest.raises(TokenizationError):
         plain.decode([plain.vocab_size])
+
+
+@pytest.mark.parametrize("kind", ["unigram", "wordpiece"])
+def test_added_tokens_of_a_tokenizer_json_beside_the_vocabulary_count(
+    tmp_path: Path, model: Path, kind: str
+) -> None:
+    if kind == "unigram":
+        place = unigram(tmp_path / "a", model, "▁a", "▁b")
+    else:
+        place = wordpiece(tmp_path / "a", "a", "b")
+    size = Tokenizer.load(place).vocab_size
+    inside = [
+        {"id": 4, "content": "[MASK]", "special": True},
+        {"id": size, "content": "<user>", "special": True},
+        {"id": size + 1, "content": "skype", "special": False, "single_word": True},
+    ]
+    say(place, "tokenizer.json", version="1.0", added_tokens=inside, model={"vocab": {}})
+    tokenizer = Tokenizer.load(place)
+    assert tokenizer.notes == []
+    for each in (tokenizer, saved(tokenizer, tmp_path / "b")):
+        assert each.ids("a <user> b skype")[1::2] == [size, size + 1]
+        assert each.vocab_size == size + 2
+    say(place, "added_tokens.json", zoom=size + 1)  # a file about nothing else is believed first
+    assert Tokenizer.load(place).ids("zoom") == [size + 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"added_tokens": [{"id": 2', "damaged"),
+        ('{"added_tokens": [{"id": -1, "content": "x"}]}', "cannot be read"),
+        ('{"added_tokens": [7]}', "cannot be read"),
+        ('{"added_tokens": [{"id": 900, "content": "x"}]}', "not used"),
+        ('{"added_tokens": [{"id": 4, "content": "x"}]}', "which is the piece"),
+    ],
+)
+def test_added_tokens_of_a_tokenizer_json_that_are_not_used_are_named(
+    tmp_path: Path, content: str, words: str
+) -> None:
+    place = wordpiece(tmp_path / "a", "a", "b")
+    (place / "tokenizer.json").write_text(content)
+    tokenizer = Tokenizer.load(place)
+    assert tokenizer.vocab_size == 7
+    assert any(words in note for note in tokenizer.notes)

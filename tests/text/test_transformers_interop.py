@@ -76,7 +76,7 @@ def test_segments_masks_and_padding_come_without_being_asked_for(
     pair = theirs("The cat sat.", "It was black.")
     wanted = ours.encode("The cat sat.", "It was black.")
     assert pair["input_ids"] == wanted.ids
-    assert pair["token_type_ids"] == wanted.types
+    assert pair["token_type_ids"] == wanted.segment_ids
     assert set(pair) == {"input_ids", "token_type_ids", "attention_mask"}
     masked = "the [MASK] of the town"
     assert theirs(masked)["input_ids"] == ours.encode(masked, allow_mask=True).ids
@@ -116,7 +116,7 @@ def test_chinese_text_gets_our_ids_through_berttokenizer(
     assert len(differing) == 30
     pair = theirs("\u4f60\u597d", "[MASK]\u754c")
     wanted = chinese.encode("\u4f60\u597d", "[MASK]\u754c", allow_mask=True)
-    assert (pair["input_ids"], pair["token_type_ids"]) == (wanted.ids, wanted.types)
+    assert (pair["input_ids"], pair["token_type_ids"]) == (wanted.ids, wanted.segment_ids)
 
 
 def test_our_own_small_vocabularies_are_opened_right(
@@ -138,7 +138,10 @@ def test_our_own_small_vocabularies_are_opened_right(
                 if folder.name == "english" and not lower_case:
                     # Cased SentencePiece is a choice of ours alone; accents go in both.
                     assert len(found["input_ids"]) == len(wanted.ids)
-                assert (found["input_ids"], found["token_type_ids"]) == (wanted.ids, wanted.types)
+                assert (found["input_ids"], found["token_type_ids"]) == (
+                    wanted.ids,
+                    wanted.segment_ids,
+                )
             again = Tokenizer.load(place)
             assert again.fingerprint == ours.fingerprint
 

@@ -122,7 +122,7 @@ def test_decoded_text_encodes_to_the_same_ids(english: Tokenizer) -> None:
     assert english.ids(english.decode(ids)) == ids
     inside = [english.cls_id, *ids, english.mask_id, english.sep_id]
     assert english.decode(inside) == text.lower()
-    assert english.decode(inside, skip_special=False) == f"[CLS] {text.lower()}[MASK][SEP]"
+    assert english.decode(inside, skip_special_tokens=False) == f"[CLS] {text.lower()}[MASK][SEP]"
     for outside in (-1, english.vocab_size):
         with pytest.raises(TokenizationError, match="0 to 29999"):
             english.decode([outside])

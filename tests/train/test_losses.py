@@ -12,10 +12,10 @@ from albertkit.train.losses import Totals, pretraining_loss
 
 def test_the_loss_is_mlm_plus_order_each_divided_by_its_own_count() -> None:
     mlm_logits = torch.zeros(3, 8)  # blind: ln 8 each
-    order_logits = torch.tensor([[0.0, 0.0], [math.log(3.0), 0.0]])  # ln 2, and p = 3/4 for "0"
+    sop_logits = torch.tensor([[0.0, 0.0], [math.log(3.0), 0.0]])  # ln 2, and p = 3/4 for "0"
     loss = pretraining_loss(
         mlm_logits,
-        order_logits,
+        sop_logits,
         torch.tensor([0, 5, 5]),
         torch.tensor([1, 0]),
         step_targets=3,

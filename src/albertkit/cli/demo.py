@@ -26,9 +26,8 @@ from albertkit.data.shards import TOKENIZER, VALIDATION, Shards
 from albertkit.data.writing import write_shards
 from albertkit.errors import CorpusError, TrainingError, VocabularyError
 from albertkit.files import atomic_folder, require_free, write_atomic
-from albertkit.infer.fill_mask import MASK
 from albertkit.infer.predictor import Predictor
-from albertkit.text.tokenizer import Tokenizer
+from albertkit.text.tokenizer import MASK, Tokenizer
 from albertkit.text.vocabulary import MIN_SIZES, Kind, train_vocabulary
 from albertkit.train.pretrain import RunResult, pretrain
 from albertkit.train.recipe import PretrainingRecipe

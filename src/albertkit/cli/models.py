@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,10 +36,10 @@ def download(name: str, /, *, offline: Flag = False, to: Path | None = None) -> 
         Copy it into this folder, which must be free, and print that.
     """
     from albertkit import hub
+    from albertkit.cli.progress import download_progress
 
-    with _bar() as progress:
-        folder = hub.resolve(name, offline=offline, refresh=not offline, progress=progress)
-    print(hub.copy_to(folder, to) if to is not None else folder, flush=True)
+    with download_progress() as progress:
+        print(hub.download(name, to, offline=offline or None, progress=progress), flush=True)
 
 
 def models(name: str | None = None, /, *, json: Json = False) -> None:
@@ -202,38 +201,3 @@ def _print_list(console: Console, title: str, rows: list[tuple[str, str]]) -> No
 
 def _console() -> Console:
     return Output(highlight=False)
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[str, int, int | None], None] | None]:
-    """A function to tell how much has arrived; None when nobody watches (no terminal)."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as shown:
-        tasks: dict[str, Any] = {}
-
-        def tell(name: str, done: int, total: int | None) -> None:
-            if name not in tasks:
-                tasks[name] = shown.add_task(name, total=total)
-            shown.update(tasks[name], completed=done, total=total)
-
-        yield tell

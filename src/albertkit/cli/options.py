@@ -112,7 +112,13 @@ class SourceOptions:
         """Path of a checkpoint; a known name is downloaded unless it is in the cache."""
         from albertkit import hub
 
-        return hub.resolve(str(source), offline=self.offline)
+        if is_there(source):
+            return Path(source)
+        from albertkit.cli.progress import download_progress
+
+        offline = True if self.offline else None  # else as HF_HUB_OFFLINE says
+        with download_progress() as progress:
+            return hub.resolve(str(source), offline=offline, progress=progress)
 
     def overrides(self, path: Path, *, quiet: bool = True) -> Overrides:
         """Overrides of the checkpoint at a path; quiet: do not show the losses of --detect."""

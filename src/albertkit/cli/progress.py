@@ -1,4 +1,4 @@
-"""A moving line on standard error while data are written: MB/s and time left."""
+"""Moving lines on standard error while data are written or files arrive."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from albertkit.cli.output import spell_bytes
 
@@ -33,6 +41,31 @@ def data_progress() -> Iterator[Callable[[Written], None] | None]:
                 completed=written.input_bytes,
                 description=_spell(written),
             )
+
+        yield tell
+
+
+@contextmanager
+def download_progress() -> Iterator[Callable[[str, int, int | None], None] | None]:
+    """A function to tell how much has arrived; None when nobody watches (no terminal)."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as shown:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(name: str, done: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = shown.add_task(name, total=total)
+            shown.update(tasks[name], completed=done, total=total)
 
         yield tell
 

@@ -32,7 +32,7 @@ class Batch:
         total = int(lengths.sum())
         return cls(
             ids=np.fromiter((i for e in encodings for i in e.ids), np.int64, total),
-            segment_ids=np.fromiter((t for e in encodings for t in e.types), np.int64, total),
+            segment_ids=np.fromiter((t for e in encodings for t in e.segment_ids), np.int64, total),
             lengths=lengths,
         )
 

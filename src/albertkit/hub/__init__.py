@@ -21,7 +21,7 @@ from albertkit.files import atomic_folder, is_there, sha256_of
 from albertkit.hub import archives
 from albertkit.hub.cache import Place
 from albertkit.hub.catalog import all_models, find, near
-from albertkit.hub.fetch import Fetched, Progress, fetch_file
+from albertkit.hub.fetch import Fetched, Progress, announce, fetch_file
 from albertkit.hub.known import Files, Hub, KnownModel, Nowhere
 from albertkit.hub.repository import fetch_repository
 
@@ -29,6 +29,7 @@ __all__ = [
     "KnownModel",
     "all_models",
     "copy_to",
+    "download",
     "find",
     "is_shipped",
     "named",
@@ -69,6 +70,8 @@ def resolve(
         progress: told (name, bytes so far, total or None) while an archive arrives. The hub's
             library shows its own bars on a terminal.
 
+    A download says its size and source first, on standard error.
+
     Raises:
         CheckpointError: neither a path nor a name, or a damaged archive.
         DownloadError: not in the cache and not to be fetched, or not what was fetched before.
@@ -97,6 +100,27 @@ def resolve(
         if not by_prefix:  # it may have been meant as a path
             error.what = f"There is no folder {text} here, and: {error.what}"
         raise
+
+
+def download(
+    name: str,
+    to: str | Path | None = None,
+    *,
+    offline: bool | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Fetch a model by its name; the folder it lies in.
+
+    What is in the cache is not fetched again, but the hub is asked whether it has something newer.
+
+    Args:
+        name: known name or alias, owner/name, owner/name@revision.
+        to: copy it into this folder, which must be free; the cache keeps its copy.
+        offline, progress, errors: see `resolve`.
+    """
+    offline = wants_offline() if offline is None else offline
+    folder = resolve(name, offline=offline, refresh=not offline, progress=progress)
+    return folder if to is None else copy_to(folder, Path(to))
 
 
 def shipped_models() -> list[str]:
@@ -186,7 +210,7 @@ def _install(source: Files, place: Place, progress: Progress | None) -> None:
         if path.exists():
             arrived[path] = Fetched(url, sha256_of(path), path.stat().st_size)
         else:
-            arrived[path] = fetch_file(url, path, progress=progress)
+            arrived[path] = fetch_file(url, path, progress=_announced(url, progress))
             ours.append(path)
         with _removed_if_wrong(ours):
             place.check(arrived[path])
@@ -202,6 +226,20 @@ def _install(source: Files, place: Place, progress: Progress | None) -> None:
         place.accept(arrived.values(), temporary)
     for path in arrived:
         path.unlink(missing_ok=True)
+
+
+def _announced(url: str, progress: Progress | None) -> Progress:
+    """Progress of one file that says first what comes and from where."""
+    names: set[str] = set()
+
+    def tell(name: str, done: int, total: int | None) -> None:
+        if name not in names:
+            names.add(name)
+            announce(name, url, total)
+        if progress is not None:
+            progress(name, done, total)
+
+    return tell
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import http.client
 import json
 import shutil
 import ssl
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -35,6 +36,12 @@ _RANGE_NOT_SATISFIABLE = 416
 _CONNECTION = (TimeoutError, ConnectionError, ssl.SSLError)
 
 Progress = Callable[[str, int, int | None], None]
+
+
+def announce(name: str, source: str, size: int | None) -> None:
+    """Say on standard error what will be downloaded, before it is: size in bytes, None unknown."""
+    amount = "size not known" if size is None else f"{size / 1e6:,.1f} MB"
+    print(f"downloading {name} ({amount}) from {source}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,8 @@ def fetch_file(
     Args:
         url: http or https.
         target: file; its folder is made. Replaced when the new file is whole.
-        progress: told (name, bytes so far, total or None) as bytes arrive.
+        progress: told (name, bytes so far, total or None) when the server answers, and as bytes
+            arrive.
         sleep: waits between attempts; seconds.
 
     Raises:
@@ -170,6 +178,8 @@ def _receive(part: _Part, target: Path, progress: Progress | None) -> None:
     with _OPENER.open(request, timeout=TIMEOUT_SECONDS) as response:
         start = _begin(part, response.status, response.headers)
         _require_space(part, target)
+        if progress is not None:
+            progress(target.name, start, part.total)
         with translate_os_errors(target), part.path.open("r+b" if start else "wb") as file:
             file.seek(start)
             while piece := response.read(PIECE):

@@ -16,15 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from albertkit.errors import AlbertkitError, DownloadError
+from albertkit.hub.fetch import announce
 
 BESIDE = (
     "config.json",
+    "albert_config*.json",
+    "bert_config*.json",
     "model_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
-    "spiece.model",
-    "vocab.txt",
+    "added_tokens.json",
+    "*.model",
+    "*.spm",
+    "*vocab*.txt",
     "metadata.json",
     "task.json",
     "preprocessor.json",
@@ -41,6 +46,8 @@ WEIGHTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("PaddleNLP", ("model_state.pdparams",)),
     ("KerasHub", ("model.weights.h5", "task.weights.h5")),
     ("TensorFlow 1", ("*.ckpt*.index", "*.ckpt*.data-*-of-*", "*.ckpt*.meta", "*config*.json")),
+    ("ONNX", ("model.onnx", "model.onnx_data", "model.onnx.data")),
+    ("onnx/model.onnx", ("onnx/model.onnx", "onnx/model.onnx_data", "onnx/model.onnx.data")),
 )
 
 
@@ -92,17 +99,20 @@ def fetch_repository(
             "and give its path",
         )
     try:
-        return _fetch(name, revision)
+        return _fetch(name, revision, kept)
     except AlbertkitError:
         raise
     except Exception as error:  # the library lets errors of its transport through, which it changes
         raise _told(name, revision, error, kept) from error
 
 
-def _fetch(name: str, revision: str | None) -> Path:
+def _fetch(name: str, revision: str | None, kept: Path | None) -> Path:
+    """Folder with what the hub has now; the copy in the cache if that is the same."""
     api = _hub().HfApi(endpoint=endpoint(), library_name="albertkit")
     # The first question is one that the library asks once only: no half minute without a network.
-    names = [x.rfilename for x in api.model_info(name, revision=revision).siblings or []]
+    info = api.model_info(name, revision=revision, files_metadata=True)
+    sizes: dict[str, int | None] = {x.rfilename: x.size for x in info.siblings or []}
+    names = list(sizes)
     wanted = choose(names)
     if not wanted:
         raise DownloadError(
@@ -112,6 +122,10 @@ def _fetch(name: str, revision: str | None) -> Path:
             where=_page(name),
             fix="check the name of the model",
         )
+    if kept is not None and kept.name == info.sha and all((kept / x).exists() for x in wanted):
+        return kept
+    known = [size for x in wanted if (size := sizes[x]) is not None]
+    announce(name, _page(name), sum(known) if len(known) == len(wanted) else None)
     with _bars_for_watchers():
         folder = _hub().snapshot_download(
             name,

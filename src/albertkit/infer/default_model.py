@@ -8,8 +8,8 @@ from pathlib import Path
 
 from albertkit.errors import PredictionError
 from albertkit.hub import shipped
-from albertkit.infer.fill_mask import MASK
 from albertkit.infer.texts import shown
+from albertkit.text.tokenizer import MASK
 from albertkit.text.wordpiece import is_han
 
 ENGLISH, CHINESE = "albertkit/tiny-en", "albertkit/tiny-zh"

@@ -159,7 +159,7 @@ def masked_rows(
         places = 1 + draws.permutation(count)[: max(1, round(_RATE * count))]
         answers.append({int(place): row.ids[place] for place in places})
         ids = [tokenizer.mask_id if n in answers[-1] else i for n, i in enumerate(row.ids)]
-        rows.append(Encoding(ids, row.types, row.offsets, row.word_starts))
+        rows.append(Encoding(ids, row.segment_ids, row.offsets, row.word_starts))
     if not rows:
         raise PredictionError(
             "There is no text.", expected="some lines of ordinary text", found="none with a word"

@@ -23,10 +23,12 @@ import numpy.typing as npt
 
 from albertkit.errors import TextError
 from albertkit.infer.answers import Candidate, Filling, Fillings
+from albertkit.infer.batches import Runner
+from albertkit.infer.texts import shown
+from albertkit.tasks.classify import log_softmax
 from albertkit.text.encoding import Encoding
-from albertkit.text.tokenizer import Tokenizer
+from albertkit.text.tokenizer import MASK, Tokenizer
 
-MASK = "[MASK]"
 MAX_MASKS_TOGETHER = 64  # each mask costs a run of the network over all that are followed
 _SMALLEST_BEAM = 16  # fillings followed at least: a good one may begin with a poor token
 
@@ -134,8 +136,25 @@ def put_pieces(
     return written + text[end:]
 
 
+def refuse_unmasked(texts: Sequence[str], tokenizer: Tokenizer) -> None:
+    """Refuse texts in which no word is missing.
+
+    Raises:
+        TextError: names the first one.
+    """
+    names = " or ".join(dict.fromkeys((MASK, tokenizer.mask_token)))
+    for number, text in enumerate(texts):
+        if not tokenizer.mask_spans(text):
+            raise TextError(
+                "The text has no mask.",
+                expected=f"{names} where a word is missing",
+                found=shown(text, number, texts),
+                fix=f"write {MASK}, in capitals and square brackets",
+            )
+
+
 def mask_positions(
-    encodings: Sequence[Encoding], texts: Sequence[str], mask_id: int, limit: int
+    encodings: Sequence[Encoding], texts: Sequence[str], tokenizer: Tokenizer, limit: int
 ) -> list[list[int]]:
     """Which tokens of each text are masks.
 
@@ -144,12 +163,13 @@ def mask_positions(
     """
     found = []
     for encoding, text in zip(encodings, texts, strict=True):
-        positions = [n for n, i in enumerate(encoding.ids) if i == mask_id]
-        if len(positions) != text.count(MASK):
+        positions = [n for n, i in enumerate(encoding.ids) if i == tokenizer.mask_id]
+        written = len(tokenizer.mask_spans(text))
+        if len(positions) != written:
             raise TextError(
                 "The text is so long that a mask would be cut off.",
-                expected=f"every {MASK} in the first {limit} tokens",
-                found=f"{len(positions)} of {text.count(MASK)} masks there",
+                expected=f"every mask in the first {limit} tokens",
+                found=f"{len(positions)} of {written} masks there",
                 fix="shorten the text around the mask",
             )
         found.append(positions)
@@ -171,6 +191,32 @@ def refuse_many(positions: Sequence[Sequence[int]]) -> None:
             fix="pass independent=True to fill each by itself, or independent=False to wait",
             command_fix="add --independent to fill each by itself",
         )
+
+
+def score_masks(
+    runner: Runner, encodings: Sequence[Encoding], positions: Sequence[Sequence[int]]
+) -> list[Floats]:
+    """Log-probabilities (masks, V) at the masks of each text."""
+    answers: list[Floats] = [np.zeros((0, 0), dtype=np.float32)] * len(encodings)
+    for outputs in runner.run(encodings, ("masked_lm",), positions):
+        scores = log_softmax(outputs["masked_lm"])
+        ends = np.cumsum([len(positions[i]) for i in outputs.indices])[:-1]
+        for index, part in zip(outputs.indices, np.split(scores, ends), strict=True):
+            answers[index] = part
+    return answers
+
+
+def scorer_of(runner: Runner, encoding: Encoding, positions: list[int]) -> Scorer:
+    """What the search of one text asks: sequences of ids to log-probabilities at the masks."""
+
+    def score(sequences: Sequence[Sequence[int]]) -> Floats:
+        filled = [
+            Encoding(list(ids), encoding.segment_ids, encoding.offsets, encoding.word_starts)
+            for ids in sequences
+        ]
+        return np.stack(score_masks(runner, filled, [positions] * len(filled)))
+
+    return score
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ def open_model(
     overrides: Overrides | None,
     family: str | None,
     engine: str,
+    offline: bool | None,
 ) -> OpenModel:
     """Open a checkpoint of any family, or take an engine that computes a model already.
 
@@ -49,7 +50,9 @@ def open_model(
     folder = Path(source) if isinstance(source, (str, Path)) else None
     if isinstance(source, (str, Path)):
         beside = None if isinstance(tokenizer, Tokenizer) else tokenizer
-        opened = open_checkpoint(source, family=family, tokenizer=beside, overrides=overrides)
+        opened = open_checkpoint(
+            source, family=family, tokenizer=beside, overrides=overrides, offline=offline
+        )
         if opened.tokenizer_error is not None and tokenizer is None:
             raise opened.tokenizer_error
         checkpoint = opened.checkpoint
@@ -88,6 +91,7 @@ class ModelOfTexts:
         overrides: Overrides | None = None,
         family: str | None = None,
         engine: str = "torch",
+        offline: bool | None = None,
     ) -> None:
         if source is None and (tokenizer, overrides, family) != (None, None, None):
             raise PredictionError(
@@ -103,6 +107,7 @@ class ModelOfTexts:
             overrides=overrides,
             family=family,
             engine=engine,
+            offline=offline,
         )
         self._model = None if source is None else self._open(source)
         self._texts_choose = source is None

@@ -15,7 +15,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from albertkit.errors import PredictionError, TextError
+from albertkit.errors import PredictionError
 from albertkit.infer import reading, tasks
 from albertkit.infer.answers import (
     Choice,
@@ -26,9 +26,15 @@ from albertkit.infer.answers import (
     TokenLabels,
 )
 from albertkit.infer.batches import Runner
-from albertkit.infer.fill_mask import MASK, mask_positions, refuse_many
+from albertkit.infer.fill_mask import (
+    mask_positions,
+    refuse_many,
+    refuse_unmasked,
+    score_masks,
+    scorer_of,
+)
 from albertkit.infer.opening import ModelOfTexts
-from albertkit.infer.texts import as_list, as_pairs, encode_texts, shown
+from albertkit.infer.texts import as_list, as_pairs, encode_texts
 from albertkit.tasks.classify import log_softmax
 from albertkit.text.encoding import Encoding
 
@@ -46,7 +52,8 @@ class Predictor(ModelOfTexts):
     characters, else albertkit/tiny-en; a line on standard error says which.
     device: cpu, cuda, cuda:1, mps, or auto. batch_size: most sequences in one run of the network.
     tokenizer: spiece.model, vocab.txt or tokenizer.json, if it does not lie beside the weights.
-    overrides: what the files do not say. engine: what computes, by name.
+    overrides: what the files do not say. engine: what computes, by name. offline: never ask the
+    network; None: as HF_HUB_OFFLINE says.
     """
 
     def __call__(self, *texts: Any, **options: Any) -> Any:
@@ -107,26 +114,20 @@ class Predictor(ModelOfTexts):
             "a masked-LM head",
             "use a checkpoint that was saved with its pretraining heads",
         )
-        for number, one in enumerate(texts):
-            if MASK not in one:
-                raise TextError(
-                    "The text has no mask.",
-                    expected=f"{MASK} where a word is missing",
-                    found=shown(one, number, texts),
-                    fix=f"write {MASK}, in capitals and square brackets",
-                )
+        refuse_unmasked(texts, self.tokenizer)
         encodings = self._encode(texts, None, truncate, allow_mask=True)
-        positions = mask_positions(
-            encodings, texts, self.tokenizer.mask_id, self.config.max_position_embeddings
-        )
+        limit = self.config.max_position_embeddings
+        positions = mask_positions(encodings, texts, self.tokenizer, limit)
         if independent is None:
             refuse_many(positions)
-        first = self._score(encodings, positions)
+        first = score_masks(self._runner, encodings, positions)
         questions = zip(texts, encodings, positions, first, strict=True)
         fillings = [
             self._opened.filler.each_alone(*question, top_k)
             if independent
-            else self._opened.filler.together(*question, top_k, self._scorer(*question[1:3]))
+            else self._opened.filler.together(
+                *question, top_k, scorer_of(self._runner, *question[1:3])
+            )
             for question in questions
         ]
         return fillings[0] if isinstance(text, str) else fillings
@@ -337,27 +338,3 @@ class Predictor(ModelOfTexts):
             truncate=truncate,
             allow_mask=allow_mask,
         )
-
-    def _score(
-        self, encodings: Sequence[Encoding], positions: Sequence[Sequence[int]]
-    ) -> list[Floats]:
-        """Log-probabilities (masks, V) at the masks of each text."""
-        answers: list[Floats] = [np.zeros((0, 0), dtype=np.float32)] * len(encodings)
-        for outputs in self._runner.run(encodings, ("masked_lm",), positions):
-            scores = log_softmax(outputs["masked_lm"])
-            ends = np.cumsum([len(positions[i]) for i in outputs.indices])[:-1]
-            for index, part in zip(outputs.indices, np.split(scores, ends), strict=True):
-                answers[index] = part
-        return answers
-
-    def _scorer(self, encoding: Encoding, positions: list[int]) -> Any:
-        """What the search of one text asks: sequences of ids to scores at the masks."""
-
-        def score(sequences: Sequence[Sequence[int]]) -> Floats:
-            filled = [
-                Encoding(list(ids), encoding.types, encoding.offsets, encoding.word_starts)
-                for ids in sequences
-            ]
-            return np.stack(self._score(filled, [positions] * len(filled)))
-
-        return score

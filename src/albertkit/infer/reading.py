@@ -94,7 +94,7 @@ def answer(
         )
         for number, (index, values) in enumerate(pairs):
             window = encodings[index]
-            allowed = np.array(window.types) == 1
+            allowed = np.array(window.segment_ids) == 1
             allowed[-1] = False
             if beam:
                 none[index] = 1 / (1 + np.exp(-float(outputs["unanswerable"][number])))

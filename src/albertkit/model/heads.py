@@ -27,13 +27,13 @@ class PretrainingOutput(Output):
     KEYS = {
         "logits": "mlm_logits",
         "prediction_logits": "mlm_logits",
-        "sop_logits": "order_logits",
+        "sop_logits": "sop_logits",
         "hidden_states": "hidden_states",
         "attentions": "attentions",
     }
 
     mlm_logits: Tensor  # (M, V) at the target positions, or (B, T, V), or packed (S, V)
-    order_logits: Tensor | None  # (B, 2): in order, swapped; None without that head
+    sop_logits: Tensor | None  # (B, 2): in order, swapped; None without that head
     encoder: AlbertOutput
 
     @property
@@ -125,6 +125,6 @@ class AlbertForPretraining(nn.Module):
         head = self.sentence_order
         return PretrainingOutput(
             mlm_logits=self.masked_lm(targets, self.albert.embeddings),
-            order_logits=None if head is None else head(encoder.pooled),
+            sop_logits=None if head is None else head(encoder.pooled),
             encoder=encoder,
         )

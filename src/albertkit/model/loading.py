@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import nn
 
 from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.errors import CheckpointError
 from albertkit.model.albert import Albert
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.task_heads import AlbertForTask
 
 
-def load_model(
-    source: Path | str, *, overrides: Overrides | None = None, offline: bool | None = None
-) -> AlbertForPretraining | AlbertForTask | Albert:
-    """The torch module of any ALBERT, in evaluation mode.
-
-    The model of its task for a fine-tuned checkpoint, else body and pretraining heads, or the body
-    alone where the checkpoint has no masked-LM head.
-
-    Args:
-        source: path, released name or hub id, see `Checkpoint.load`.
-        overrides, offline: see `Checkpoint.load`.
-    """
-    checkpoint = Checkpoint.load(source, overrides=overrides, offline=offline)
-    if checkpoint.head is not None:
-        return build_task(checkpoint)
-    return build(checkpoint) if checkpoint.has_masked_lm else build_body(checkpoint)
-
-
-def build(checkpoint: Checkpoint) -> AlbertForPretraining:
+def build(
+    checkpoint: Checkpoint, kind: type[AlbertForPretraining] = AlbertForPretraining
+) -> AlbertForPretraining:
     """Body and pretraining heads with the checkpoint's numbers, in evaluation mode.
 
     The sentence-order head is there if the checkpoint has it. The module shares memory with the
-    checkpoint's tensors: training it changes them.
+    checkpoint's tensors: training it changes them. kind: class of the module.
 
     Raises:
         CheckpointError: the checkpoint has no masked-LM head.
@@ -48,10 +29,10 @@ def build(checkpoint: Checkpoint) -> AlbertForPretraining:
             "This checkpoint cannot predict masked words.",
             expected="a masked-LM head",
             found="the body alone",
-            fix="use the body (embed, hidden states), or a checkpoint from pretraining",
+            fix="use load_model, which gives the body, or a checkpoint from pretraining",
         )
     with torch.device("meta"):
-        module = AlbertForPretraining(
+        module = kind(
             checkpoint.config,
             sentence_order=checkpoint.has_sentence_order,
             pooler=checkpoint.has_pooler,
@@ -60,20 +41,23 @@ def build(checkpoint: Checkpoint) -> AlbertForPretraining:
     return module.eval()
 
 
-def build_body(checkpoint: Checkpoint) -> Albert:
+def build_body(checkpoint: Checkpoint, kind: type[Albert] = Albert) -> Albert:
     """The body alone with the checkpoint's numbers, in evaluation mode; heads are left out."""
     with torch.device("meta"):
-        module = Albert(checkpoint.config, pooler=checkpoint.has_pooler)
+        module = kind(checkpoint.config, pooler=checkpoint.has_pooler)
     fill(module, checkpoint.tensors, "albert")
     return module.eval()
 
 
-def build_task(checkpoint: Checkpoint, body: Albert | None = None) -> AlbertForTask:
+def build_task(
+    checkpoint: Checkpoint, body: Albert | None = None, kind: type[AlbertForTask] = AlbertForTask
+) -> AlbertForTask:
     """Body and head of a task with the checkpoint's numbers, in evaluation mode.
 
     Args:
         checkpoint: a fine-tuned one.
         body: already built from this checkpoint, to be shared instead of built again.
+        kind: class of the module.
 
     Raises:
         CheckpointError: the checkpoint has no head of a task.
@@ -83,10 +67,10 @@ def build_task(checkpoint: Checkpoint, body: Albert | None = None) -> AlbertForT
             "This checkpoint was not fine-tuned.",
             expected="the head of a task, such as a classifier",
             found="no such head",
-            fix="use a fine-tuned checkpoint",
+            fix="use load_model, or a fine-tuned checkpoint",
         )
     with torch.device("meta"):
-        module = AlbertForTask(checkpoint.config, checkpoint.head, pooler=checkpoint.has_pooler)
+        module = kind(checkpoint.config, checkpoint.head, pooler=checkpoint.has_pooler)
     if body is None:
         fill(module, checkpoint.tensors)
     else:

@@ -10,7 +10,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 _ARGUMENTS = {"input_ids": "ids", "token_type_ids": "segment_ids", "attention_mask": "mask"}
 _ALL = ("output_hidden_states", "output_attentions")
-_THEIRS = (*_ARGUMENTS, *_ALL, "return_dict")
+_THEIRS = (*_ARGUMENTS, *_ALL, "return_dict", "labels")
 
 
 def with_transformers_arguments(forward: Callable[P, R]) -> Callable[P, R]:
@@ -24,6 +24,11 @@ def with_transformers_arguments(forward: Callable[P, R]) -> Callable[P, R]:
         if not any(name in kwargs for name in _THEIRS):
             return forward(*args, **kwargs)
         given: dict[str, Any] = dict(kwargs)
+        if "labels" in given:
+            raise TypeError(
+                "labels: a model computes no loss here; give its .logits and the labels to "
+                "torch.nn.functional.cross_entropy"
+            )
         if not given.pop("return_dict", True):
             raise TypeError("return_dict=False: take .to_tuple() of the output instead")
         wanted = [given.pop(name, False) for name in _ALL]

@@ -1,34 +1,41 @@
 """Models under the names and with the calls of transformers, for code that moves over.
 
-model = AlbertModel.from_pretrained("folder")
-model(input_ids=..., attention_mask=..., token_type_ids=...).last_hidden_state
+    tokenizer = AlbertTokenizer.from_pretrained("albert-base-v2")
+    model = AlbertModel.from_pretrained("albert-base-v2")
+    model(**tokenizer("a text", return_tensors="pt")).last_hidden_state
+
+A source is what `Checkpoint.load` takes: a path of any family, a released name, a hub id.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-import torch
-
-from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.errors import CheckpointError
+from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from albertkit.checkpoint.families._protocol import Overrides
+from albertkit.errors import VocabularyError
 from albertkit.model.albert import Albert
 from albertkit.model.heads import AlbertForPretraining
-from albertkit.model.loading import fill, tensors_of
+from albertkit.model.loading import build, build_body, build_task, tensors_of
 from albertkit.model.task_heads import AlbertForTask
+from albertkit.text.tokenizer import Tokenizer
+from albertkit.text.vocabulary_files import SUFFIXES
 
 
 class AlbertModel(Albert):
     """The body: a vector for each token and one for each sequence."""
 
     @classmethod
-    def from_pretrained(cls, source: str | Path) -> AlbertModel:
+    def from_pretrained(cls, source: str | Path) -> Self:
         """The body of a checkpoint, in evaluation mode; its heads are left out."""
-        checkpoint = Checkpoint.load(source)
-        with torch.device("meta"):
-            model = cls(checkpoint.config, pooler=checkpoint.has_pooler)
-        fill(model, checkpoint.tensors, "albert")
-        return model.eval()
+        return cls._of(Checkpoint.load(source))
+
+    @classmethod
+    def _of(cls, checkpoint: Checkpoint) -> Self:
+        model = build_body(checkpoint, cls)
+        assert isinstance(model, cls)
+        return model
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a checkpoint folder, without a tokenizer; the place must be free."""
@@ -39,26 +46,19 @@ class AlbertForPreTraining(AlbertForPretraining):
     """Body and pretraining heads: logits of every token, or at `target_positions`."""
 
     @classmethod
-    def from_pretrained(cls, source: str | Path) -> AlbertForPreTraining:
+    def from_pretrained(cls, source: str | Path) -> Self:
         """A checkpoint with its masked-LM head, in evaluation mode.
 
         Raises:
             CheckpointError: it has no such head.
         """
-        checkpoint = Checkpoint.load(source)
-        if not checkpoint.has_masked_lm:
-            raise CheckpointError(
-                "This checkpoint cannot predict masked words.",
-                expected="a masked-LM head",
-                found="the body alone",
-                where=source,
-                fix="use AlbertModel.from_pretrained",
-            )
-        order, pooler = checkpoint.has_sentence_order, checkpoint.has_pooler
-        with torch.device("meta"):
-            model = cls(checkpoint.config, sentence_order=order, pooler=pooler)
-        fill(model, checkpoint.tensors)
-        return model.eval()
+        return cls._of(Checkpoint.load(source))
+
+    @classmethod
+    def _of(cls, checkpoint: Checkpoint) -> Self:
+        model = build(checkpoint, cls)
+        assert isinstance(model, cls)
+        return model
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a checkpoint folder, without a tokenizer; the place must be free."""
@@ -72,26 +72,19 @@ class AlbertForTaskHead(AlbertForTask):
     """Body and head of whatever task the checkpoint was fine-tuned for."""
 
     @classmethod
-    def from_pretrained(cls, source: str | Path) -> AlbertForTaskHead:
+    def from_pretrained(cls, source: str | Path) -> Self:
         """A fine-tuned checkpoint, in evaluation mode.
 
         Raises:
             CheckpointError: it has no head of a task.
         """
-        checkpoint = Checkpoint.load(source)
-        head, pooler = checkpoint.head, checkpoint.has_pooler
-        if head is None:
-            raise CheckpointError(
-                "This checkpoint was not fine-tuned.",
-                expected="the head of a task, such as a classifier",
-                found="no such head",
-                where=source,
-                fix="use AlbertModel.from_pretrained",
-            )
-        with torch.device("meta"):
-            model = cls(checkpoint.config, head, pooler=pooler)
-        fill(model, checkpoint.tensors)
-        return model.eval()
+        return cls._of(Checkpoint.load(source))
+
+    @classmethod
+    def _of(cls, checkpoint: Checkpoint) -> Self:
+        model = build_task(checkpoint, kind=cls)
+        assert isinstance(model, cls)
+        return model
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a checkpoint folder, without a tokenizer; the place must be free."""
@@ -102,3 +95,49 @@ AlbertForSequenceClassification = AlbertForTaskHead
 AlbertForTokenClassification = AlbertForTaskHead
 AlbertForQuestionAnswering = AlbertForTaskHead
 AlbertForMultipleChoice = AlbertForTaskHead
+
+
+class AlbertTokenizer:
+    """Opens the tokenizer of a checkpoint; what comes is a `Tokenizer` of whatever kind it is."""
+
+    @staticmethod
+    def from_pretrained(source: str | Path) -> Tokenizer:
+        """The tokenizer beside the weights of a checkpoint.
+
+        Raises:
+            VocabularyError: there is none, or it does not fit the model.
+        """
+        path = Path(source)
+        if path.is_file() and path.suffix in SUFFIXES:
+            return Tokenizer.load(path)
+        opened = open_checkpoint(source)
+        if opened.tokenizer_error is not None:
+            raise opened.tokenizer_error
+        if opened.checkpoint.tokenizer is None:
+            raise VocabularyError(
+                "This checkpoint has no tokenizer.",
+                expected="spiece.model, vocab.txt or tokenizer.json beside the weights",
+                where=opened.path,
+                fix='open the vocabulary itself: Tokenizer.load("spiece.model")',
+            )
+        return opened.checkpoint.tokenizer
+
+
+def load_model(
+    source: Path | str, *, overrides: Overrides | None = None, offline: bool | None = None
+) -> AlbertForPreTraining | AlbertForTaskHead | AlbertModel:
+    """The torch module of any ALBERT, in evaluation mode.
+
+    The model of its task for a fine-tuned checkpoint, else body and pretraining heads, or the body
+    alone where the checkpoint has no masked-LM head.
+
+    Args:
+        source: path, released name or hub id, see `Checkpoint.load`.
+        overrides, offline: see `Checkpoint.load`.
+    """
+    checkpoint = Checkpoint.load(source, overrides=overrides, offline=offline)
+    if checkpoint.head is not None:
+        return AlbertForTaskHead._of(checkpoint)
+    if checkpoint.has_masked_lm:
+        return AlbertForPreTraining._of(checkpoint)
+    return AlbertModel._of(checkpoint)

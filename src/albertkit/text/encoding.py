@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, overload
 
 from albertkit.errors import TokenizationError
 
 Truncation = Literal["longest_first", "only_first", "only_second"]
-
-
 Offsets = list[tuple[int, int]]
-
 
 TRUNCATIONS = ("longest_first", "only_first", "only_second")
 
 
 @dataclass
-class Encoding:
-    """One text or pair, ready for the model: lists of equal length.
+class Encoding(Sequence[int]):
+    """One text or pair, ready for the model: lists of equal length; as a sequence, its ids.
 
-    `offsets` are (start, end) in characters of the original text (of the pair's second text for
-    type 1); (0, 0) for special tokens. `word_starts` marks tokens that do not continue a word.
+    `segment_ids` are 0, and 1 for the second text of a pair. `offsets` are (start, end) in
+    characters of the original text (of the second one in segment 1); (0, 0) for special tokens.
+    `word_starts` marks tokens that do not continue a word.
     """
 
     ids: list[int]
-    types: list[int]
+    segment_ids: list[int]
     offsets: Offsets
     word_starts: list[bool]
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[int]: ...
+    def __getitem__(self, index: int | slice) -> int | list[int]:
+        return self.ids[index]
 
-def cut(first: Encoding, second: Encoding | None, max_tokens: int, truncate: Truncation) -> None:
+
+def cut(
+    first: Encoding,
+    second: Encoding | None,
+    max_tokens: int,
+    truncate: Truncation,
+    num_special: int,
+) -> None:
     """Shorten one or both segments, in place, so that they fit with their special tokens.
 
     Raises:
@@ -44,7 +56,7 @@ def cut(first: Encoding, second: Encoding | None, max_tokens: int, truncate: Tru
             "Unknown way to truncate.", expected=", ".join(TRUNCATIONS), found=truncate
         )
     a, b = len(first.ids), 0 if second is None else len(second.ids)
-    room = max_tokens - (2 if second is None else 3)
+    room = max_tokens - num_special
     excess = a + b - room
     if excess <= 0:
         return

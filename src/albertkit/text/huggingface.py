@@ -27,7 +27,8 @@ from tokenizers import Tokenizer as RustTokenizer
 
 from albertkit.text.alignment import SPACE
 from albertkit.text.tokenizer_settings import SETTINGS_FILE
-from albertkit.text.vocabulary_files import TOKENIZER_FILE
+from albertkit.text.transformers_calls import MODEL_MAX_LENGTH
+from albertkit.text.vocabulary_files import SENTENCEPIECE_FILE, TOKENIZER_FILE, too_large
 
 if TYPE_CHECKING:
     from albertkit.text.tokenizer import Tokenizer
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 # Far below every real score: the model then never chooses such a piece. That is the rule for pieces
 # of a digit and a comma, and text is no special piece, either.
 NEVER = -1000.0
-MODEL_MAX_LENGTH = 512
+MAX_MERGE_CHARACTERS = 64_000_000  # 250,000 pieces of 16 characters, SentencePiece's longest
 # Keys of a source that would speak of another tokenizer, or that are written anew.
 _NOT_KEPT = ("auto_map", "tokenizer_file", "vocab_file", "added_tokens_decoder", "name_or_path")
 
@@ -156,7 +157,18 @@ def _model(tokenizer: UnigramTokenizer) -> models.Model | None:
 
 
 def _merges(tokenizer: UnigramTokenizer, numbers: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Pairs of pieces that make a piece, in the order in which SentencePiece merges them."""
+    """Pairs of pieces that make a piece, in the order in which SentencePiece merges them.
+
+    Raises:
+        VocabularyError: so many that the file would be far larger than the model.
+    """
+    characters = sum(len(piece.piece) ** 2 for piece in tokenizer.proto.pieces)
+    if characters > MAX_MERGE_CHARACTERS:
+        raise too_large(
+            f"pieces whose parts have {MAX_MERGE_CHARACTERS:,} characters in all, or fewer",
+            f"up to {characters:,}",
+            Path(SENTENCEPIECE_FILE),
+        )
     merges = [
         (-piece.score, numbers[piece.piece[:cut]], numbers[piece.piece[cut:]])
         for piece in tokenizer.proto.pieces

@@ -1,9 +1,10 @@
-"""What every tokenizer can do: encode text and pairs, cut, pad, decode, load and save.
+"""What every tokenizer can do: encode text and pairs, cut, decode, load and save.
 
 `Tokenizer.load` tells the kind from the files, never from a guess: a SentencePiece model is
 `spiece.model`, `*.model` or `*.spm`, a WordPiece vocabulary is `vocab.txt` or `*.txt`, and
 tokenizer.json is all of a tokenizer of the `tokenizers` library. The kinds are in unigram.py
-(English), wordpiece.py (Chinese) and tokenizer_json.py.
+(English), wordpiece.py (Chinese) and tokenizer_json.py; the calls that transformers has
+besides, `tokenizer(texts, padding=True)` among them, are in transformers_calls.py.
 """
 
 from __future__ import annotations
@@ -11,17 +12,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from albertkit.errors import TokenizationError, VocabularyError
+from albertkit.errors import VocabularyError
+from albertkit.files import translate_os_errors
 from albertkit.text.encoding import (
     Encoding,
     Offsets,
@@ -36,9 +35,8 @@ from albertkit.text.tokenizer_settings import (
     TokenizerSettings,
     read_settings,
 )
+from albertkit.text.transformers_calls import Ints, TransformersCalls
 from albertkit.text.vocabulary_files import find_vocabulary, refuse_options
-
-Ints = npt.NDArray[np.int64]
 
 MASK = "[MASK]"
 _LOST = {
@@ -51,30 +49,14 @@ _LOST = {
 }
 
 
-@dataclass(frozen=True)
-class PaddedEncodings:
-    """Encodings as arrays: `ids` and `types` (B, T) filled up with padding, `lengths` (B,)."""
-
-    ids: Ints
-    types: Ints
-    lengths: Ints
-
-
-class Tokenizer(ABC):
+class Tokenizer(TransformersCalls):
     """Text to ids and back, exactly as the original programs do it."""
 
     kind: str
     lower_case: bool
-    pieces: list[str]  # by id
-    pad_id: int
-    unk_id: int
-    cls_id: int
-    sep_id: int
-    mask_id: int
     num_trained: int  # pieces of the vocabulary itself; tokens added later have the ids behind
     added: dict[int, AddedToken]  # tokens that are found in the text itself
     notes: list[str]  # settings beside the vocabulary that are not honoured, in words
-    extra: dict[str, Any]  # what tokenizer_config.json said
 
     @staticmethod
     def load(
@@ -107,7 +89,8 @@ class Tokenizer(ABC):
         from albertkit.text.wordpiece import WordPieceTokenizer
 
         file = find_vocabulary(Path(path))
-        settings = read_settings(Path(path) if Path(path).is_dir() else file.parent)
+        folder = Path(path) if Path(path).is_dir() else file.parent
+        settings = read_settings(folder, tokenizer_json=file.suffix != ".json")
         chosen = {"quotes": quotes, "comma_rule": comma_rule}
         if file.suffix in (".txt", ".json"):
             refuse_options(chosen, file)
@@ -126,6 +109,18 @@ class Tokenizer(ABC):
             comma_rule=comma_rule or str(settings.values.get("albertkit_comma_rule", usual)),
             settings=settings,
         )
+
+    from_pretrained = load
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """`save` into a folder that is made if it is not there.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        with translate_os_errors(Path(folder)):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        self.save(folder)
 
     def _use(
         self,
@@ -152,6 +147,11 @@ class Tokenizer(ABC):
                 self.notes.append(
                     f"the added token {token.text!r} has the id {number}, but there are "
                     f"{len(self.pieces)} pieces: it is not used"
+                )
+            elif token.text != self.pieces[number]:
+                self.notes.append(
+                    f"the added token {token.text!r} has the id {number}, which is the piece "
+                    f"{self.pieces[number]!r}: it is not used"
                 )
         numbers = {piece: number for number, piece in enumerate(self.pieces)}
         found: dict[str, int] = {}
@@ -290,18 +290,16 @@ class Tokenizer(ABC):
         """Ids of a text, no special tokens."""
         return self.ids_batch([text])[0]
 
-    def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
-        """Readable text of ids; special tokens left out, or shown as they are written."""
-        unused = self.special_ids - {self.unk_id} if skip_special else frozenset()
-        for each in ids:
-            if not 0 <= each < self.vocab_size:
-                raise TokenizationError(
-                    "An id is outside the vocabulary.",
-                    expected=f"0 to {self.vocab_size - 1}",
-                    found=each,
-                    fix="decode with the tokenizer that made the ids",
-                )
-        shown = [each for each in ids if each not in unused]
+    def decode(self, ids: int | Sequence[int] | Ints, *, skip_special_tokens: bool = True) -> str:
+        """Readable text of ids; special tokens left out, or shown as they are written.
+
+        ids: one id or several, also as an array or tensor of one axis.
+
+        Raises:
+            TokenizationError: an id is outside the vocabulary.
+        """
+        unused = self.special_ids - {self.unk_id} if skip_special_tokens else frozenset()
+        shown = [each for each in self._checked(ids) if each not in unused]
         if not self.added:
             return self.join([self.pieces[each] for each in shown])
         parts = [
@@ -320,15 +318,18 @@ class Tokenizer(ABC):
         max_tokens: int | None = None,
         truncate: Truncation = "longest_first",
         allow_mask: bool = False,
+        add_special_tokens: bool = True,
     ) -> Encoding:
-        """[CLS] text [SEP], or [CLS] text [SEP] pair [SEP] with types 0 and 1.
+        """[CLS] text [SEP], or [CLS] text [SEP] pair [SEP] with segment ids 0 and 1.
 
         Args:
             text: any text; what looks like a special token in it stays ordinary text.
             pair: second segment.
             max_tokens: cut to this many tokens, special ones included.
             truncate: which segment to cut, from its end.
-            allow_mask: let a literal [MASK] become the mask token.
+            allow_mask: let a literal [MASK], or the mask piece as it is written, become the mask
+                token.
+            add_special_tokens: False leaves [CLS] and [SEP] away.
 
         Raises:
             TokenizationError: the limit leaves no room, or the text cannot be encoded.
@@ -336,15 +337,19 @@ class Tokenizer(ABC):
         first = self._tokens(text, allow_mask)
         second = None if pair is None else self._tokens(pair, allow_mask)
         if max_tokens is not None:
-            cut(first, second, max_tokens, truncate)
-        result = Encoding([self.cls_id], [0], [(0, 0)], [True])
+            num_special = (2 if second is None else 3) if add_special_tokens else 0
+            cut(first, second, max_tokens, truncate, num_special)
+        result = Encoding([], [], [], [])
+        if add_special_tokens:
+            result = Encoding([self.cls_id], [0], [(0, 0)], [True])
         for number, part in enumerate((first, second)):
             if part is not None:
-                part.ids.append(self.sep_id)
-                part.offsets.append((0, 0))
-                part.word_starts.append(True)
+                if add_special_tokens:
+                    part.ids.append(self.sep_id)
+                    part.offsets.append((0, 0))
+                    part.word_starts.append(True)
                 result.ids += part.ids
-                result.types += [number] * len(part.ids)
+                result.segment_ids += [number] * len(part.ids)
                 result.offsets += part.offsets
                 result.word_starts += part.word_starts
         return result
@@ -358,35 +363,27 @@ class Tokenizer(ABC):
             for text in texts
         ]
 
-    def pad(self, encodings: Sequence[Encoding]) -> PaddedEncodings:
-        """Lay encodings into arrays as wide as the longest one."""
-        lengths = np.array([len(each) for each in encodings], dtype=np.int64)
-        shape = (len(encodings), int(lengths.max(initial=0)))
-        ids = np.full(shape, self.pad_id, dtype=np.int64)
-        types = np.zeros(shape, dtype=np.int64)
-        for row, each in enumerate(encodings):
-            ids[row, : len(each)] = each.ids
-            types[row, : len(each)] = each.types
-        return PaddedEncodings(ids, types, lengths)
+    def mask_spans(self, text: str) -> list[tuple[int, int]]:
+        """Where masks are written in a text, as [MASK] or as the mask piece: (start, end)."""
+        names = "|".join(map(re.escape, (MASK, self.mask_token)))
+        return [match.span() for match in re.finditer(names, text)]
 
     def _tokens(self, text: str, allow_mask: bool) -> Encoding:
         """Tokens of one segment without special ones, except masks that were asked for."""
         result = Encoding([], [], [], [])
         begin = 0
-        masks = "|".join(map(re.escape, {MASK, self.pieces[self.mask_id]}))
-        for part in re.split(f"({masks})", text) if allow_mask else [text]:
-            if allow_mask and part in (MASK, self.pieces[self.mask_id]):
-                result.ids.append(self.mask_id)
-                result.offsets.append((begin, begin + len(part)))
-                result.word_starts.append(True)
-                begin += len(part)
-                continue
+        masks = self.mask_spans(text) if allow_mask else []
+        for start, end in [*masks, (len(text), len(text))]:
             # A space after [MASK] begins the next word by itself; without one the next piece
             # does so too, as in the original, which sees each part as a text of its own.
-            ids, offsets = self.align(part)
+            ids, offsets = self.align(text[begin:start])
             result.ids += ids
-            result.offsets += [(begin + start, begin + end) for start, end in offsets]
+            result.offsets += [(begin + first, begin + last) for first, last in offsets]
             result.word_starts += [self.starts_word(each) for each in ids]
-            begin += len(part)
-        result.types = [0] * len(result.ids)
+            if end > start:
+                result.ids.append(self.mask_id)
+                result.offsets.append((start, end))
+                result.word_starts.append(True)
+            begin = end
+        result.segment_ids = [0] * len(result.ids)
         return result

@@ -1,8 +1,8 @@
 """The settings beside a vocabulary, as transformers writes them.
 
 `tokenizer_config.json` wins over `special_tokens_map.json`; added tokens are in
-`added_tokens.json` or in the config's `added_tokens_decoder`. What would change ids and is not
-supported is named in `notes`, never passed over.
+`tokenizer.json`, `added_tokens.json` or the config's `added_tokens_decoder`, of which the last
+wins. What would change ids and is not supported is named in `notes`, never passed over.
 """
 
 from __future__ import annotations
@@ -16,6 +16,11 @@ from typing import Any
 
 from albertkit.errors import VocabularyError
 from albertkit.files import json_text
+from albertkit.text.vocabulary_files import (
+    LARGEST_TOKENIZER_BYTES,
+    TOKENIZER_FILE,
+    read_bytes,
+)
 
 SETTINGS_FILE = "tokenizer_config.json"
 SPECIAL_FILE = "special_tokens_map.json"
@@ -23,6 +28,7 @@ ADDED_FILE = "added_tokens.json"
 ROLES = ("pad", "unk", "cls", "sep", "mask")
 MAX_ADDED_TOKENS = 10_000
 _MAX_ADDED_CHARACTERS = 1000
+_ADDED_KEY = re.compile(r'"added_tokens"\s*:\s*(?=\[)')  # before the vocabulary
 _FLAGS = ("do_lower_case", "keep_accents", "strip_accents", "tokenize_chinese_chars")
 # Settings of transformers' tokenizers that change ids, with the value that we work by.
 _FIXED: dict[str, tuple[Any, ...]] = {
@@ -69,8 +75,10 @@ class TokenizerSettings:
         return None if value is None else bool(value)
 
 
-def read_settings(folder: Path) -> TokenizerSettings:
+def read_settings(folder: Path, *, tokenizer_json: bool = True) -> TokenizerSettings:
     """The settings in a folder; empty if there are none.
+
+    tokenizer_json: take the added tokens of that file too; False where it is the vocabulary.
 
     Raises:
         VocabularyError: a file is no JSON object, or a setting has a wrong type.
@@ -85,6 +93,8 @@ def read_settings(folder: Path) -> TokenizerSettings:
         text = _text(roles.get(f"{role}_token"))
         if text:
             settings.special[role] = text
+    if tokenizer_json:
+        settings.added |= _tokens_inside(folder / TOKENIZER_FILE, settings.notes)
     _read_added(folder, settings)
     settings.notes += [
         f"{SETTINGS_FILE} says {name}={values[name]!r}, which is not supported"
@@ -112,6 +122,28 @@ def _read_added(folder: Path, settings: TokenizerSettings) -> None:
     longest = max((len(each.text) for each in settings.added.values()), default=0)
     if len(settings.added) > MAX_ADDED_TOKENS or longest > _MAX_ADDED_CHARACTERS:
         raise _wrong(folder, f"at most {MAX_ADDED_TOKENS:,} added tokens", len(settings.added))
+
+
+def _tokens_inside(path: Path, notes: list[str]) -> dict[int, AddedToken]:
+    """The added tokens of a tokenizer.json, by id, without reading its long vocabulary."""
+    if not path.is_file():
+        return {}
+    try:
+        text = read_bytes(path, LARGEST_TOKENIZER_BYTES).decode("utf-8-sig")
+        key = _ADDED_KEY.search(text)
+        listed = [] if key is None else json.JSONDecoder().raw_decode(text, key.end())[0]
+    except (VocabularyError, ValueError, RecursionError) as error:
+        reason = str(error).partition("\n")[0]
+        notes.append(f"{path.name} is damaged, and its added tokens are not used: {reason}")
+        return {}
+    found: dict[int, AddedToken] = {}
+    for value in listed:
+        token, number = added_token(value), value.get("id") if isinstance(value, dict) else None
+        if token is None or type(number) is not int or number < 0:
+            notes.append(f"{path.name} has an added token that cannot be read: {str(value)[:80]}")
+        else:
+            found[number] = token
+    return found
 
 
 def added_token(value: Any) -> AddedToken | None:

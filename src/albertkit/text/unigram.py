@@ -8,7 +8,7 @@ Source: google-research/albert, tokenization.py (preprocess_text, encode_pieces)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -207,10 +207,7 @@ class UnigramTokenizer(Tokenizer):
         """(id, start, end) of the pieces, in characters of the normalized text."""
         found: Segments = []
         place, bytes_ = 0, b""
-        for piece in self._model.encode(prepared, return_type=str):
-            each = self._model.piece_to_id(piece)
-            # An unknown piece is shown as its text, which may read like a piece of another kind.
-            each = self.unk_id if each in self._unmatched else each
+        for piece, each in self._matches(prepared):
             if each in self._bytes_of_characters:  # several pieces for one character
                 bytes_ += bytes([int(piece[3:5], 16)])
                 found.append((each, place, place + 1))
@@ -221,6 +218,23 @@ class UnigramTokenizer(Tokenizer):
             place += len(piece)
         ids = np.array([each for each, _, _ in found], dtype=np.int32)
         return self._segmenter.segment(normalized) if len(self._places_of_ties(ids)) else found
+
+    def _matches(self, prepared: str) -> Iterator[tuple[str, int]]:
+        """The pieces of a text as they stand there, with their ids."""
+        written = self._model.encode(prepared, return_type=str)
+        if self._may_show_unused:
+            yield from zip(written, self._model.encode(prepared), strict=True)
+            return
+        for piece in written:
+            each = self._model.piece_to_id(piece)
+            # An unknown piece is shown as its text, which may read like a piece of another kind.
+            yield piece, self.unk_id if each in self._unmatched else each
+
+    @cached_property
+    def _may_show_unused(self) -> bool:
+        """Whether text may get a piece marked as unused: BPE leaves what it cannot take apart."""
+        bpe = self.proto.trainer_spec.model_type == sentencepiece_model_pb2.TrainerSpec.BPE
+        return bpe and bool(self._of_type("UNUSED"))
 
     def _places_of_ties(self, ids: Ids) -> npt.NDArray[np.intp]:
         """Places in ids (n,) where other pieces may be as probable: in unigram models alone."""

@@ -76,7 +76,9 @@ def find_vocabulary(path: Path) -> Path:
             expected=f"a folder with {SENTENCEPIECE_FILE} or {WORDPIECE_FILE}, or such a file",
             found="no such file",
             where=path,
-            fix="check the path, or make one with: albertkit build-vocab",
+            fix="check the path; of a released model: "
+            f'Tokenizer.load(albertkit.download("{path.name}")) opens the vocabulary',
+            command_fix="check the path, or make one with: albertkit build-vocab",
         )
     if path.suffix not in SUFFIXES:
         raise VocabularyError(

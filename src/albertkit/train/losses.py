@@ -60,7 +60,7 @@ class Totals:
 
 def pretraining_loss(
     mlm_logits: Tensor,
-    order_logits: Tensor | None,
+    sop_logits: Tensor | None,
     targets: Tensor,
     swapped: Tensor,
     *,
@@ -69,13 +69,13 @@ def pretraining_loss(
 ) -> Loss:
     """MLM loss plus sentence-order loss, unweighted (google run_pretraining.py).
 
-    mlm_logits (M, V), targets (M,); order_logits (B, 2), or None for masked-LM alone; swapped (B,).
+    mlm_logits (M, V), targets (M,); sop_logits (B, 2), or None for masked-LM alone; swapped (B,).
     `step_targets` and `step_rows` count the predictions and rows of the whole step.
     """
     mlm = _summed("mlm", mlm_logits, targets, step_targets + _SOME)
-    if order_logits is None:
+    if sop_logits is None:
         return mlm
-    order = _summed("sop", order_logits, swapped, step_rows)
+    order = _summed("sop", sop_logits, swapped, step_rows)
     return Loss(
         mlm.value + order.value, {**mlm.parts, **order.parts}, {**mlm.counts, **order.counts}
     )

@@ -165,7 +165,7 @@ class PretrainingTask:
         )
         return pretraining_loss(
             output.mlm_logits,
-            output.order_logits if self.prepared.sentence_order else None,
+            output.sop_logits if self.prepared.sentence_order else None,
             micro_batch.targets,
             micro_batch.swapped,
             step_targets=micro_batch.step_targets,

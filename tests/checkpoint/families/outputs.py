@@ -43,8 +43,8 @@ def outputs(
             output = model(*rows[:2], mask=rows[2], target_positions=places, return_all=True)
             encoder = output.encoder
             found["mlm"] = output.mlm_logits.reshape(*rows[0].shape, -1)
-            if output.order_logits is not None:
-                found["order"] = output.order_logits
+            if output.sop_logits is not None:
+                found["order"] = output.sop_logits
         else:
             encoder = model(*rows[:2], mask=rows[2], return_all=True)
         for number, state in enumerate(encoder.hidden_states):

@@ -77,7 +77,7 @@ def check_pretraining(checkpoint: Checkpoint, folder: Path, least: float = 1.0) 
     rows = {
         "pooled_output": output.encoder.pooled,
         "masked_lm_log_probs": output.mlm_logits.log_softmax(-1),
-        "sop_log_probs": output.order_logits.log_softmax(-1),
+        "sop_log_probs": output.sop_logits.log_softmax(-1),
     }
     real = given["input_mask"].bool().numpy()
     compared = {name for name in expected if "loss" not in name}
