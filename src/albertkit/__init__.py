@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from albertkit.config import AlbertConfig
     from albertkit.conversion import convert
     from albertkit.data.corpus import read_documents
-    from albertkit.data.folder import make_data
     from albertkit.data.writing import write_shards
     from albertkit.errors import AlbertkitError
     from albertkit.hub import download
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from albertkit.model.pretrained import load_model
     from albertkit.text.tokenizer import Tokenizer
     from albertkit.text.vocabulary import train_vocabulary
+    from albertkit.train.data import make_data
     from albertkit.train.pretrain import pretrain
 
 __version__ = "0.1.0"
@@ -52,7 +52,7 @@ _HOMES = {
     "convert": "albertkit.conversion",
     "download": "albertkit.hub",
     "load_model": "albertkit.model.pretrained",
-    "make_data": "albertkit.data.folder",
+    "make_data": "albertkit.train.data",
     "pretrain": "albertkit.train.pretrain",
     "read_documents": "albertkit.data.corpus",
     "train_vocabulary": "albertkit.text.vocabulary",

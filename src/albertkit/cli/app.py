@@ -43,7 +43,7 @@ EXAMPLES: dict[Callable[..., int | None], str] = {
     prepare.build_vocab: "albertkit build-vocab text.txt --size 8000 --output vocab",
     prepare.tokenize: 'albertkit tokenize "In 2009, it rained." --vocab vocab --json',
     prepare.make_data: "albertkit make-data text.txt --vocab vocab --output data",
-    train.pretrain: "albertkit pretrain tiny-en --data data --out run --set run.seed=1",
+    train.pretrain: "albertkit pretrain --from albertkit/tiny-en --data data --out run",
     predict.fill_mask: 'albertkit fill-mask "Paris is the [MASK] of France."',
     predict.sentence_order: 'albertkit sentence-order "It rained." "So the street was wet."',
     predict.embed: "albertkit embed --input lines.txt --output vectors.npy",

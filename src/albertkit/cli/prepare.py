@@ -118,7 +118,7 @@ def tokenize(
 
 def make_data(
     *sources: Sources,
-    vocab: Path,
+    vocab: str,
     output: Path,
     held_out: Annotated[float, Parameter(name=["--validation-fraction", "--held-out"])] = 0.02,
     format: Format = "auto",
@@ -133,7 +133,7 @@ def make_data(
     sources
         Files, folders, patterns, archives; - is standard input.
     vocab
-        Vocabulary file, or a folder with one.
+        Vocabulary file, a folder with one, or a model (path or name), whose tokenizer is taken.
     output
         Folder for the data; must be free.
     held_out
@@ -148,11 +148,11 @@ def make_data(
     json
         One JSON object: counts, and what was found in the text.
     """
+    from albertkit.checkpoint.tokenizers import open_tokenizer
     from albertkit.cli.progress import data_progress
     from albertkit.data.writing import write_shards
-    from albertkit.text.tokenizer import Tokenizer
 
-    tokenizer = Tokenizer.load(vocab)
+    tokenizer = open_tokenizer(vocab)
     corpus = _corpus(sources, format, language, errors)
     with data_progress() as progress:
         made = write_shards(

@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from albertkit.cli.options import Flag, Json, Settings
 from albertkit.cli.output import print_json
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class StartOptions:
+    """What a run goes on from, and what it does not forget.
+
+    Parameters
+    ----------
+    start_from
+        Model to go on from: a path, or a name that `albertkit models` lists. Its sizes and its
+        tokenizer hold; a head that it lacks is made new.
+    max_positions
+        Longest row in tokens, more than the model has: new positions begin as copies of trained
+        ones.
+    replay
+        Second data folder, such as general text, of which rows are mixed in against forgetting.
+    replay_share
+        Share of the rows from there, by default 0.2; 0 only measures its held-out text.
+    """
+
+    start_from: Annotated[str | None, Parameter(name="--from")] = None
+    max_positions: int | None = None
+    replay: Path | None = None
+    replay_share: float | None = None
+
+
+NO_START = StartOptions()
+
+
 def pretrain(
-    recipe: str,
+    recipe: str | None = None,
     /,
     *,
     data: Path | None = None,
     out: Path | None = None,
+    begin: StartOptions = NO_START,
     set: Settings = (),
     resume: Flag = False,
     json: Json = False,
@@ -24,7 +56,8 @@ def pretrain(
     Parameters
     ----------
     recipe
-        Recipe file (TOML), or the name of a shipped recipe.
+        Recipe file (TOML), or the name of a shipped recipe; `continue` if left out and --from is
+        given.
     data
         Folder made by make-data; stands for --set data.path=...
     out
@@ -34,27 +67,18 @@ def pretrain(
     resume
         Go on from the newest state of the run folder.
     json
-        At the end one JSON object: folder, steps, held-out figures, baselines. Progress goes to
-        standard error.
+        At the end one JSON object: folder, steps, held-out figures before and after, baselines,
+        what was learned. Progress goes to standard error.
     """
     from rich.console import Console
 
     from albertkit.train.pretrain import pretrain as run
 
     console = Console(stderr=json, highlight=False)
-    result = run(recipe, data=data, out=out, set=set, resume=resume, console=console)
+    options = {"data": data, "out": out, **asdict(begin)}
+    result = run(recipe, **options, set=set, resume=resume, console=console)
     if json:
-        print_json(
-            {
-                "folder": str(result.folder),
-                "model": str(result.model),
-                "steps": result.steps,
-                "finished": result.finished,
-                "validation": result.validation,
-                "baselines": vars(result.baselines),
-                "learns": None if result.verdict is None else result.verdict.learns,
-            }
-        )
+        print_json(result.to_json())
     return result.exit_code
 
 

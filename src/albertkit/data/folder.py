@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from albertkit.data.shards import INDEX, TOKENIZER, TRAIN, VALIDATION, Shards
 from albertkit.errors import ShardError
 from albertkit.text.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from albertkit.data.writing import Progress, ShardSummary
 
 
 @dataclass(frozen=True)
@@ -51,30 +46,3 @@ class DataFolder:
             bool((part.document_offsets[1:] - part.document_offsets[:-1] >= 2).any())
             for part in (self.train, self.validation)
         )
-
-
-def make_data(
-    *sources: str | Path,
-    vocab: str | Path | Tokenizer,
-    output: str | Path,
-    validation_fraction: float = 0.02,
-    format: str = "auto",
-    language: str = "auto",
-    errors: str = "strict",
-    progress: Callable[[Progress], None] | None = None,
-) -> ShardSummary:
-    """Tokenize text into a new data folder for `pretrain`, as the command make-data does.
-
-    `sources`: files, folders, patterns, archives; "-" is standard input. `vocab`: a vocabulary
-    file or its folder, or an open Tokenizer. `validation_fraction`: share that is held out, 0 to
-    0.5. `format`, `language`, `errors` as in `read_documents`. Raises CorpusError,
-    VocabularyError, OutputError.
-    """
-    from albertkit.data.corpus import read_documents
-    from albertkit.data.writing import write_shards
-
-    tokenizer = vocab if isinstance(vocab, Tokenizer) else Tokenizer.load(vocab)
-    corpus = read_documents(sources, format=format, language=language, errors=errors)
-    return write_shards(
-        corpus, tokenizer, output, validation_fraction=validation_fraction, progress=progress
-    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -69,6 +69,7 @@ class LoaderSettings:
     `max_tokens`: length of a row with its three special tokens (>= 5). `short_probability`: share
     of documents cut into shorter rows. `max_predictions`: most predicted tokens in a row.
     `masked_probability`: their share of the row's tokens. `max_ngram`: most words of one candidate.
+    `whole_words`: mask the pieces of a word together; else every piece is a word of its own.
     `swap_probability`: share of pairs in wrong order. `seed`: >= 0; another seed, other samples.
     `sentence_order`: make pairs; without it rows are [CLS] A [SEP], for masked-LM alone.
     """
@@ -78,6 +79,7 @@ class LoaderSettings:
     max_predictions: int = 20
     masked_probability: float = 0.15
     max_ngram: int = 3
+    whole_words: bool = True
     swap_probability: float = 0.5
     seed: int = 0
     sentence_order: bool = True
@@ -133,6 +135,23 @@ class PretrainingBatch(Batch):
             swapped=self.swapped[begin:end],
         )
 
+    def followed_by(self, other: PretrainingBatch) -> PretrainingBatch:
+        """The rows of both."""
+
+        def joined(first: Ints, second: Ints) -> Ints:
+            return np.concatenate([first, second])
+
+        return PretrainingBatch(
+            ids=joined(self.ids, other.ids),
+            segment_ids=joined(self.segment_ids, other.segment_ids),
+            lengths=joined(self.lengths, other.lengths),
+            target_positions=joined(
+                self.target_positions, other.target_positions + self.num_tokens
+            ),
+            targets=joined(self.targets, other.targets),
+            swapped=joined(self.swapped, other.swapped),
+        )
+
 
 class PretrainingLoader:
     """Makes any batch of an endless run over the shards; safe to use from several threads."""
@@ -160,7 +179,7 @@ class PretrainingLoader:
 
     def batch(self, step: int) -> PretrainingBatch:
         """The batch of optimizer-independent step `step` (>= 0); the same on every call."""
-        return self._samples(np.arange(step * self.batch_size, (step + 1) * self.batch_size))
+        return self.samples(step * self.batch_size, (step + 1) * self.batch_size)
 
     def batches(
         self, start_step: int = 0, *, workers: int = 1, ahead: int = 4
@@ -175,21 +194,15 @@ class PretrainingLoader:
 
         def make_group(step: int) -> list[PretrainingBatch]:
             begin, end = step * self.batch_size, (step + per_group) * self.batch_size
-            rows = self._samples(np.arange(begin, end))
+            rows = self.samples(begin, end)
             cuts = range(0, end - begin, self.batch_size)
             return [rows.rows(cut, cut + self.batch_size) for cut in cuts]
 
-        pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="albertkit-loader")
-        waiting: deque[Future[list[PretrainingBatch]]] = deque()
-        try:
-            step = start_step
-            while True:
-                while len(waiting) < max(1, ahead):
-                    waiting.append(pool.submit(make_group, step))
-                    step += per_group
-                yield from waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        yield from prefetch(make_group, start_step, per_group, workers=workers, ahead=ahead)
+
+    def samples(self, begin: int, end: int) -> PretrainingBatch:
+        """Samples [begin, end) of the run, at least one."""
+        return self._samples(np.arange(begin, end))
 
     def validation_batches(self, max_samples: int | None = None) -> Iterator[PretrainingBatch]:
         """Epoch 0 once, in corpus order; the last batch may have fewer rows.
@@ -281,9 +294,8 @@ class PretrainingLoader:
             probability=settings.masked_probability,
             max_predictions=settings.max_predictions,
         )
-        chosen = choose_targets(
-            rows.starts, rows.is_text, budget, keys, max_ngram=settings.max_ngram
-        )
+        starts = rows.starts if settings.whole_words else rows.is_text
+        chosen = choose_targets(starts, rows.is_text, budget, keys, max_ngram=settings.max_ngram)
         row, column = np.nonzero(chosen)
         targets = rows.ids[row, column]
         rows.ids[row, column] = corrupt(
@@ -298,6 +310,28 @@ class PretrainingLoader:
             targets=targets,
             swapped=pairs.swapped,
         )
+
+
+def prefetch(
+    make_group: Callable[[int], list[PretrainingBatch]],
+    start_step: int,
+    per_group: int,
+    *,
+    workers: int = 1,
+    ahead: int = 4,
+) -> Iterator[PretrainingBatch]:
+    """Endless batches: `make_group(step)` makes `per_group` of them, in advance, in threads."""
+    pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="albertkit-loader")
+    waiting: deque[Future[list[PretrainingBatch]]] = deque()
+    try:
+        step = start_step
+        while True:
+            while len(waiting) < max(1, ahead):
+                waiting.append(pool.submit(make_group, step))
+                step += per_group
+            yield from waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,18 @@ from albertkit.train.figures import Figure, figures
 from albertkit.train.metrics import read_metrics
 from albertkit.train.model_card import NOT_STATED, CardFacts, model_card
 from albertkit.train.recipe import PretrainingRecipe
+from albertkit.train.start import Origin
 
 HEADS = "masked-LM and sentence-order head"
 MLM_HEAD = "masked-LM head and a sentence-order head that was not trained"
 
 
 def run_card(
-    recipe: PretrainingRecipe, config: AlbertConfig, data: DataFolder, baselines: Baselines
+    recipe: PretrainingRecipe,
+    config: AlbertConfig,
+    data: DataFolder,
+    baselines: Baselines,
+    origin: Origin | None = None,
 ) -> str:
     """Card of the model in RUN/model as of the last line of RUN/metrics.jsonl.
 
@@ -40,6 +45,7 @@ def run_card(
             language=settings.language or _language_of(train.index),
             license=settings.license,
             data=[
+                *_about(origin),
                 ("source", settings.data),
                 ("trained on", _size_of(train)),
                 ("held out", _size_of(held_out)),
@@ -50,9 +56,26 @@ def run_card(
             recipe=recipes.to_toml(_without_folders(recipe)),
             figures=[_row(figure) for figure in figures(curve[-1], baselines)] if curve else [],
             curve=curve,
-            heads=HEADS if recipe.run.sentence_order != "off" else MLM_HEAD,
+            heads=_heads(recipe, origin),
         )
     )
+
+
+def _heads(recipe: PretrainingRecipe, origin: Origin | None) -> str:
+    if recipe.run.sentence_order != "off":
+        return HEADS
+    if origin is None:
+        return MLM_HEAD
+    if origin.sentence_order:
+        return "masked-LM head and a sentence-order head that this run did not train"
+    return "masked-LM head"
+
+
+def _about(origin: Origin | None) -> list[tuple[str, str]]:
+    """What the model went on from: whose licence and text count too."""
+    if origin is None:
+        return []
+    return [("goes on from", origin.describe()), ("licence of that model", origin.license)]
 
 
 def _row(figure: Figure) -> tuple[str, str, str]:

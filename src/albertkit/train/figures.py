@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from albertkit.train.baselines import Baselines
+from albertkit.train.health import CLEARLY_BELOW
 from albertkit.train.validation import wilson_interval
 
 COIN_NATS = 0.693
@@ -22,6 +23,7 @@ class Figure:
     count: int
     baseline: float
     baseline_name: str
+    before: float | None = None  # before step 0, of a run that goes on
 
     @property
     def is_share(self) -> bool:
@@ -39,6 +41,11 @@ class Figure:
         return self._show(self.baseline)
 
     @property
+    def before_text(self) -> str:
+        """The value before step 0 for people; "" where it was not measured."""
+        return "" if self.before is None else self._show(self.before)
+
+    @property
     def interval(self) -> str:
         """95 % interval of an accuracy, as if cases were independent; "" for a loss."""
         if not self.is_share:
@@ -46,14 +53,87 @@ class Figure:
         low, high = wilson_interval(self.value * self.count, self.count)
         return f"{low:.1%} to {high:.1%}"
 
+    @property
+    def beats_baseline(self) -> bool:
+        """A loss clearly below the baseline, an accuracy whose interval lies above it."""
+        if not self.is_share:
+            return self.value < self.baseline - CLEARLY_BELOW
+        return wilson_interval(self.value * self.count, self.count)[0] > self.baseline
+
     def _show(self, value: float) -> str:
         return f"{value:.1%}" if self.is_share else f"{value:.3f}"
 
 
-def figures(validated: Mapping[str, Any], baselines: Baselines) -> list[Figure]:
-    """Figures of a validation line of metrics.jsonl; masked-LM alone has none of sentence order."""
+@dataclass(frozen=True)
+class Lesson:
+    """One thing that a model is to learn, whether it has, and the figure that shows it."""
+
+    name: str  # as in JSON
+    title: str
+    learned: bool
+    figure: Figure
+
+    @property
+    def verdict(self) -> str:
+        """In two words or one."""
+        return "learned" if self.learned else "not learned"
+
+    @property
+    def facts(self) -> str:
+        """The figure beside its baseline, and what it was before the run."""
+        figure = self.figure
+        what = "accuracy" if figure.is_share else "loss"
+        interval = f" ({figure.interval})" if figure.is_share else ""
+        before = f", before the run {figure.before_text}" if figure.before is not None else ""
+        baseline = f"{figure.baseline_name} {figure.baseline_text}"
+        return f"held-out {what} {figure.text}{interval}, {baseline}{before}"
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.verdict}; {self.facts}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        figure = self.figure
+        return {
+            "learned": self.learned,
+            "value": figure.value,
+            "baseline": figure.baseline,
+            "baseline_name": figure.baseline_name,
+            "before": figure.before,
+        }
+
+
+# What shows that a lesson is learned, by the name of the figure.
+LESSONS = {"mlm_loss": ("masked_lm", "masked words"), "sop_accuracy": ("sentence_order",) * 2}
+
+
+def lessons(
+    validated: Mapping[str, Any], baselines: Baselines, before: Mapping[str, Any] | None = None
+) -> list[Lesson]:
+    """Masked words and, where it is trained, sentence order: each learned or not learned."""
+    shown = {figure.name: figure for figure in figures(validated, baselines, before)}
     return [
-        Figure(name, title, validated[name], validated[f"{name[:3]}_count"], baseline, beaten)
+        Lesson(name, title.replace("_", " "), shown[key].beats_baseline, shown[key])
+        for key, (name, title) in LESSONS.items()
+        if key in shown
+    ]
+
+
+def figures(
+    validated: Mapping[str, Any], baselines: Baselines, before: Mapping[str, Any] | None = None
+) -> list[Figure]:
+    """Figures of a validation line of metrics.jsonl; masked-LM alone has none of sentence order."""
+    earlier = before or {}
+    return [
+        Figure(
+            name,
+            title,
+            validated[name],
+            validated[f"{name[:3]}_count"],
+            baseline,
+            beaten,
+            earlier.get(name),
+        )
         for name, title, baseline, beaten in baseline_rows(baselines)
         if name in validated
     ]

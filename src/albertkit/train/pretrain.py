@@ -2,6 +2,7 @@
 
 RUN/
   recipe.toml      the full recipe, defaults included
+  start.json       what a run that goes on from a model began with (start.py)
   metrics.jsonl    losses, validations, baselines
   checkpoints/     training states, the newest few (resume.py)
   model/           the model as of the last state: a checkpoint folder for everybody's use
@@ -13,35 +14,34 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from torch import nn
 
 from albertkit import settings as recipes
 from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.errors import RecipeError, TrainingError
 from albertkit.files import require_free
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.loading import tensors_of
 from albertkit.train.baselines import Baselines
 from albertkit.train.card import run_card
 from albertkit.train.console import RunProgress
-from albertkit.train.figures import figures
-from albertkit.train.health import Verdict, judge
+from albertkit.train.figures import Lesson, lessons
+from albertkit.train.health import Verdict
 from albertkit.train.lock import lock_run
 from albertkit.train.loop import Trainer
-from albertkit.train.losses import Loss, pretraining_loss
 from albertkit.train.metrics import Metrics
 from albertkit.train.prepare import MAY_CHANGE, PreparedRun
 from albertkit.train.recipe import PretrainingRecipe
 from albertkit.train.report import write_report
-from albertkit.train.resume import require_run, resume_run, start_run
+from albertkit.train.resume import require_run, resume_run, save_state, start_run
 from albertkit.train.run import Run
-from albertkit.train.stages import MicroBatch, Stages
-from albertkit.train.validation import ValidationSet, validate
+from albertkit.train.task import PretrainingTask
 
 DOES_NOT_LEARN = 3  # exit code of a run that ended without learning
 
@@ -58,48 +58,103 @@ class RunResult:
     baselines: Baselines
     verdict: Verdict | None
     exit_code: int
+    before: dict[str, Any] = field(default_factory=dict)  # held out before step 0, if it goes on
+
+    @property
+    def lessons(self) -> list[Lesson]:
+        """Masked words and sentence order, each learned or not learned; empty before the first."""
+        return lessons(self.validation, self.baselines, self.before)
+
+    def to_json(self) -> dict[str, Any]:
+        """What the command line prints for programs."""
+        return {
+            "folder": str(self.folder),
+            "model": str(self.model),
+            "steps": self.steps,
+            "finished": self.finished,
+            "validation": self.validation,
+            "before": self.before or None,
+            "baselines": vars(self.baselines),
+            "learns": None if self.verdict is None else self.verdict.learns,
+            "verdict": None if self.verdict is None else self.verdict.kind,
+            "lessons": {lesson.name: lesson.to_json() for lesson in self.lessons},
+        }
 
 
 def pretrain(
-    recipe: PretrainingRecipe | str | Path,
+    recipe: PretrainingRecipe | str | Path | None = None,
     *,
     data: str | Path | None = None,
     out: str | Path | None = None,
+    start_from: str | Path | None = None,
+    max_positions: int | None = None,
+    replay: str | Path | None = None,
+    replay_share: float | None = None,
     set: Mapping[str, Any] | Sequence[str] = (),
     resume: bool = False,
     console: Console | None = None,
 ) -> RunResult:
     """Run a recipe to its end, or from the newest training state of its folder to the end.
 
-    `recipe`: the name of a shipped recipe, a TOML file, or an open recipe. `data`: folder made by
-    make_data. `out`: folder of the run. `set`: other settings, {"stages.0.steps": 100} or
-    ["stages.0.steps=100"]. Raises RecipeError, ConfigError, ShardError, VocabularyError,
-    OutputError for what can be seen before the first step; TrainingError for a loss that is not
-    finite, a state that is damaged, or a folder in which another process trains.
+    Args:
+        recipe: name of a shipped recipe, TOML file, or open recipe; "continue" if left out and the
+            run goes on from a model.
+        data: folder made by make_data.
+        out: folder of the run.
+        start_from: path or name of a model to go on from, see `Checkpoint.load`; its sizes and
+            its tokenizer hold, what it lacks is made new.
+        max_positions: longest row the model can take; new positions begin as copies.
+        replay: second data folder, of which rows are mixed in.
+        replay_share: their share of the rows, 0.2 if left out; 0 only measures its held-out text.
+        set: other settings, {"stages.0.steps": 100} or ["stages.0.steps=100"].
+        resume: go on from the newest state of the run folder.
+
+    Raises RecipeError, ConfigError, ShardError, VocabularyError, OutputError, and what
+    `Checkpoint.load` raises, for what can be seen before the first step; TrainingError for a loss
+    that is not finite, a state that is damaged, or a folder in which another process trains.
     """
     console = console or Console()
-    recipe = open_recipe(recipe, data=data, out=out, set=set)
+    given = {
+        "data.path": data,
+        "run.output": out,
+        "start.checkpoint": start_from,
+        "model.max_position_embeddings": max_positions,
+        "data.replay": replay,
+        "data.replay_share": replay_share,
+    }
+    recipe = open_recipe(recipe, given, set)
     folder = recipe.run.output
     (require_run if resume else require_free)(folder)
-    prepared = PreparedRun.resolve(recipe)
-    recipe = prepared.recipe
+    prepared = PreparedRun.resolve(recipe, folder if resume else None)
+    return _run(prepared, resume, console)
+
+
+def _run(prepared: PreparedRun, resume: bool, console: Console) -> RunResult:
+    """Begin the run of a recipe, or go on, and train to the end."""
+    recipe, folder = prepared.recipe, prepared.recipe.run.output
     torch.set_num_threads(recipe.run.threads)
     model, optimizer = prepared.build()
     validation_set = prepared.validation_set()
     facts = prepared.describe(validation_set)
     for name, fact in facts:
         console.print(f"{name}: {fact}", highlight=False, markup=False, soft_wrap=True)
+    saved: dict[str, Any] = {}
     if not resume:
-        start_run(folder, recipe)
+        baselines = prepared.measure_baselines(validation_set)
+        start_run(folder, recipe, partial(_keep_start, prepared, model, optimizer, baselines))
     with lock_run(folder):
         identity = prepared.identity
-        saved: dict[str, Any] = {}
         if resume:
             saved = resume_run(folder, identity, model, optimizer, may_change=MAY_CHANGE)
-        baselines = (
-            Baselines(**saved["baselines"]) if saved else prepared.measure_baselines(validation_set)
+            if saved:
+                baselines = Baselines(**saved["baselines"])
+            elif prepared.origin is None:
+                baselines = prepared.measure_baselines(validation_set)
+            else:
+                raise _no_state(folder)
+        task = PretrainingTask(
+            prepared, prepared.stages(), validation_set, baselines, prepared.replay_set()
         )
-        task = PretrainingTask(prepared, prepared.stages(), validation_set, baselines)
         with contextlib.ExitStack() as stack:
             step = saved.get("step", 0)
             run = Run(
@@ -115,7 +170,7 @@ def pretrain(
             if saved:
                 run.load_state(saved)
                 run.progress.log(f"resumed at step {step:,} of {task.steps:,}")
-            else:
+            if not run.metrics.size:
                 run.metrics.write("baselines", vars(baselines))
             step = run.train(step)
         write_report(folder, recipe, facts, baselines, run.verdict)
@@ -123,113 +178,77 @@ def pretrain(
 
 
 def open_recipe(
-    recipe: PretrainingRecipe | str | Path,
-    *,
-    data: str | Path | None = None,
-    out: str | Path | None = None,
+    recipe: PretrainingRecipe | str | Path | None,
+    given: Mapping[str, Any],
     set: Mapping[str, Any] | Sequence[str] = (),
 ) -> PretrainingRecipe:
-    """A recipe by its name, file or itself, with settings changed. Raises RecipeError."""
-    places = {"data.path": data, "run.output": out}
-    places = {key: str(path) for key, path in places.items() if path is not None}
+    """A recipe by its name, file or itself, with settings changed. Raises RecipeError.
+
+    given: settings by their dotted names; None leaves the recipe's. They win over `set`.
+    """
+    stated = {key: value for key, value in given.items() if value is not None}
+    if recipe is None:
+        recipe = _usual_recipe(stated)
     if isinstance(recipe, PretrainingRecipe):
-        return recipes.change(recipe, set, places)
-    return recipes.load(recipe, PretrainingRecipe, set, places)
+        return recipes.change(recipe, set, stated)
+    return recipes.load(recipe, PretrainingRecipe, set, stated)
 
 
-@dataclass
-class PretrainingTask:
-    """Masked-LM and sentence order: batches, losses, and what their held-out figures mean."""
-
-    prepared: PreparedRun
-    stages: Stages
-    validation_set: ValidationSet
-    baselines: Baselines
-
-    @property
-    def steps(self) -> int:
-        """Steps of all stages together."""
-        return self.stages.steps
-
-    def micro_batches(self, step: int, device: torch.device) -> Sequence[MicroBatch]:
-        """Micro batches of a step."""
-        return self.stages.micro_batches(step, device)
-
-    def loss(self, model: nn.Module, micro_batch: MicroBatch) -> Loss:
-        """Masked-LM and sentence-order loss of one micro batch."""
-        output = model(
-            micro_batch.ids,
-            micro_batch.segment_ids,
-            lengths=micro_batch.lengths,
-            target_positions=micro_batch.target_positions,
+def _usual_recipe(stated: Mapping[str, Any]) -> str:
+    """The recipe of a run for which none was named."""
+    if "start.checkpoint" not in stated:
+        raise RecipeError(
+            "It is not said what to train.",
+            expected="a recipe, or a model to go on from",
+            found="neither",
+            fix="pass a recipe such as 'tiny-en', or start_from='albertkit/tiny-en'",
+            command_fix="name a recipe such as tiny-en, or add --from albertkit/tiny-en",
         )
-        return pretraining_loss(
-            output.mlm_logits,
-            output.sop_logits if self.prepared.sentence_order else None,
-            micro_batch.targets,
-            micro_batch.swapped,
-            step_targets=micro_batch.step_targets,
-            step_rows=micro_batch.step_rows,
-        )
+    return "continue"
 
-    def learning_rate(self, step: int) -> float:
-        """Rate of a step by the schedule of its stage."""
-        return self.stages.learning_rate(step)
 
-    def step_facts(self, step: int, means: Mapping[str, float]) -> dict[str, Any]:
-        """Stage and whole loss."""
-        loss = means["mlm_loss"] + means.get("sop_loss", 0.0)
-        return {"stage": self.stages.stage_of(step - 1), "loss": loss}
+def _keep_start(
+    prepared: PreparedRun,
+    model: AlbertForPretraining,
+    optimizer: torch.optim.Optimizer,
+    baselines: Baselines,
+    folder: Path,
+) -> None:
+    """Put the state before step 0 into a new run folder: its checkpoint may be gone tomorrow.
 
-    def step_summary(self, means: Mapping[str, float]) -> str:
-        """Whole loss, and masked-LM loss."""
-        loss = means["mlm_loss"] + means.get("sop_loss", 0.0)
-        return f"loss {loss:.3f} (mlm {means['mlm_loss']:.3f})"
+    What begins from random numbers begins anew from its seed instead.
+    """
+    if prepared.origin is None:
+        return
+    prepared.origin.write(folder)
+    state = {
+        "identity": prepared.identity,
+        "tokens": 0,
+        "metrics_bytes": 0,
+        "window": {"sums": {}, "counts": {}},
+        "baselines": vars(baselines),
+        "validated": {},
+    }
+    save_state(folder / "checkpoints", 0, model, optimizer, state, keep=1)
 
-    def validate(self, model: nn.Module, precision: str) -> dict[str, Any]:
-        """Means over the held-out rows, and the counts they were taken over."""
-        totals = validate(model, self, self.validation_set, precision)
-        counts = {
-            name.replace("_loss", "_count"): count
-            for name, count in totals.counts.items()
-            if name.endswith("_loss")
-        }
-        return {**totals.means(), **counts}
 
-    def validation_summary(self, validated: Mapping[str, Any]) -> str:
-        """Each figure beside its baseline."""
-        return "; ".join(
-            f"{figure.title} {figure.text} ({figure.baseline_name} {figure.baseline_text})"
-            for figure in figures(validated, self.baselines)
-            if figure.name != "sop_loss"
-        )
-
-    def judge(self, validated: Mapping[str, Any]) -> Verdict:
-        """Whether the masked-LM loss is below what word frequencies alone would give."""
-        vocab_size = self.prepared.config.vocab_size
-        return judge(validated["mlm_loss"], self.baselines.unigram_entropy, vocab_size)
-
-    def should_learn_by(self, step: int) -> bool:
-        """Whether the warm-up is over, and a quarter of the first stage."""
-        first = self.stages.settings[0]
-        return step >= first.warmup_steps + first.steps // 4
-
-    def reached_goal(self, validated: Mapping[str, Any]) -> bool:
-        """Whether the masked-LM loss is as far below the unigram entropy as was asked for."""
-        goal = self.prepared.recipe.run.stop_below
-        gain: float = self.baselines.unigram_entropy - validated["mlm_loss"]
-        return goal > 0 and gain >= goal
-
-    def state(self) -> dict[str, Any]:
-        """The baselines: measured once, for the held-out rows."""
-        return {"baselines": vars(self.baselines)}
+def _no_state(folder: Path) -> TrainingError:
+    return TrainingError(
+        "The training states of this run are gone.",
+        expected="at least the state before step 0, which holds the numbers it went on from",
+        found="none",
+        where=folder / "checkpoints",
+        fix="bring them back, or start the run anew in another folder",
+    )
 
 
 def export(model: AlbertForPretraining, prepared: PreparedRun, baselines: Baselines) -> None:
     """Write RUN/model, a checkpoint folder that transformers opens too."""
     recipe, config, data = prepared.recipe, prepared.config, prepared.data
     Checkpoint(config=config, tensors=tensors_of(model), tokenizer=data.tokenizer).save(
-        recipe.run.output / "model", run_card(recipe, config, data, baselines), replace=True
+        recipe.run.output / "model",
+        run_card(recipe, config, data, baselines, prepared.origin),
+        replace=True,
     )
 
 
@@ -253,6 +272,8 @@ def _result(run: Run, step: int, baselines: Baselines) -> RunResult:
         if step < run.task.steps:
             run.progress.log(f"the goal of the recipe is reached after step {step:,}: the run ends")
         run.progress.log(str(run.verdict))
+        for line in last_words(run, baselines):
+            run.progress.log(line)
         exit_code = 0 if run.verdict.learns else DOES_NOT_LEARN
     return RunResult(
         folder=run.folder,
@@ -263,4 +284,14 @@ def _result(run: Run, step: int, baselines: Baselines) -> RunResult:
         baselines=baselines,
         verdict=run.verdict,
         exit_code=exit_code,
+        before=run.before,
     )
+
+
+def last_words(run: Run, baselines: Baselines) -> list[str]:
+    """What the model learned, thing by thing, and what it may have forgotten."""
+    lines = [str(lesson) for lesson in lessons(run.validated, baselines, run.before)]
+    if "replay_mlm_loss" in run.validated and "replay_mlm_loss" in run.before:
+        before, after = (x["replay_mlm_loss"] for x in (run.before, run.validated))
+        lines.append(f"replayed text: held-out loss {after:.3f}, before the run {before:.3f}")
+    return lines

@@ -18,6 +18,21 @@ class DataSettings:
     """Where the tokenized text is."""
 
     path: Path = setting(help="folder made by albertkit make-data, with held-out documents")
+    replay: Path | None = setting(
+        None, "second data folder, such as general text: rows of it are mixed in"
+    )
+    replay_share: float = setting(
+        0.2, "share of the rows from there; 0 only measures its held-out text", low=0, below=1
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartSettings:
+    """The model that the run goes on from."""
+
+    checkpoint: str = setting(
+        "", "path or name of a model; its sizes and tokenizer hold. Empty: random numbers"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +74,11 @@ class PretrainingRecipe:
 
     data: DataSettings = setting()
     model: dict[str, Any] = setting(
-        help="size = a name that `albertkit info` knows, and any key of the config; "
-        'vocab_size = "from_data" takes the vocabulary of the data'
+        {},
+        "size = a name that `albertkit info` knows, and any key of the config; "
+        'vocab_size = "from_data" takes the vocabulary of the data',
     )
+    start: StartSettings = setting(StartSettings)
     optim: OptimSettings = setting(OptimSettings)
     stages: list[StageSettings] = setting()
     run: RunSettings = setting()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,16 @@ _FORMAT = "albertkit-training-state 1"
 _PREFIX = "step-"
 
 
-def start_run(folder: Path, recipe: Any) -> None:
-    """Make the run folder, so that whoever finds one finds its recipe in it."""
+def start_run(folder: Path, recipe: Any, fill: Callable[[Path], None] | None = None) -> None:
+    """Make the run folder, so that whoever finds one finds its recipe in it.
+
+    `fill` puts more into it before it gets its name.
+    """
     with atomic_folder(folder) as temporary:
         (temporary / "checkpoints").mkdir()
         settings.save(recipe, temporary / RECIPE)
+        if fill is not None:
+            fill(temporary)
 
 
 def require_run(folder: Path) -> None:

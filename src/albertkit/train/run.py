@@ -47,6 +47,10 @@ class Task(HasLoss, Protocol):
     def steps(self) -> int:
         """Steps of the whole run."""
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the model has learned before: its held-out figures then count before step 0."""
+
     def micro_batches(self, step: int, device: torch.device) -> Sequence[MicroBatch]:
         """The micro batches of a step, the first step being 0."""
 
@@ -65,8 +69,8 @@ class Task(HasLoss, Protocol):
     def validation_summary(self, validated: Mapping[str, Any]) -> str:
         """The figures of a validation in one line."""
 
-    def judge(self, validated: Mapping[str, Any]) -> Verdict:
-        """Whether these figures show that the model learns."""
+    def judge(self, validated: Mapping[str, Any], before: Mapping[str, Any]) -> Verdict:
+        """Whether these figures show that the model learns; `before` step 0, where measured."""
 
     def should_learn_by(self, step: int) -> bool:
         """Whether a model that does not learn at this step deserves a warning."""
@@ -94,6 +98,11 @@ class Run:
     tokens: int = 0  # trained on so far, padding not counted
     verdict: Verdict | None = None
     validated: dict[str, Any] = field(default_factory=dict)  # the last validation
+    before: dict[str, Any] = field(
+        default_factory=dict
+    )  # that before step 0, of a run that goes on
+    seconds: float = 0.0  # trained so far, by the processes before this one
+    _began: float = field(default_factory=time.monotonic)
     _warned: str = ""  # kind of the last verdict that was warned of
     _saved: int = -1  # step of the last state of this process
     _since: tuple[float, int] = field(default_factory=lambda: (time.monotonic(), 0))
@@ -104,6 +113,9 @@ class Run:
         A TrainingError says which state is the last good one.
         """
         if start == 0:
+            if self.task.goes_on and not self.before:
+                self._validate(0)
+                self.before = self.validated
             self.save(0)  # so that a kill at any later moment can be resumed
         elif start == self.task.steps or self.reached_goal(start):
             self.progress.log("the run is complete already: nothing to do")
@@ -181,14 +193,23 @@ class Run:
             "window": {"sums": self.window.sums, "counts": self.window.counts},
             **self.task.state(),
             "validated": self.validated,
+            "before": self.before,
+            "seconds": self.elapsed,
         }
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that the run took so far, all its processes together."""
+        return self.seconds + time.monotonic() - self._began
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on where `state()` was."""
         self.tokens = state["tokens"]
         self.validated = state["validated"]
+        self.before = state.get("before", {})  # release 0.1 has neither
+        self.seconds = state.get("seconds", 0.0)
         if self.validated:
-            self.verdict = self.task.judge(self.validated)
+            self.verdict = self.task.judge(self.validated, self.before)
         self._since = (time.monotonic(), self.tokens)
         self.window = Totals(state["window"]["sums"], state["window"]["counts"])
 
@@ -216,8 +237,8 @@ class Run:
         self.metrics.write("validation", self.validated)
         summary = self.task.validation_summary(self.validated)
         self.progress.log(f"held out, step {step:,}: {summary}")
-        self.verdict = self.task.judge(self.validated)
-        late = self.task.should_learn_by(step)
+        self.verdict = self.task.judge(self.validated, self.before)
+        late = step > 0 and self.task.should_learn_by(step)
         if late and not self.verdict.learns and self._warned != self.verdict.kind:
             self.progress.log(f"warning: {self.verdict}")
             self._warned = self.verdict.kind

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from albertkit.data.loader import LoaderSettings, PretrainingBatch, PretrainingLoader
+from albertkit.data.replay import ReplayLoader
 from albertkit.data.shards import Shards
 from albertkit.settings import setting
 from albertkit.train.optim import ScheduleSettings, learning_rate
@@ -30,6 +31,7 @@ class StageSettings(ScheduleSettings):
     max_predictions: int = setting(20, "most tokens to predict in one row", low=1)
     masked_probability: float = setting(0.15, "share of tokens to predict", above=0, below=1)
     max_ngram: int = setting(3, "longest run of words that is masked together", low=1)
+    whole_words: bool = setting(True, "mask the pieces of a word together")
     short_probability: float = setting(0.1, "share of rows made shorter", low=0, high=1)
     swap_probability: float = setting(0.5, "share of pairs in wrong order", low=0, high=1)
 
@@ -41,6 +43,7 @@ class StageSettings(ScheduleSettings):
             max_predictions=self.max_predictions,
             masked_probability=self.masked_probability,
             max_ngram=self.max_ngram,
+            whole_words=self.whole_words,
             swap_probability=self.swap_probability,
             seed=seed,
             sentence_order=sentence_order,
@@ -76,9 +79,11 @@ class Stages:
         seed: int,
         *,
         sentence_order: bool = True,
+        replay: tuple[Shards, float] | None = None,
     ) -> None:
         self.settings = settings
         self.sentence_order = sentence_order
+        self.replay = replay  # other shards, and the share of rows from there
         self.starts = np.cumsum([0, *(stage.steps for stage in settings)]).tolist()
         self._shards = shards
         self._seed = seed
@@ -100,11 +105,18 @@ class Stages:
         stage = self.stage_of(step)
         return learning_rate(step - self.starts[stage], self.settings[stage])
 
-    def loader(self, stage: int) -> PretrainingLoader:
+    def loader(self, stage: int) -> PretrainingLoader | ReplayLoader:
         """The loader of a stage's training rows."""
+        main = self.loader_of(self._shards, stage)
+        if self.replay is None:
+            return main
+        shards, share = self.replay
+        return ReplayLoader(main, self.loader_of(shards, stage), share)
+
+    def loader_of(self, shards: Shards, stage: int) -> PretrainingLoader:
+        """Rows of some shards, made as a stage says."""
         seed = self._seed + stage * _SEED_STRIDE
         settings = self.settings[stage].loader_settings(seed, sentence_order=self.sentence_order)
-        shards = self._shards
         return PretrainingLoader(
             shards, shards.special_ids, settings, self.settings[stage].batch_size
         )

@@ -1,0 +1,48 @@
+"""A tokenizer by whatever names one: a vocabulary, its folder, or any model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from albertkit.checkpoint import families
+from albertkit.checkpoint.checkpoint import open_checkpoint
+from albertkit.errors import CheckpointError, VocabularyError
+from albertkit.hub import resolve
+from albertkit.text.tokenizer import Tokenizer
+from albertkit.text.vocabulary_files import SUFFIXES
+
+
+def open_tokenizer(place: str | Path | Tokenizer) -> Tokenizer:
+    """The tokenizer of a vocabulary file, of a folder with one, or of a model.
+
+    place: also a name that `albertkit models` lists, or a hub id; an open one is returned as it is.
+
+    Raises:
+        VocabularyError: there is none, or it cannot be read.
+        CheckpointError, ConfigError, DownloadError: as `Checkpoint.load`.
+    """
+    if isinstance(place, Tokenizer):
+        return place
+    if not _is_model(place):
+        return Tokenizer.load(place)
+    opened = open_checkpoint(place)
+    if opened.checkpoint.tokenizer is None:
+        raise opened.tokenizer_error or VocabularyError(
+            "This model has no tokenizer.",
+            expected="a vocabulary beside its weights",
+            found="none",
+            where=opened.path,
+            fix="give the vocabulary that came with it, such as spiece.model or vocab.txt",
+        )
+    return opened.checkpoint.tokenizer
+
+
+def _is_model(place: str | Path) -> bool:
+    """Whether weights are there or a model has this name; a vocabulary alone is no model."""
+    if Path(place).suffix in SUFFIXES:
+        return False
+    try:
+        families.claim(resolve(place), None)
+    except CheckpointError:
+        return False
+    return True
