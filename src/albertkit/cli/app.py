@@ -71,7 +71,7 @@ def _unwrap(documented: Any) -> None:
     documented.__doc__ = text
 
 
-for group in (LineOptions, SourceOptions, ModelOptions):
+for group in (LineOptions, SourceOptions, ModelOptions, train.StartOptions):
     _unwrap(group)
 for number, (command, example) in enumerate(EXAMPLES.items()):
     _unwrap(command)

@@ -25,7 +25,6 @@ from albertkit.cli.options import (
 )
 from albertkit.cli.output import VectorTable, array_file, output_file, print_json, print_table
 from albertkit.errors import PredictionError, TextError
-from albertkit.hub.measured import order_figures
 
 if TYPE_CHECKING:
     from albertkit.infer.answers import Fillings
@@ -90,6 +89,8 @@ def sentence_order(
     json
         One JSON object: first, second, score.
     """
+    from albertkit.hub.measured import order_figures
+
     predictor, given = model.predictor(texts)
     _need_texts(given, "sentence-order", "two texts", exactly=2)
     first, second = given
