@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -183,7 +183,7 @@ class PretrainingLoader:
 
     def batches(
         self, start_step: int = 0, *, workers: int = 1, ahead: int = 4
-    ) -> Iterator[PretrainingBatch]:
+    ) -> Generator[PretrainingBatch]:
         """Endless batches from `start_step` on, made in advance by `workers` threads.
 
         `ahead`: groups of batches (about 32,768 tokens each) that are kept ready. The batches are
@@ -319,7 +319,7 @@ def prefetch(
     *,
     workers: int = 1,
     ahead: int = 4,
-) -> Iterator[PretrainingBatch]:
+) -> Generator[PretrainingBatch]:
     """Endless batches: `make_group(step)` makes `per_group` of them, in advance, in threads."""
     pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="albertkit-loader")
     waiting: deque[Future[list[PretrainingBatch]]] = deque()

@@ -7,7 +7,7 @@ of the step alone, so the step is the whole state here, too.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from albertkit.data.loader import PretrainingBatch, PretrainingLoader, prefetch
 
@@ -39,7 +39,7 @@ class ReplayLoader:
             return self.replay.samples(first, last)
         return self.main.samples(begin, end).followed_by(self.replay.samples(first, last))
 
-    def batches(self, start_step: int = 0) -> Iterator[PretrainingBatch]:
+    def batches(self, start_step: int = 0) -> Generator[PretrainingBatch]:
         """Endless batches from `start_step` on, made in advance in a thread."""
         yield from prefetch(lambda step: [self.batch(step)], start_step, 1)
 

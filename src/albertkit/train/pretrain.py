@@ -156,6 +156,7 @@ def _run(prepared: PreparedRun, resume: bool, console: Console) -> RunResult:
             prepared, prepared.stages(), validation_set, baselines, prepared.replay_set()
         )
         with contextlib.ExitStack() as stack:
+            stack.callback(task.stages.close)
             step = saved.get("step", 0)
             run = Run(
                 trainer=_trainer(model, optimizer, recipe),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,7 +87,7 @@ class Stages:
         self.starts = np.cumsum([0, *(stage.steps for stage in settings)]).tolist()
         self._shards = shards
         self._seed = seed
-        self._running: tuple[int, Iterator[PretrainingBatch]] | None = (
+        self._running: tuple[int, Generator[PretrainingBatch]] | None = (
             None  # next step, its iterator
         )
 
@@ -129,6 +129,12 @@ class Stages:
         batches = self._running[1]
         self._running = (step + 1, batches)
         return next(batches)
+
+    def close(self) -> None:
+        """Stop the thread that makes batches ahead."""
+        if self._running is not None:
+            self._running[1].close()
+            self._running = None
 
     def micro_batches(self, step: int, device: torch.device) -> list[MicroBatch]:
         """Rows of a step, cut into micro batches."""
