@@ -167,14 +167,19 @@ class AlbertConfig:
         ]
 
     @property
-    def fits_huggingface(self) -> list[str]:
-        """Why transformers' AlbertModel cannot be this model; an empty list says that it can."""
+    def has_huggingface_groups(self) -> bool:
+        """Whether transformers' formula gives each layer the blocks that it has here."""
         layers, blocks = self.num_hidden_layers, len(self.attention_blocks)
         theirs = [int(layer / (layers / blocks)) for layer in range(layers)]
+        return self.layer_plan == [(number, number) for number in theirs]
+
+    @property
+    def fits_huggingface(self) -> list[str]:
+        """Why transformers' AlbertModel cannot be this model; an empty list says that it can."""
         checks = {
             "embedding_order=project_then_norm": self.embedding_order != "norm_then_project",
             "a projection without bias": not self.projection_bias,
-            "no projection although E = H (transformers always projects)": not self.has_projection,
+            "no projection although E = H (`convert` writes an identity)": not self.has_projection,
             "norm_order=pre": self.norm_order != "post",
             "final_norm": self.final_norm,
             "layer_norm_kind=uer": self.layer_norm_kind != "standard",
@@ -182,8 +187,8 @@ class AlbertConfig:
             "head_layer_norm_eps other than layer_norm_eps": (
                 self.head_layer_norm_eps != self.layer_norm_eps
             ),
-            "layers dealt to blocks otherwise than by int(layer / (layers / groups))": (
-                self.layer_plan != [(number, number) for number in theirs]
+            "layers grouped by another formula (`convert` writes one group a layer)": (
+                not self.has_huggingface_groups
             ),
         }
         return [reason for reason, holds in checks.items() if holds]

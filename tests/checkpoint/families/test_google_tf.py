@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tf_parity import GOLDEN, SHARED, cases, check_pretraining, close, with_data
+from tf_parity import GOLDEN, SHARED, cases, check_pretraining, close, plain, same, with_data
 
 from albertkit.checkpoint import families
 from albertkit.checkpoint.checkpoint import Checkpoint, Opened, open_checkpoint
 from albertkit.checkpoint.families import google_tf
 from albertkit.checkpoint.families._protocol import Overrides
-from albertkit.checkpoint.formats.leveldb_table import crc32c, masked, written_varint
 from albertkit.checkpoint.formats.tensor_bundle import read_bundle, write_bundle
 from albertkit.config import AlbertConfig
 from albertkit.conversion import by_place, convert
@@ -53,18 +52,6 @@ def open_case(prefix: Path, folder: Path) -> Opened:
         prefix = with_data(prefix, folder)
         overrides = Overrides(config=SMALL / "albert_config.json")
     return open_checkpoint(prefix, overrides=overrides)
-
-
-def plain(folder: Path) -> dict[str, np.ndarray]:
-    """Variables of a case as TensorFlow read them, without the counter of steps."""
-    with np.load(folder / "weights.npz") as weights:
-        return {name: weights[name] for name in weights if name != "global_step"}
-
-
-def same(a: Checkpoint, b: Checkpoint) -> bool:
-    return set(a.tensors) == set(b.tensors) and all(
-        np.array_equal(tensor, b.tensors[name]) for name, tensor in a.tensors.items()
-    )
 
 
 @pytest.mark.parametrize("prefix", PRETRAINED)
@@ -177,123 +164,6 @@ def test_hub_modules_open_by_their_folder_and_with_a_prefix_before_names() -> No
     assert opened.result.report.loaded["module/bert/pooler/dense/bias"][0] == "albert.pooler.bias"
 
 
-# What TensorFlow 2 made of such checkpoints.
-
-
-def objects(names: dict[str, str]) -> bytes:
-    """The object graph of a file: for each key the full name of its variable."""
-    graph = b""
-    for key, full in names.items():
-        attribute = b"".join(
-            written_varint(number << 3 | 2) + written_varint(len(text)) + text.encode()
-            for number, text in ((1, "VARIABLE_VALUE"), (2, full), (3, key))
-        )
-        node = b"\x12" + written_varint(len(attribute)) + attribute
-        graph += b"\x0a" + written_varint(len(node)) + node
-    return graph
-
-
-def write_objects(prefix: Path, tensors: dict[str, np.ndarray], names: dict[str, str]) -> None:
-    """A checkpoint of TensorFlow 2: keys of objects, and the graph that names them.
-
-    The string lies behind the tensors; its entry is put into the index by hand.
-    """
-    from albertkit.checkpoint.formats import tensor_bundle
-    from albertkit.checkpoint.formats.leveldb_table import read_table, write_table
-
-    suffix = "/.ATTRIBUTES/VARIABLE_VALUE"
-    write_bundle(prefix, {key + suffix: tensor for key, tensor in tensors.items()})
-    graph = objects({key + suffix: full for key, full in names.items()})
-    length = len(graph).to_bytes(4, "little")
-    check = masked(crc32c(length)).to_bytes(4, "little")
-    data = tensor_bundle.data_file(prefix, 0, 1)
-    offset = data.stat().st_size
-    content = written_varint(len(graph)) + check + graph
-    data.write_bytes(data.read_bytes() + content)
-    crc = masked(crc32c(graph, crc32c(check, crc32c(length))))
-    entry = b"\x08\x07\x12\x00\x20" + written_varint(offset) + b"\x28"
-    entry += written_varint(len(content)) + b"\x35" + crc.to_bytes(4, "little")
-    table = {**read_table(tensor_bundle.index_file(prefix)), b"_CHECKPOINTABLE_OBJECT_GRAPH": entry}
-    write_table(tensor_bundle.index_file(prefix), sorted(table.items()))
-
-
-@pytest.mark.parametrize("way", ["full names", "paths", "escaped"])
-def test_variables_that_tensorflow_2_saved_again(tmp_path: Path, way: str) -> None:
-    variables = plain(SMALL)
-    keys = {name: f"model/variables/{n}" for n, name in enumerate(sorted(variables))}
-    if way == "paths":
-        keys = {name: f"model/{name}" for name in variables}
-    if way == "escaped":
-        keys = {name: "model/" + name.replace("/", ".S") for name in variables}
-    tensors = {keys[name]: variable for name, variable in variables.items()}
-    slot = keys["bert/pooler/dense/bias"] + "/.OPTIMIZER_SLOT/optimizer/m"
-    tensors[slot] = variables["bert/pooler/dense/bias"]
-    tensors["save_counter"] = np.array(1, dtype=np.int64)
-    names = {keys[name]: name for name in variables} if way == "full names" else {}
-    write_objects(tmp_path / "ckpt-1", tensors, names)
-    shutil.copy(SMALL / "albert_config.json", tmp_path)
-    opened = open_checkpoint(tmp_path)
-    assert opened.family == "google_tf"
-    assert same(opened.checkpoint, open_checkpoint(SMALL).checkpoint)
-    assert opened.result.slots == {"m": 1}
-    assert len(opened.result.report.ignored) == 3
-
-
-def models_tensors() -> dict[str, np.ndarray]:
-    """g1_i1_gelu under the names of tensorflow/models, heads in axes of their own."""
-    block = "bert/encoder/transformer/group_0/inner_group_0/"
-    pairs = {
-        "word_embeddings/embeddings": "bert/embeddings/word_embeddings",
-        "position_embedding/embeddings": "bert/embeddings/position_embeddings",
-        "type_embeddings/embeddings": "bert/embeddings/token_type_embeddings",
-        "embeddings/layer_norm/": "bert/embeddings/LayerNorm/",
-        "embedding_projection/": "bert/encoder/embedding_hidden_mapping_in/",
-        "transformer/self_attention/query/": block + "attention_1/self/query/",
-        "transformer/self_attention/key/": block + "attention_1/self/key/",
-        "transformer/self_attention/value/": block + "attention_1/self/value/",
-        "transformer/self_attention/attention_output/": block + "attention_1/output/dense/",
-        "transformer/self_attention_layer_norm/": block + "LayerNorm/",
-        "transformer/intermediate/": block + "ffn_1/intermediate/dense/",
-        "transformer/output/": block + "ffn_1/intermediate/output/dense/",
-        "transformer/output_layer_norm/": block + "LayerNorm_1/",
-        "pooler_transform/": "bert/pooler/dense/",
-        "cls/predictions/transform/": "cls/predictions/transform/",
-        "cls/predictions/output_bias/bias": "cls/predictions/output_bias",
-    }
-    tensors = {}
-    for name, variable in plain(SMALL).items():
-        for theirs, google in pairs.items():
-            if name.startswith(google) and (google.endswith("/") or name == google):
-                tensors[theirs + name.removeprefix(google)] = variable
-    heads, width = 4, 6
-    for part in ("query", "key", "value"):
-        place = f"transformer/self_attention/{part}/"
-        tensors[place + "kernel"] = tensors[place + "kernel"].reshape(24, heads, width)
-        tensors[place + "bias"] = tensors[place + "bias"].reshape(heads, width)
-    place = "transformer/self_attention/attention_output/kernel"
-    tensors[place] = tensors[place].reshape(heads, width, 24)
-    return tensors
-
-
-def test_the_encoder_of_tensorflow_models(tmp_path: Path) -> None:
-    tensors = models_tensors()
-    keys = {name: f"encoder/layer-{n}/x" for n, name in enumerate(sorted(tensors))}
-    write_objects(
-        tmp_path / "ckpt-1",
-        {keys[name]: tensor for name, tensor in tensors.items()},
-        {key: name for name, key in keys.items()},
-    )
-    overrides = Overrides(values={"num_hidden_layers": 3, "hidden_act": "gelu_tanh"})
-    opened = open_checkpoint(tmp_path, overrides=overrides)
-    expected = open_checkpoint(SMALL).checkpoint
-    body = {n: x for n, x in expected.tensors.items() if not n.startswith("sentence_order")}
-    assert same(opened.checkpoint, Checkpoint(expected.config, body))
-    assert opened.checkpoint.config.num_attention_heads == 4
-    assert opened.result.report.missing == ["sentence_order"]
-    with pytest.raises(ConfigError, match="expected: num_hidden_layers, hidden_act"):
-        open_checkpoint(tmp_path)
-
-
 # The config, and who tells it.
 
 
@@ -308,9 +178,10 @@ def test_without_a_config_the_shapes_tell_sizes_and_the_rest_is_asked(tmp_path: 
     copied(tmp_path)
     with pytest.raises(ConfigError) as caught:
         open_checkpoint(tmp_path)
-    message = str(caught.value)
-    for word in ("num_hidden_layers", "num_attention_heads", "hidden_act", "--set", "--detect"):
-        assert word in message
+    for key in ("num_hidden_layers", "num_attention_heads", "hidden_act"):
+        assert f'"{key}": ' in caught.value.facts["to do"]
+        assert f"--set {key}=" in str(caught.value.command_fix)
+    assert "--detect" in str(caught.value.command_fix)
     values = {"num_hidden_layers": 3, "num_attention_heads": 4, "hidden_act": "gelu_tanh"}
     opened = open_checkpoint(tmp_path, overrides=Overrides(values=values))
     expected = open_checkpoint(SMALL)

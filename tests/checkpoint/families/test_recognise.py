@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from albertkit.conversion import convert
 from albertkit.errors import AlbertkitError, CheckpointError, ConfigError, VocabularyError
 from albertkit.files import LFS_POINTER
 from albertkit.text.tokenizer import Tokenizer
@@ -95,11 +98,76 @@ def changed(tiny_model: Path, folder: Path, **more: object) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("key", ["framework", "transformers.js_config", "auto_map", "shared_type"])
-def test_keys_of_tools_are_passed_over_and_told(key: str, tiny_model: Path, tmp_path: Path) -> None:
-    opened = open_checkpoint(changed(tiny_model, tmp_path / "x", **{key: "pytorch"}))
-    assert [problem for problem in opened.result.problems if key in problem]
+# Written by transformers of some version, or by a program beside it; none changes a number.
+HARMLESS = {
+    "framework": "pytorch_fx",
+    "transformers.js_config": {"dtype": "q8"},
+    "auto_map": {"AutoModel": "modeling_x.X"},
+    "shared_type": "all",
+    "optimum_version": "1.16.2",
+    "summary_type": "first",
+    "summary_use_proj": True,
+    "training": False,
+    "num_relation_heads": 0,
+    "layer_norm_type": None,
+    "adapters": {"adapters": {}, "config_map": {}},
+    "quantization_config": {"quant_method": "bitsandbytes"},
+}
+WITHOUT_A_WORD = {"_commit_hash": "0" * 40, "ln_type": "postln", "mask_token_id": 4}
+
+
+@pytest.mark.parametrize("key", HARMLESS)
+def test_keys_of_tools_are_passed_over_and_named(
+    key: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    opened = open_checkpoint(changed(tiny_model, tmp_path / "x", **{key: HARMLESS[key]}))
+    assert [problem for problem in opened.result.problems if f"key {key} " in problem]
     assert opened.checkpoint.config == Checkpoint.load(tiny_model / "model").config
+
+
+def test_keys_of_every_version_are_no_news(tiny_model: Path, tmp_path: Path) -> None:
+    opened = open_checkpoint(changed(tiny_model, tmp_path / "x", **WITHOUT_A_WORD))
+    assert not [problem for problem in opened.result.problems if "config key" in problem]
+    assert opened.checkpoint.config == Checkpoint.load(tiny_model / "model").config
+
+
+@pytest.mark.parametrize("family", ["google_tf", "paddlenlp", "uer"])
+def test_other_families_pass_over_the_same_keys(
+    family: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    model = Checkpoint.load(tiny_model / "model")
+    if family == "uer":
+        config = replace(model.config, layer_norm_kind="uer", type_vocab_size=3)
+        config = replace(config, layer_norm_eps=1e-6, head_layer_norm_eps=1e-6)
+        config = replace(config, attention_probs_dropout_prob=config.hidden_dropout_prob)
+        segments = np.zeros((3, config.embedding_size), np.float32)
+        tensors = {**model.tensors, "albert.embeddings.segment.weight": segments}
+        model = Checkpoint(config, tensors)
+    model.save(tmp_path / "start")
+    convert(tmp_path / "start", tmp_path / "end", family, allow_loss=True)
+    name = "albert_config.json" if family == "google_tf" else "config.json"
+    file = tmp_path / "end" / name
+    more = {"framework": "x", "layer_norm_type": None, "num_relation_heads": 0}
+    file.write_text(json.dumps({**json.loads(file.read_text()), **more}))
+    problems = "\n".join(open_checkpoint(tmp_path / "end").result.problems)
+    assert all(f"config key {key} " in problems for key in more)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("num_relation_heads", 4),
+        ("layer_norm_type", "rms"),
+        ("adapters", {"adapters": {"sst": "pfeiffer"}}),
+        ("ln_type", "preln"),
+        ("position_embedding_type", "relative_key"),
+    ],
+)
+def test_keys_that_would_change_a_number_are_refused(
+    key: str, value: object, tiny_model: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=key):
+        Checkpoint.load(changed(tiny_model, tmp_path / "x", **{key: value}))
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])

@@ -39,6 +39,18 @@ def with_data(prefix: Path, folder: Path) -> Path:
     return folder / prefix.name
 
 
+def plain(folder: Path) -> dict[str, np.ndarray]:
+    """Variables of a case as TensorFlow read them, without the counter of steps."""
+    with np.load(folder / "weights.npz") as weights:
+        return {name: weights[name] for name in weights if name != "global_step"}
+
+
+def same(a: Checkpoint, b: Checkpoint) -> bool:
+    return set(a.tensors) == set(b.tensors) and all(
+        np.array_equal(tensor, b.tensors[name]) for name, tensor in a.tensors.items()
+    )
+
+
 def close(
     found: torch.Tensor, expected: np.ndarray, real: np.ndarray | None = None, least: float = 1.0
 ) -> None:

@@ -10,8 +10,8 @@ from typing import cast
 
 from albertkit import plugins
 from albertkit.checkpoint.families._protocol import Family
-from albertkit.checkpoint.families._recognise import pointer, recognise
-from albertkit.errors import CheckpointError
+from albertkit.checkpoint.families._recognise import MAX_FILES, WEIGHTS, pointer, recognise
+from albertkit.errors import CheckpointError, listed
 from albertkit.files import is_there
 
 
@@ -62,14 +62,32 @@ def detect(path: Path | str) -> tuple[str, Path]:
     known = recognise(path)
     if known is not None:
         raise known
+    unusual = _unusual_files(path)
+    if len(unusual) > 1:
+        raise CheckpointError(
+            "Several checkpoints lie here.",
+            expected="one checkpoint",
+            found=listed([x.name for x in unusual]),
+            where=path,
+            fix=f"give the path of one of them, such as {unusual[0]}",
+        )
     nothing = not is_there(path)
     raise CheckpointError(
         "There is no such file or folder." if nothing else "No family knows this checkpoint.",
         expected="a checkpoint of one of: " + ", ".join(all_families()),
         found="nothing" if nothing else _shown(path),
         where=path,
-        fix="check the path; see docs/checkpoints.md for the files that belong together",
+        fix=f"give the path of the file: {unusual[0]}"
+        if unusual
+        else "check the path; see docs/checkpoints.md for the files that belong together",
     )
+
+
+def _unusual_files(path: Path) -> list[Path]:
+    """Files of a folder that a family would claim by their paths: none has the usual name."""
+    files = [x for x in sorted(path.iterdir())[:MAX_FILES] if x.is_file()] if path.is_dir() else []
+    weights = [x for x in files if x.name.endswith(WEIGHTS)]
+    return [x for x in weights if any(f.detect(x) is not None for f in all_families().values())]
 
 
 def claim(path: Path, family: str | None = None) -> tuple[str, Path]:

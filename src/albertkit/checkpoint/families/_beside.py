@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING, Any
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.config import AlbertConfig
 from albertkit.errors import AlbertkitError, ConfigError, shown
-from albertkit.files import strict_json
+from albertkit.files import glimpse_json, strict_json
 from albertkit.tasks.head import TaskHead
 from albertkit.text.vocabulary_files import candidates
 
 if TYPE_CHECKING:
     from albertkit.text.tokenizer import Tokenizer
 
+MAX_FILES = 1000  # of a folder that are looked at
+# Config files of every dialect have some of these.
+_SIZES = {
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+    *("embedding_size", "emb_size", "layers_num", "heads_num", "init_args", "init_class"),
+}
 SPECIAL_IDS = ("pad_token_id", "bos_token_id", "eos_token_id")
 
 
@@ -32,13 +38,34 @@ def find_config(folder: Path, names: Iterable[str], overrides: Overrides) -> Pat
     for name in wanted:
         if (folder / name).is_file():
             return folder / name
+    others = other_configs([folder])
+    place = str(others[0]) if others else "FILE"
+    copy = "" if others else f"copy {wanted[0]} of the model there, or "
     raise ConfigError(
         "There is no config beside the weights.",
         expected=" or ".join(wanted),
-        found="no such file",
+        found=looks_like_config(others) or "no such file",
         where=folder,
-        fix="copy the config file there, or name one with --config",
+        fix=f'{copy}pass overrides=Overrides(config="{place}")',
+        command_fix=f"{copy}add --config {place}",
     )
+
+
+def other_configs(folders: Iterable[Path]) -> list[Path]:
+    """JSON files of unusual names that look like the config of a model, in the order of names."""
+    found = []
+    for folder in folders:
+        for file in sorted(folder.glob("*.json"))[:MAX_FILES]:
+            values = glimpse_json(file)
+            if isinstance(values, dict) and len(_SIZES & set(values)) > 1:
+                found.append(file)
+    return found
+
+
+def looks_like_config(others: list[Path]) -> str:
+    """Such files for a message; nothing if there are none."""
+    names = ", ".join(file.name for file in others[:4])
+    return names and f"{names}: it looks like one" if len(others) < 2 else f"{names} look like one"
 
 
 def read_values(path: Path) -> dict[str, Any]:

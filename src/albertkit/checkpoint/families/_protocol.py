@@ -35,6 +35,10 @@ class Overrides:
     values: Mapping[str, Any] = field(default_factory=dict)
     head: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.config is not None:  # a text will do
+            object.__setattr__(self, "config", Path(self.config))
+
 
 @dataclass(frozen=True)
 class Loss:

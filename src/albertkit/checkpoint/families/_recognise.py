@@ -9,12 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from albertkit.checkpoint.families._foreign import other_encoder
+from albertkit.checkpoint.families._tf.names import prefixes
+from albertkit.checkpoint.formats.sharded import names_in
+from albertkit.checkpoint.formats.tensor_bundle import read_index
 from albertkit.errors import AlbertkitError, CheckpointError, ConfigError
 from albertkit.files import LFS_POINTER as _POINTER
 from albertkit.files import glimpse_json, is_web_page, strict_json
 
-_WEIGHTS = (
+WEIGHTS = (
     ".safetensors",
     ".index",
     ".bin",
@@ -37,7 +42,10 @@ MAX_FILES = 1000  # of a folder that are looked at
 
 def recognise(path: Path) -> AlbertkitError | None:
     """The error that calls what lies at a path by its name; None if it has none."""
-    for check in (_trainer, _sentence_transformers, _run, _other_model, _no_shards, _framework):
+    for check in (
+        *(_trainer, _sentence_transformers, _run, _adapter),
+        *(_other_model, _other_weights, _no_shards, _framework),
+    ):
         error = check(path)
         if error is not None:
             return error
@@ -85,7 +93,7 @@ def pointer(path: Path) -> CheckpointError | None:
 
 
 def _is_needed(name: str) -> bool:
-    return name.endswith((*_WEIGHTS, _INDEX)) or name == "config.json" or ".data-0" in name
+    return name.endswith((*WEIGHTS, _INDEX)) or name == "config.json" or ".data-0" in name
 
 
 def _trainer(path: Path) -> CheckpointError | None:
@@ -142,12 +150,54 @@ def _run(path: Path) -> CheckpointError | None:
     )
 
 
+def _adapter(path: Path) -> CheckpointError | None:
+    """An adapter of PEFT: the model that it changes is somewhere else."""
+    folder = path if path.is_dir() else path.parent
+    values = glimpse_json(folder / "adapter_config.json")
+    if not isinstance(values, dict):
+        return None
+    base = str(values.get("base_model_name_or_path"))[:80]
+    return CheckpointError(
+        "This is an adapter of PEFT (LoRA and others), without the model that it changes.",
+        expected="a whole model",
+        found=f"adapter_config.json, for the model {base}",
+        where=folder,
+        fix="merge it once, with peft: PeftModel.from_pretrained(model, folder).merge_and_unload()"
+        '.save_pretrained("merged")',
+    )
+
+
+def _other_weights(path: Path) -> CheckpointError | None:
+    """Another kind of encoder, by the names of its tensors."""
+    for prefix in prefixes(path):
+        try:
+            error = other_encoder(read_index(prefix)[0])
+        except CheckpointError:
+            continue
+        if error is not None:
+            return error.at(prefix)
+    for file in _files(path):
+        if file.name.endswith(WEIGHTS) and (error := other_encoder(names_in(file) or [])):
+            return error.at(file)
+    return None
+
+
+def _kind(values: dict[str, Any]) -> object:
+    """What a config says its model is: a model_type, or a class such as "BertForMaskedLM"."""
+    if "model_type" in values:
+        return values["model_type"]
+    classes = values.get("architectures")
+    first = classes[0] if isinstance(classes, list) and classes else None
+    kind = first or values.get("init_class") or values.get("class_name")
+    return None if str(kind).lower().startswith(("albert", "none")) else kind
+
+
 def _other_model(path: Path) -> AlbertkitError | None:
     """Another kind of model, by the `model_type` of its config."""
     folder = path if path.is_dir() else path.parent
     file = folder / "config.json"
     values = glimpse_json(file)
-    kind = values.get("model_type") if isinstance(values, dict) else None
+    kind = _kind(values) if isinstance(values, dict) else None
     if kind in ("albert", "albertkit"):
         return None
     if isinstance(kind, str):
@@ -155,7 +205,7 @@ def _other_model(path: Path) -> AlbertkitError | None:
         return ConfigError(
             f"This is a {shown[:40]}, not an ALBERT.",
             expected="model_type albert or albertkit",
-            found=f"model_type {kind[:40]!r}",
+            found=f"{kind[:40]!r}",
             where=file,
             fix="give the path of an ALBERT",
         )

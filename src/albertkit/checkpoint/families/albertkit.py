@@ -40,7 +40,9 @@ def detect(path: Path) -> Path | None:
 
 def read(found: Path, overrides: Overrides) -> LoadResult:
     """Read a folder whose config says everything; overrides are refused."""
-    file = _beside.find_config(found, [CONFIG_FILE], Overrides())
+    file = found / CONFIG_FILE
+    if not file.is_file():
+        raise _no_config(found)
     values = _beside.read_values(file)
     if not (found / OWN_WEIGHTS).is_file():
         raise _no_weights(found)
@@ -71,6 +73,17 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
         source_tensors=weights.kinds,
         problems=problems,
         files=[file, found / OWN_WEIGHTS],
+    )
+
+
+def _no_config(folder: Path) -> ConfigError:
+    """The error about a folder of ours without its config, which nothing replaces."""
+    return ConfigError(
+        "There is no config beside the weights.",
+        expected=CONFIG_FILE,
+        found="no such file",
+        where=folder,
+        fix="copy config.json of the model there: a folder of albertkit says everything itself",
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from albertkit.checkpoint.families._express import with_layer_groups, with_projection
 from albertkit.checkpoint.families._protocol import LoadResult, Loss, Overrides
 from albertkit.checkpoint.families._tf import write as tf_write
 from albertkit.checkpoint.families._tf.config import Layout, tell_config
@@ -117,6 +118,13 @@ def _twin(config: AlbertConfig) -> AlbertConfig | None:
         if twin.layer_plan == config.layer_plan:
             return twin
     return None
+
+
+def express(checkpoint: Checkpoint) -> tuple[Checkpoint, list[str]]:
+    """The equal model that albert_zh has: a projection without bias, one block or one a layer."""
+    checkpoint, notes = with_projection(checkpoint, bias=False)
+    checkpoint, more = with_layer_groups(checkpoint, lambda config: _twin(config) is not None)
+    return checkpoint, notes + more
 
 
 def losses(checkpoint: Checkpoint) -> list[Loss]:

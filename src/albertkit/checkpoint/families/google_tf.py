@@ -11,6 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from albertkit.checkpoint.families._express import (
+    with_layer_groups,
+    with_projection,
+    without_identity,
+)
 from albertkit.checkpoint.families._protocol import LoadResult, Loss, Overrides
 from albertkit.checkpoint.families._tf import write as tf_write
 from albertkit.checkpoint.families._tf.config import Layout, tell_config
@@ -100,6 +105,7 @@ MODELS_RULES = [
     *tf_dense("masked_lm.transform", "cls/predictions/transform/dense/"),
     *tf_norm("masked_lm.norm", "cls/predictions/transform/LayerNorm/"),
     Rule("masked_lm.bias", "cls/predictions/output_bias/bias"),
+    *tf_dense("sentence_order", "predictions/transform/logits/"),
 ]
 
 _FIRST = "bert/encoder/transformer/group_0/inner_group_0/"
@@ -154,10 +160,15 @@ def _layout(bundle: Bundle, names: Names) -> Layout:
         for name in names.files
         if (found := re.search(r"/group_(\d{1,6})/inner_group_(\d{1,6})/", name))
     ]
+    fixed = {**_BODY, "ffn_groups": kernel[2] if sliced else 1}
+    if names.matrices:  # each layer has normalisations of its own
+        layers = len(names.matrices)
+        sizes["num_hidden_layers"] = (layers, f"the normalisations of layer_{layers - 1}")
+        fixed |= {"share": "none", "num_hidden_groups": 1}
     return Layout(
         dialect="google_fast" if sliced else "google",
         sizes=sizes,
-        fixed={**_BODY, "ffn_groups": kernel[2] if sliced else 1},
+        fixed=fixed,
         hints={
             "norm_order": "post",
             "num_hidden_groups": 1 + max(group for group, _ in places),
@@ -180,6 +191,19 @@ def _twin(config: AlbertConfig) -> AlbertConfig | None:
         if twin.layer_plan == config.layer_plan:
             return twin
     return None
+
+
+def express(checkpoint: Checkpoint) -> tuple[Checkpoint, list[str]]:
+    """The equal model that google's program has: no projection where E = H, groups by its formula.
+
+    A projection between unequal widths always has a bias there.
+    """
+    checkpoint, notes = without_identity(checkpoint)
+    if checkpoint.config.has_projection:
+        checkpoint, more = with_projection(checkpoint, bias=True)
+        notes += more
+    checkpoint, more = with_layer_groups(checkpoint, lambda config: _twin(config) is not None)
+    return checkpoint, notes + more
 
 
 def losses(checkpoint: Checkpoint) -> list[Loss]:

@@ -126,11 +126,11 @@ def _open(path: Path) -> tuple[Bytes, dict[str, Entry]]:
     }
     if unusual:
         raise CheckpointError(
-            "The file holds numbers of an unusual kind.",
+            "The file holds numbers of an unusual kind; perhaps the model was quantised.",
             expected=", ".join(KINDS),
             found=", ".join(sorted(unusual)),
             where=path,
-            fix="save the model in float32",
+            fix="save the model before it is quantised, in float32, float16 or bfloat16",
         )
     entries = {name: _entry(path, name, value, 8 + size) for name, value in values.items()}
     _check_places(path, entries, 8 + size, len(data))

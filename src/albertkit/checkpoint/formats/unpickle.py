@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from albertkit.checkpoint.formats.memory_map import Bytes
+from albertkit.checkpoint.formats.pickled_objects import refused_object
 from albertkit.checkpoint.formats.unpickle_allowed import (
     CALLS,
     CLASSES,
@@ -260,7 +261,7 @@ class _Machine:
             self.fail("a name that is no text")
         symbol = Symbol(module, name)
         if symbol not in CALLS and symbol not in CLASSES:
-            raise refused(f"{module}.{name}")
+            raise refused_object(module, name)
         self.push(symbol)
 
     def stack_name(self) -> None:

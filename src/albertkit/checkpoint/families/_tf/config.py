@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from albertkit.checkpoint.families._configs import PLAIN, detect_dialect, read
+from albertkit.checkpoint.families._beside import looks_like_config, other_configs
+from albertkit.checkpoint.families._config_keys import PLAIN, notes_on
+from albertkit.checkpoint.families._configs import detect_dialect, read
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.checkpoint.families._tf.graph import facts_beside
 from albertkit.config import AlbertConfig
@@ -29,12 +31,12 @@ _FIXED = {
     "tied_decoder": True,
 }
 _KEYS = [item.name for item in fields(AlbertConfig)]
-# Keys that decide the function and that no shape tells, with an example of how to give them.
+# Keys that decide the function and that no shape tells, with an example in Python and as words.
 _OPEN = {
-    "num_hidden_layers": "num_hidden_layers=12",
-    "num_attention_heads": "num_attention_heads=16",
-    "hidden_act": "hidden_act=gelu_tanh (or relu)",
-    "norm_order": "norm_order=post (or pre)",
+    "num_hidden_layers": ("12", "12"),
+    "num_attention_heads": ("16", "16"),
+    "hidden_act": ('"gelu_tanh"', "gelu_tanh (or relu)"),
+    "norm_order": ('"post"', "post (or pre)"),
 }
 _ENGLISH_PIECES = 30000
 _XLARGE = 2048
@@ -77,27 +79,40 @@ def tell_config(prefix: Path, overrides: Overrides, layout: Layout) -> Told:
             "No config has these keys.", expected=", ".join(_KEYS), found=listed(unknown)
         )
     file = overrides.config or _config_beside(prefix)
-    found = {} if file is None else _said(file, layout)
     told = Told(AlbertConfig(), files=[] if file is None else [file])
+    found = {} if file is None else _said(file, layout, told)
     _add_layout(found, layout, told)
     _add_graph(found, layout, prefix, overrides, told)
     _add_given(found, layout, overrides)
     missing = [key for key in _OPEN if key not in found]
     if missing:
-        raise ConfigError(
-            "The files leave open what this model computes.",
-            expected=", ".join(missing),
-            found="no config file" if file is None else f"no such keys in {file.name}, no graph",
-            where=prefix,
-            fix="give "
-            + ", ".join(f"--set {_OPEN[key]}" for key in missing)
-            + "; or let --detect TEXT decide by the loss on a text",
-            missing=missing,
-        )
+        raise _open_choices(missing, prefix, file)
     told.config = AlbertConfig(**{key: value for key, (value, _) in found.items()})
     told.provenance = {key: found[key][1] if key in found else "default" for key in _KEYS}
     told.problems += _doubts(told)
     return told
+
+
+def _open_choices(missing: list[str], prefix: Path, file: Path | None) -> ConfigError:
+    """The error about keys that neither shapes, nor a graph, nor a config file decide."""
+    others = [] if file is not None else other_configs(places(prefix))
+    found = "no config file" if file is None else f"no such keys in {file.name}, no graph"
+    values = "{" + ", ".join(f'"{key}": {_OPEN[key][0]}' for key in missing) + "}"
+    words = ", ".join(f"--set {key}={_OPEN[key][1]}" for key in missing)
+    fix, command_fix = f"pass overrides=Overrides(values={values})", f"give {words}"
+    if others:
+        found = f"{found}, but {looks_like_config(others)}"
+        fix = f'pass overrides=Overrides(config="{others[0]}")'
+        command_fix = f"add --config {others[0]}"
+    return ConfigError(
+        "The files leave open what this model computes.",
+        expected=", ".join(missing),
+        found=found,
+        where=prefix,
+        fix=fix,
+        command_fix=f"{command_fix}; or let --detect TEXT decide by the loss on a text",
+        missing=missing,
+    )
 
 
 _Found = dict[str, tuple[Any, str]]
@@ -132,8 +147,8 @@ def places(prefix: Path) -> list[Path]:
     return [prefix.parent]
 
 
-def _said(file: Path, layout: Layout) -> _Found:
-    """What a config file says, in our keys.
+def _said(file: Path, layout: Layout, told: Told) -> _Found:
+    """What a config file says, in our keys; notes on other keys go to the problems.
 
     Raises:
         ConfigError: the file is no config of an ALBERT.
@@ -142,6 +157,7 @@ def _said(file: Path, layout: Layout) -> _Found:
         values = strict_json(file)
         if not isinstance(values, Mapping):
             raise ConfigError("A config is a JSON object.", found=shown(values))
+        told.problems += notes_on(values)
         return {key: (value, file.name) for key, value in _read(dict(values), layout).items()}
     except ConfigError as error:
         raise error.at(file) from error.__cause__

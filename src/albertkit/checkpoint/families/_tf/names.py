@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from albertkit.checkpoint.families._tf import layer_norms
 from albertkit.checkpoint.formats import protobuf_wire
 from albertkit.checkpoint.formats.leveldb_table import is_table
 from albertkit.checkpoint.formats.tensor_bundle import (
@@ -37,8 +38,13 @@ _OPTIMIZER = re.compile(r"(^|/)(optimizer|\.OPTIMIZER_SLOT|iterations|global_ste
 _GOOGLE_START = re.compile(r"(?:^|/)((?:bert/(?!cls/)|cls/|output_(?:weights|bias)$).*)")
 _MODELS_START = re.compile(
     r"(?:^|/)((?:word_embeddings|position_embedding|type_embeddings|embeddings|pooler_transform|"
-    r"embedding_projection|transformer|cls/predictions)/.*)"
+    r"embedding_projection|transformer|cls/predictions|predictions/transform/logits)/.*)"
 )
+# tensorflow/models' first converter from google's names replaced "LayerNorm/" in every name.
+_OLD_MODELS = {
+    "transformer/self_attention_output/": "transformer/self_attention/attention_output/",
+    "cls/predictions/transform/self_attention_layer_norm/": "cls/predictions/transform/LayerNorm/",
+}
 
 
 @dataclass
@@ -46,12 +52,14 @@ class Names:
     """Names of a checkpoint's variables.
 
     files: plain name to the name in the file, for everything that may be a weight. ignored: name
-    in the file to the reason. slots: kind of slot to its number.
+    in the file to the reason. slots: kind of slot to its number. matrices: for each group that
+    stands for one layer, the group that has its matrices, where only the norms are a layer's own.
     """
 
     files: dict[str, str] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
     slots: dict[str, int] = field(default_factory=dict)
+    matrices: dict[int, int] = field(default_factory=dict)
 
     @property
     def layout(self) -> str | None:
@@ -77,7 +85,7 @@ def find_checkpoint(path: Path, layouts: tuple[str, ...], *, damaged: bool) -> P
         CheckpointError: a folder holds several.
     """
     found = []
-    for prefix in _prefixes(path):
+    for prefix in prefixes(path):
         try:
             layout = names_of(read_index(prefix)[0], prefix).layout
         except CheckpointError:
@@ -99,7 +107,7 @@ def find_checkpoint(path: Path, layouts: tuple[str, ...], *, damaged: bool) -> P
     return found[0] if found else None
 
 
-def _prefixes(path: Path) -> list[Path]:
+def prefixes(path: Path) -> list[Path]:
     """Checkpoints that a path may mean."""
     if path.name in ("saved_model.pb", "tfhub_module.pb"):
         path = path.parent
@@ -154,14 +162,13 @@ def names_of(entries: Mapping[str, Entry], prefix: Path) -> Names:
     """
     names = Names()
     modern = any(name.endswith(_VALUE) for name in entries)
-    plain = _plain_names(entries, prefix) if modern else {}
+    plain = _plain_names(entries, prefix) if modern else _plain_names_of_tf1(entries)
     for name in entries:
-        if not modern:
-            short = name.removeprefix("module/")
-            reason = _why_ignored(name, short, entries, names)
-        else:
-            short = plain.get(name, name)
+        short = plain.get(name, name)
+        if modern:
             reason = _why_ignored_modern(name, names)
+        else:
+            reason = _why_ignored(name, short, entries, names)
         if reason is not None:
             names.ignored[name] = reason
         elif short in names.files:
@@ -173,6 +180,7 @@ def names_of(entries: Mapping[str, Entry], prefix: Path) -> Names:
             )
         else:
             names.files[short] = name
+    names.files, names.matrices = layer_norms.rename(names.files)
     return names
 
 
@@ -196,6 +204,17 @@ def _why_ignored_modern(name: str, names: Names) -> str | None:
     return "state of training" if _OPTIMIZER.search(name) else None
 
 
+def _plain_names_of_tf1(entries: Mapping[str, Entry]) -> dict[str, str]:
+    """Name in the file to the plain name, for a checkpoint that keeps variables by name."""
+    plain = {name: name.removeprefix("module/") for name in entries}
+    if any("transformer/self_attention/" in name for name in entries):
+        for name in entries:
+            found = _MODELS_START.search(name)
+            if found is not None:
+                plain[name] = _current_models_name(found[1])
+    return plain
+
+
 def _plain_names(entries: Mapping[str, Entry], prefix: Path) -> dict[str, str]:
     """Name in the file to the plain name, for a checkpoint that TensorFlow 2 saved."""
     full: dict[str, str] = {}
@@ -211,11 +230,19 @@ def _plain_names(entries: Mapping[str, Entry], prefix: Path) -> dict[str, str]:
     )
     start = _MODELS_START if models else _GOOGLE_START
     plain = {}
-    for name, spellings in candidates.items():
-        found = next((match[1] for one in spellings if (match := start.search(one))), None)
+    for name, names in candidates.items():
+        found = next((match[1] for one in names if (match := start.search(one))), None)
         if found is not None:
-            plain[name] = found
+            plain[name] = _current_models_name(found) if models else found
     return plain
+
+
+def _current_models_name(name: str) -> str:
+    """The name that tensorflow/models gives a variable today."""
+    for old, new in _OLD_MODELS.items():
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name
 
 
 def _full_names(content: memoryview) -> dict[str, str]:

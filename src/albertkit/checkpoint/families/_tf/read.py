@@ -161,7 +161,7 @@ def assemble(
     """
     config, problems = told.config, list(told.problems)
     plain = expand(rules, config, head)
-    copies = _folded(plain, names, config)
+    copies, why = _copies(plain, names, config)
     table = {
         ours: replace(rule, theirs=names.files[rule.theirs])
         for ours, rule in plain.items()
@@ -183,10 +183,7 @@ def assemble(
         if original in tensors:
             tensors[ours] = tensors[original]
     if copies:
-        problems.append(
-            "the file holds group 0 only: every group begins with its numbers, as in google's "
-            "get_assignment_map_from_checkpoint"
-        )
+        problems.append(why)
     double = [name for name in report.loaded if bundle.entries[name].dtype == "float64"]
     if double:
         problems.append(f"{len(double)} tensors of float64 become float32: digits are lost")
@@ -205,18 +202,35 @@ def assemble(
     )
 
 
-def _folded(plain: Mapping[str, Rule], names: Names, config: AlbertConfig) -> dict[str, str]:
-    """Our tensors that get the numbers of group 0, because the file holds no group but that."""
+def _copies(
+    plain: Mapping[str, Rule], names: Names, config: AlbertConfig
+) -> tuple[dict[str, str], str]:
+    """Our tensors that get the numbers of another group's, by the name of that, and why."""
+    origin = names.matrices
+    why = (
+        "the matrices are shared by layers whose normalisations are their own, as google's program "
+        "makes them under TensorFlow 2: read as a group for each layer, with equal matrices"
+    )
     groups = {found[1] for name in names.files if (found := re.search(r"/group_(\d+)/", name))}
-    if config.num_hidden_groups == 1 or groups != {"0"}:
-        return {}
+    if not origin and config.num_hidden_groups > 1 and groups == {"0"}:
+        origin = dict.fromkeys(range(config.num_hidden_groups), 0)
+        why = (
+            "the file holds group 0 only: every group begins with its numbers, as in google's "
+            "get_assignment_map_from_checkpoint"
+        )
+    if not origin:
+        return {}, ""
     back = {rule.theirs: ours for ours, rule in plain.items()}
     copies = {}
     for ours, rule in plain.items():
-        original = back.get(re.sub(r"/group_\d+/", "/group_0/", rule.theirs))
-        if rule.theirs not in names.files and original is not None and original != ours:
+        group = re.search(r"/group_(\d+)/", rule.theirs)
+        if group is None or rule.theirs in names.files or int(group[1]) not in origin:
+            continue
+        place = f"/group_{origin[int(group[1])]}/"
+        original = back.get(rule.theirs.replace(group[0], place))
+        if original is not None and original != ours:
             copies[ours] = original
-    return copies
+    return copies, why
 
 
 def _tokenizer_beside(prefix: Path) -> tuple[Path | None, list[str]]:

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from albertkit.checkpoint.families import _beside
-from albertkit.checkpoint.families._configs import notes_on
+from albertkit.checkpoint.families._config_keys import notes_on
 from albertkit.checkpoint.families._configs import read as read_dialect
+from albertkit.checkpoint.families._express import with_layer_groups, with_projection
 from albertkit.checkpoint.families._folder import CONFIG_FILE, OWN_WEIGHTS, write_folder
+from albertkit.checkpoint.families._foreign import other_encoder, quantised
 from albertkit.checkpoint.families._head_configs import read_head
 from albertkit.checkpoint.families._protocol import LoadResult, Loss, Overrides
+from albertkit.checkpoint.families.huggingface.choose import USUAL, usual_file
 from albertkit.checkpoint.families.huggingface.old_names import (
     PROJECTION,
     CurrentNames,
@@ -41,12 +44,6 @@ if TYPE_CHECKING:
 
 TITLE = "transformers, every version; lonePatient/albert_pytorch"
 WRITES = True
-USUAL = (
-    "model.safetensors",
-    f"model.safetensors{INDEX}",
-    "pytorch_model.bin",
-    f"pytorch_model.bin{INDEX}",
-)
 _SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", INDEX)
 NO_HEAD = "none"  # the choice of a user to leave out what is no part of an ALBERT
 # lonePatient's own keys; what they mean is in the names of the tensors, or stands below.
@@ -60,17 +57,23 @@ def detect(path: Path) -> Path | None:
         if path.name == OWN_WEIGHTS or not path.name.endswith(_SUFFIXES):
             return None
         names = names_in(path)
-        usual = path.name in USUAL or path.suffix in (".bin", ".pt", ".pth")
+        usual = path.name in USUAL or path.suffix in (".bin", ".pt", ".pth") or _is_zip(path)
         mine = usual if names is None else whose(names) is not None
         return path if mine or (path.name in USUAL and _says_albert(path.parent)) else None
     if not path.is_dir() or _is_ours(path):
         return None
-    for name in USUAL:
-        if (path / name).is_file():
-            return detect(path / name)
+    chosen = usual_file(path)
+    if chosen is not None:
+        return detect(chosen)
     there = [x for x in sorted(path.iterdir()) if x.name.endswith(_SUFFIXES) and x.is_file()]
     claimed = [x for x in there if whose(names_in(x) or []) is not None]
     return claimed[0] if len(claimed) == 1 else None
+
+
+def _is_zip(path: Path) -> bool:
+    """Whether a .ckpt file is torch's, as Lightning saves it, and not TensorFlow's."""
+    with path.open("rb") as file:
+        return path.suffix == ".ckpt" and file.read(4) == b"PK\x03\x04"
 
 
 def _says_albert(folder: Path) -> bool:
@@ -89,9 +92,12 @@ def _is_ours(folder: Path) -> bool:
 
 def read(found: Path, overrides: Overrides) -> LoadResult:
     """Read a file of weights and the config beside it."""
+    weights, files = read_any(found)
+    foreign = other_encoder(weights.tensors) or quantised(weights.kinds)
+    if foreign is not None:
+        raise foreign
     file = _beside.find_config(found.parent, [CONFIG_FILE, "albert_config.json"], overrides)
     values = _beside.read_values(file)
-    weights, files = read_any(found)
     source = current_names(weights)
     try:
         config = _config(values, source)
@@ -207,6 +213,13 @@ def _names_in_file(report: LoadReport, source: CurrentNames) -> LoadReport:
         | source.ignored,
         missing=report.missing,
     )
+
+
+def express(checkpoint: Checkpoint) -> tuple[Checkpoint, list[str]]:
+    """The equal model that transformers has: it always projects, and groups by its own formula."""
+    checkpoint, notes = with_projection(checkpoint, bias=True)
+    checkpoint, more = with_layer_groups(checkpoint, lambda config: config.has_huggingface_groups)
+    return checkpoint, notes + more
 
 
 def losses(checkpoint: Checkpoint) -> list[Loss]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from albertkit.checkpoint.families import _beside
+from albertkit.checkpoint.families._express import with_layer_groups, with_projection
 from albertkit.checkpoint.families._protocol import LoadResult, Loss, Overrides
 from albertkit.checkpoint.families.keras_hub import config as keras_config
 from albertkit.checkpoint.formats import hdf5
@@ -34,7 +36,7 @@ from albertkit.checkpoint.mapping import (
     norm,
 )
 from albertkit.config import AlbertConfig
-from albertkit.errors import CheckpointError
+from albertkit.errors import CheckpointError, ConfigError
 from albertkit.files import glimpse_json
 from albertkit.tasks.head import TaskHead
 
@@ -123,6 +125,8 @@ def _is_preset(folder: Path) -> bool:
 
 def _only_weights(folder: Path, path: Path) -> Path | None:
     """The weights file that was named, or the only one of a folder."""
+    if path.name == TASK_WEIGHTS and not _is_weights(path):
+        path = folder / BODY_WEIGHTS  # the head alone: its body lies beside it
     if path != folder:
         return path if _is_weights(path) else None
     there = [x for x in sorted(folder.glob("*.weights.h5")) if _is_weights(x)]
@@ -144,8 +148,11 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
     """Read a preset folder, or a weights file with the config beside it."""
     preset = found.is_dir()
     folder = found if preset else found.parent
-    place = overrides.config or folder / CONFIG
-    config, task = keras_config.read_configs(place, folder / TASK if preset else None)
+    place = _beside.find_config(folder, [CONFIG], overrides)
+    try:
+        config, task = keras_config.read_configs(place, folder / TASK if preset else None)
+    except ConfigError as error:
+        raise error.at(place) from error
     if preset:
         files = {f"{name}/": folder / name for name in (BODY_WEIGHTS, TASK_WEIGHTS)}
         if task is None or not files[f"{TASK_WEIGHTS}/"].is_file():
@@ -264,6 +271,13 @@ def _slots(stored: Mapping[str, hdf5.Dataset]) -> dict[str, int]:
 def _problems(stored: Mapping[str, hdf5.Dataset], wanted: set[str]) -> list[str]:
     double = sum(stored[name].dtype == "float64" for name in stored if name in wanted)
     return [f"{double} tensors in float64 are rounded to float32"] if double else []
+
+
+def express(checkpoint: Checkpoint) -> tuple[Checkpoint, list[str]]:
+    """The equal model that KerasHub has: it always projects, and its groups are of equal size."""
+    checkpoint, notes = with_projection(checkpoint, bias=True)
+    checkpoint, more = with_layer_groups(checkpoint, keras_config.deals_evenly)
+    return checkpoint, notes + more
 
 
 def losses(checkpoint: Checkpoint) -> list[Loss]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from albertkit.checkpoint.families import _beside
-from albertkit.checkpoint.families._configs import HUGGINGFACE_ACT, PLAIN, read
+from albertkit.checkpoint.families._config_keys import PLAIN, notes_on
+from albertkit.checkpoint.families._configs import HUGGINGFACE_ACT, read
 from albertkit.checkpoint.families._head_configs import ARCHITECTURES, PROBLEM_TYPES, read_head
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.checkpoint.families.onnx.layers import PLAN, Sequence, plan
@@ -70,6 +71,7 @@ def read_config(
     file = overrides.config or _config_beside(path)
     values = {} if file is None else _beside.read_values(file)
     result = GraphConfig(AlbertConfig(), values, files=[] if file is None else [file])
+    result.problems += notes_on(values)
     said: dict[str, Any] = {}
     try:
         said = _said(values, facts) if file is not None else {}

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from albertkit.checkpoint.families import _beside
+from albertkit.checkpoint.families._config_keys import notes_on
+from albertkit.checkpoint.families._express import with_layer_groups, with_projection
 from albertkit.checkpoint.families._head_configs import read_head
 from albertkit.checkpoint.families._protocol import LoadResult, Loss, Overrides
 from albertkit.checkpoint.families.paddlenlp import names as paddle_names
@@ -70,7 +72,7 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
     given = dict(overrides.values)
     tied = given.pop("tied_decoder", None)
     equal = _is_tied(source)
-    problems = list(weights.problems)
+    problems = weights.problems + notes_on(values)
     if not equal and tied is None:
         problems.append("the masked-LM decoder is not the word table: it is kept as it is")
     try:
@@ -195,6 +197,13 @@ def _special_ids(
         problems.append("the config tells bos 2 and eos 3: in a Chinese vocabulary 101 and 102")
         return {**ids, "bos_token_id": 101, "eos_token_id": 102}
     return ids
+
+
+def express(checkpoint: Checkpoint) -> tuple[Checkpoint, list[str]]:
+    """The equal model that PaddleNLP has: it always projects, and groups as transformers does."""
+    checkpoint, notes = with_projection(checkpoint, bias=True)
+    checkpoint, more = with_layer_groups(checkpoint, lambda config: config.has_huggingface_groups)
+    return checkpoint, notes + more
 
 
 def losses(checkpoint: Checkpoint) -> list[Loss]:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from albertkit.checkpoint.families import _beside
-from albertkit.checkpoint.families._configs import UER_KEYS
+from albertkit.checkpoint.families._config_keys import UER_KEYS, notes_on
+from albertkit.checkpoint.families._express import with_projection
 from albertkit.checkpoint.families._protocol import LoadResult, Loss, Overrides
 from albertkit.checkpoint.families.uer import names as uer_names
 from albertkit.checkpoint.families.uer.fold import fold
@@ -88,7 +89,7 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
     tensors, report = import_tensors(source, plain, config, ignore=_ignored(source, head))
     report.loaded = {names[theirs]: use for theirs, use in report.loaded.items()}
     report.ignored = {names[theirs]: why for theirs, why in report.ignored.items()}
-    problems = list(weights.problems)
+    problems = weights.problems + notes_on(values)
     told = {
         "vocab_size": "shape of the word table",
         "type_vocab_size": "shape of the segment table",
@@ -182,6 +183,11 @@ def _head(
             found=shown(pooling),
         )
     return TaskHead(kind, count, pooling=poolings[pooling] if pooled else "first")
+
+
+def express(checkpoint: Checkpoint) -> tuple[Checkpoint, list[str]]:
+    """The equal model that UER-py has: it always projects, with a bias."""
+    return with_projection(checkpoint, bias=True)
 
 
 def losses(checkpoint: Checkpoint) -> list[Loss]:

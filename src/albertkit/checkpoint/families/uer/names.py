@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from albertkit.checkpoint.families._configs import UER_KEYS
+from albertkit.checkpoint.families._config_keys import UER_KEYS
 from albertkit.checkpoint.families._configs import read as read_dialect
 from albertkit.checkpoint.mapping import Rule, dense, norm
 from albertkit.config import AlbertConfig
