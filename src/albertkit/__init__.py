@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from albertkit.config import AlbertConfig
     from albertkit.conversion import convert
     from albertkit.data.corpus import read_documents
+    from albertkit.data.vocabulary_from_text import train_vocabulary
     from albertkit.data.writing import write_shards
     from albertkit.errors import AlbertkitError
     from albertkit.hub import download
     from albertkit.infer.predictor import Predictor
     from albertkit.model.pretrained import load_model
     from albertkit.text.tokenizer import Tokenizer
-    from albertkit.text.vocabulary import train_vocabulary
     from albertkit.train.data import make_data
     from albertkit.train.pretrain import pretrain
 
@@ -55,7 +55,7 @@ _HOMES = {
     "make_data": "albertkit.train.data",
     "pretrain": "albertkit.train.pretrain",
     "read_documents": "albertkit.data.corpus",
-    "train_vocabulary": "albertkit.text.vocabulary",
+    "train_vocabulary": "albertkit.data.vocabulary_from_text",
     "write_shards": "albertkit.data.writing",
 }
 

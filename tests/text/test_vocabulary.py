@@ -100,7 +100,25 @@ def test_a_size_too_large_for_the_text_is_refused_with_the_largest_that_works(
     largest = int(str(caught.value).split("at most ")[1].split()[0].replace(",", ""))
     made = Tokenizer.load(train_vocabulary(lines, kind, largest, tmp_path / "b"))
     assert made.vocab_size == largest
+    assert f"size={largest}" in caught.value.facts["to do"]
+    assert f"--size {largest}" in caught.value.for_command_line()
     assert capfd.readouterr() == ("", "")  # the libraries are kept quiet
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("text", ["a", "hello world", "\u6211\u4eec\u5728", "... ---"])
+def test_the_largest_size_of_a_tiny_text_is_named_and_works(
+    tmp_path: Path, kind: Kind, text: str
+) -> None:
+    with pytest.raises(VocabularyError) as caught:
+        train_vocabulary([text], kind, 30_000, tmp_path / "a")
+    largest = int(caught.value.facts["to do"].split("size=")[1].split(",")[0])
+    assert (
+        Tokenizer.load(train_vocabulary([text], kind, largest, tmp_path / "a")).vocab_size
+        == largest
+    )
+    with pytest.raises(VocabularyError):
+        train_vocabulary([text], kind, largest + 1, tmp_path / "b")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ MAX_UNUSED_ROWS = 256  # of an embedding table that is larger than its vocabular
 PADDED_TO = 8  # tables are padded to a multiple of this, if at all
 MIN_SIZES = {
     "sentencepiece": len(unigram.SPECIAL_PIECES) + len(USER_DEFINED) + 1,
-    "wordpiece": len(wordpiece.SPECIAL_PIECES) + 2,
+    "wordpiece": len(wordpiece.SPECIAL_PIECES) + 1,
 }
 
 
@@ -98,7 +98,8 @@ def check_request(kind: str, size: int) -> None:
             "The vocabulary cannot have this size.",
             expected=f"at least {MIN_SIZES[kind]} pieces: special ones and some characters",
             found=size,
-            fix=f"ask for at least {MIN_SIZES[kind]} pieces; thousands are usual",
+            fix=f"pass size={MIN_SIZES[kind]} or more; thousands are usual",
+            command_fix=f"add --size with {MIN_SIZES[kind]} or more; thousands are usual",
         )
 
 
@@ -160,14 +161,29 @@ def train_sentencepiece(texts: list[str], size: int, lower_case: bool) -> bytes:
 def _refused(size: int, message: str) -> VocabularyError:
     """SentencePiece's refusal in our words."""
     too_large = re.search(r"value <= (\d+)", message)
-    too_small = re.search(r"required_chars\. (\d+) vs (\d+)", message)
-    fix = "give more text"
     if too_large:
-        fix = f"ask for at most {too_large[1]} pieces, or give more text"
-    elif too_small:
-        fix = f"ask for at least {too_small[2]} pieces"
+        return too_many_pieces(size, int(too_large[1]))
+    too_small = re.search(r"required_chars\. (\d+) vs (\d+)", message)
+    least = "" if too_small is None else too_small[2]
     return VocabularyError(
-        "The vocabulary cannot have this size.", expected=f"{size} pieces", found=message, fix=fix
+        "The vocabulary cannot have this size.",
+        expected=f"at least {least} pieces: special ones and the characters of this text"
+        if least
+        else "a size that this text allows",
+        found=f"size {size}" if least else f"size {size}: {message}",
+        fix=f"pass size={least}" if least else "give more text",
+        command_fix=f"add --size {least}" if least else None,
+    )
+
+
+def too_many_pieces(size: int, most: int) -> VocabularyError:
+    """The error for a vocabulary that is larger than its text allows."""
+    return VocabularyError(
+        "The text is too short for a vocabulary of this size.",
+        expected=f"at most {most} pieces from this text",
+        found=f"size {size}",
+        fix=f"pass size={most}, or give more text",
+        command_fix=f"add --size {most}, or give more text",
     )
 
 
@@ -186,12 +202,7 @@ def train_wordpiece(texts: list[str], size: int, lower_case: bool) -> list[str]:
     if len(pieces) < size:  # characters were left out for merged pieces, of which there are few
         pieces = merge_pieces(words, size, size)
     if len(pieces) < size:
-        raise VocabularyError(
-            "The vocabulary cannot have this size.",
-            expected=f"{size} pieces",
-            found=f"{len(pieces)} pieces in the text, merged ones twice or more",
-            fix=f"ask for at most {len(pieces)} pieces, or give more text",
-        )
+        raise too_many_pieces(size, len(pieces))
     return pieces
 
 
