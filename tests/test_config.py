@@ -198,7 +198,7 @@ def test_a_bert_config_is_refused_as_bert() -> None:
         ({"attention_probs_dropout_prob": float("nan")}, "from 0 to below 1"),
         ({"layer_norm_eps": 0}, "above 0"),
         ({"initializer_range": float("inf")}, "above 0"),
-        ({"vocab_size": 0}, "whole number from 1"),
+        ({"vocab_size": 0}, "integer from 1"),
         ({"vocab_size": True}, r"True \(bool\)"),
         ({"vocab_size": 30000.0}, r"30000\.0 \(float\)"),
         ({"vocab_size": "30000"}, r"'30000' \(str\)"),

@@ -17,13 +17,14 @@ from albertkit.train.recipe import PretrainingRecipe
 
 # Adding a key is a decision that somebody defends here.
 KEYS = {
-    "data": "path",
+    "data": "path replay replay_share",
     "model": "",
+    "start": "checkpoint",
     "optim": "name beta_1 beta_2 epsilon weight_decay max_gradient_norm no_weight_decay "
     "no_trust_ratio",
-    "stages[]": "steps peak_learning_rate warmup_steps decay_power start_warmup_step tokens "
-    "batch_size micro_batch_size max_predictions masked_probability max_ngram short_probability "
-    "swap_probability",
+    "stages[]": "steps peak_learning_rate warmup_steps decay_power start_warmup_step "
+    "max_predictions masked_probability max_ngram whole_words short_probability swap_probability "
+    "tokens batch_size micro_batch_size",
     "run": "log_every validate_every validation_rows save_every keep output seed device precision "
     "threads stop_below sentence_order",
     "card": "name language license data data_license",
@@ -129,7 +130,7 @@ def test_an_override_that_leads_nowhere_is_refused(override: str) -> None:
 
 
 def test_a_missing_recipe_is_told_with_the_names_of_those_that_ship(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="base-en, demo, small-en, small-zh, tiny-en"):
+    with pytest.raises(RecipeError, match="base-en, continue, demo, small-en, small-zh, tiny-en"):
         recipes.load("tiny-fr", PretrainingRecipe)
     (tmp_path / "bad.toml").write_text("a = = 1")
     with pytest.raises(RecipeError, match="no valid TOML"):
@@ -142,7 +143,8 @@ def test_a_missing_recipe_is_told_with_the_names_of_those_that_ship(tmp_path: Pa
 @pytest.mark.parametrize("name", recipes.names())
 def test_every_shipped_recipe_is_valid_and_its_rows_fit_its_model(name: str) -> None:
     recipe = recipes.load(name, PretrainingRecipe)
-    config = model_config(dict(recipe.model), 8000)
+    # A recipe that goes on from a model names none: the smallest has 512 positions.
+    config = model_config(dict(recipe.model) or {"size": "albert-base-v2"}, 8000)
     assert max(stage.tokens for stage in recipe.stages) <= config.max_position_embeddings
     for stage in recipe.stages:
         assert stage.warmup_steps < stage.steps

@@ -28,8 +28,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "group_formula": ("google", "huggingface"),
     "layer_norm_kind": ("standard", "uer"),
 }
-LARGEST_COUNT = 2**31 - 1
-LARGEST_DEPTH = 4096
+MAX_COUNT = 2**31 - 1
+MAX_DEPTH = 4096
 FILE_NAMES = ("config.json", "albert_config.json")
 DEPTHS = ("num_hidden_layers", "num_hidden_groups", "inner_group_num")
 
@@ -54,7 +54,7 @@ class AlbertConfig:
     ffn_groups: int = 1  # 16 in albert_zh's google_fast: feed-forward of independent slices
     max_position_embeddings: int = 512
     type_vocab_size: int = 2
-    # Named overrides.
+    # Named choices.
     hidden_act: str = "gelu_tanh"
     embedding_order: str = "norm_then_project"  # project_then_norm: albert_zh's own layout
     position_width: str = "embedding"  # width of the position and type tables
@@ -99,10 +99,10 @@ class AlbertConfig:
                     fix=f"change {name} or ffn_groups",
                 )
         depth = self.num_hidden_layers * self.inner_group_num
-        if depth > LARGEST_DEPTH:  # each may have tensors of its own, with names to make
+        if depth > MAX_DEPTH:  # each may have tensors of its own, with names to make
             raise ConfigError(
                 "The model is deeper than any ALBERT.",
-                expected=f"num_hidden_layers times inner_group_num at most {LARGEST_DEPTH}",
+                expected=f"num_hidden_layers times inner_group_num at most {MAX_DEPTH}",
                 found=depth,
                 fix="correct num_hidden_layers or inner_group_num",
             )
@@ -273,8 +273,8 @@ def _check_value(name: str, kind: str, value: object) -> None:
     if kind == "bool":
         expected, good = "true or false", isinstance(value, bool)
     elif kind == "int":
-        largest = LARGEST_DEPTH if name in DEPTHS else LARGEST_COUNT
-        expected = f"a whole number from 1 to {largest}"
+        largest = MAX_DEPTH if name in DEPTHS else MAX_COUNT
+        expected = f"an integer from 1 to {largest}"
         good = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= largest
     elif kind == "float":
         expected, good = _check_float(name, value)
@@ -296,7 +296,7 @@ def _check_float(name: str, value: object) -> tuple[str, bool]:
         float(value)
         if isinstance(value, int | float)
         and not isinstance(value, bool)
-        and abs(value) <= LARGEST_COUNT
+        and abs(value) <= MAX_COUNT
         else math.nan
     )
     if name.endswith("dropout_prob"):

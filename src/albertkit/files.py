@@ -323,7 +323,7 @@ def _flush(path: Path) -> None:
 
 
 # A number above these is a typing error or a damaged file, never a model.
-LARGEST_JSON = 2 << 20  # bytes; the config of an ALBERT has some thousand
+MAX_JSON_BYTES = 2 << 20  # bytes; the config of an ALBERT has some thousand
 
 
 def json_text(path: Path) -> str:
@@ -334,9 +334,9 @@ def json_text(path: Path) -> str:
         ValueError: it is too large or not UTF-8.
     """
     with path.open("rb") as file:
-        raw = file.read(LARGEST_JSON + 1)
-    if len(raw) > LARGEST_JSON:
-        raise ValueError(f"more than {LARGEST_JSON} bytes")
+        raw = file.read(MAX_JSON_BYTES + 1)
+    if len(raw) > MAX_JSON_BYTES:
+        raise ValueError(f"more than {MAX_JSON_BYTES} bytes")
     return raw.decode("utf-8-sig")
 
 

@@ -203,6 +203,16 @@ def keys(kind: type, prefix: str = "") -> Iterator[Key]:
         yield Key(name, _spell(hint), shown, field.metadata.get("help", ""))
 
 
+def check_ranges(settings: Any) -> None:
+    """Check the numbers of a settings object that was made in Python.
+
+    Raises:
+        RecipeError: one is out of the range that `setting` gave it.
+    """
+    for field in dataclasses.fields(settings):
+        _check_range(getattr(settings, field.name), field.metadata, field.name, None)
+
+
 def _build(table: Any, kind: Any, name: str, where: str | Path | None) -> Any:
     if not isinstance(table, Mapping):
         raise _wrong_type(name, "a table", table, where)

@@ -218,7 +218,7 @@ def test_info_reads_names_folders_and_config_files(
             ["fill-mask", "a [MASK]", "--model", "nowhere"],
             ["no such file", "nowhere"],
         ),
-        (["tokenize", "--vocab", "nowhere"], ["error: There is no such vocabulary", "to do:"]),
+        (["tokenize", "--vocab", "nowhere"], ["error: The vocabulary was not found", "to do:"]),
         (["tokenise"], ["error:", "tokenise", "see albertkit --help"]),
         (["info"], ["error:", "SOURCE", "see albertkit info --help"]),
         (["fill-mask", "a", "--top-k", "many"], ["error:", "many", "see albertkit fill-mask"]),

@@ -241,7 +241,7 @@ def test_wrong_requests_say_what_is_possible(tmp_path: Path) -> None:
     for options in ({"format": "html"}, {"language": "de"}, {"errors": "ignore"}):
         with pytest.raises(CorpusError, match=r"\|"):
             read_documents(tmp_path, **options)
-    with pytest.raises(CorpusError, match="no such input"):
+    with pytest.raises(CorpusError, match="not found"):
         sentences_in(tmp_path / "missing.txt")
     with pytest.raises(CorpusError, match="holds no text"):
         sentences_in(tmp_path)

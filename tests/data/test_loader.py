@@ -12,7 +12,7 @@ from fakes import SpaceSegmenter, WordTokenizer, documents_of
 from albertkit.data.loader import LoaderSettings, PretrainingBatch, PretrainingLoader
 from albertkit.data.shards import Shards
 from albertkit.data.writing import write_shards
-from albertkit.errors import ShardError
+from albertkit.errors import RecipeError, ShardError
 
 SETTINGS = LoaderSettings(max_tokens=24, max_predictions=5, seed=11)
 
@@ -159,7 +159,7 @@ def test_validation_shows_each_sample_once_in_the_order_of_the_text(shards: Shar
 
 def test_bad_settings_and_data_without_pairs_are_errors(shards: Shards, tmp_path: Path) -> None:
     for bad in ({"max_tokens": 4}, {"swap_probability": 1.5}, {"seed": -1}, {"max_ngram": 0}):
-        with pytest.raises(ShardError, match=next(iter(bad))):
+        with pytest.raises(RecipeError, match=next(iter(bad))):
             LoaderSettings(**bad)
     with pytest.raises(ShardError, match="rows"):
         loader_of(shards, 0)

@@ -7,7 +7,7 @@ import random
 import numpy as np
 
 from albertkit.data.pairs import choose_pairs, plan_epoch, shares_of
-from albertkit.data.random_hash import keys_of, permuted
+from albertkit.data.random_hash import keys_of, permutation
 
 
 def offsets(lengths: list[int]) -> np.ndarray:
@@ -118,10 +118,10 @@ def test_tokens_are_cut_in_front_or_behind_with_equal_chance() -> None:
 
 def test_the_order_of_samples_is_a_permutation_that_depends_on_the_epoch() -> None:
     for size in (1, 2, 3, 17, 1000, 4096, 4097):
-        order = permuted(np.arange(size), size, seed=5, epoch=2)
+        order = permutation(np.arange(size), size, seed=5, epoch=2)
         assert sorted(order.tolist()) == list(range(size))
-    first, second = (permuted(np.arange(4000), 4000, 5, epoch) for epoch in (0, 1))
+    first, second = (permutation(np.arange(4000), 4000, 5, epoch) for epoch in (0, 1))
     assert (first == second).mean() < 0.01
     assert abs(np.corrcoef(first, np.arange(4000))[0, 1]) < 0.06
     # Any part of the order can be asked for alone.
-    assert permuted(np.array([3999, 17]), 4000, 5, 0).tolist() == first[[3999, 17]].tolist()
+    assert permutation(np.array([3999, 17]), 4000, 5, 0).tolist() == first[[3999, 17]].tolist()

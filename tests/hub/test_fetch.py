@@ -208,7 +208,7 @@ def test_a_server_that_never_sends_a_whole_file_is_given_up(site: Site, tmp_path
 def test_a_size_that_no_model_has_is_refused(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LARGEST_FILE", 1000)
+    monkeypatch.setattr(module, "MAX_FILE_BYTES", 1000)
     for announced in (True, False):
         url = site.put("/a.bin", CONTENT, announces_size=announced)
         with pytest.raises(DownloadError, match="more bytes than it should"):

@@ -185,7 +185,7 @@ def test_a_tar_header_that_asks_for_memory_is_stopped(tmp_path: Path, out: Path)
 def test_too_many_members_are_refused(
     tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archives, "MOST_MEMBERS", 20)
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 20)
     for kind in ("tar.gz", "zip"):
         archive = packed(tmp_path, kind, {f"{n}.txt": b"" for n in range(30)})
         with pytest.raises(CheckpointError, match="more than 20 members"):

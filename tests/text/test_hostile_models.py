@@ -17,10 +17,10 @@ from albertkit.errors import VocabularyError
 from albertkit.text import unigram
 from albertkit.text.sentencepiece_check import check_model, check_table
 from albertkit.text.tokenizer import Tokenizer
-from albertkit.text.vocabulary_files import MOST_PIECES
+from albertkit.text.vocabulary_files import MAX_PIECES
 
 Proto = sentencepiece_model_pb2.ModelProto
-MANY = f"more than {MOST_PIECES:,} pieces"
+MANY = f"more than {MAX_PIECES:,} pieces"
 NAN, INFINITE = struct.unpack("<2f", b"\0\0\xc0\x7f\0\0\x80\x7f")
 
 
@@ -103,9 +103,9 @@ def hostile() -> dict[str, tuple[bytes, str]]:
         "a part that nobody knows": (good + field(9, b"x"), "a part of kind 9"),
         "an extension": (good + field(200, b"x"), "a part of kind 200"),
         "no pieces": (changed(lambda p: p.ClearField("pieces")), "no pieces"),
-        "no trainer": (changed(lambda p: p.ClearField("trainer_spec")), "not just one"),
-        "no normalizer": (changed(lambda p: p.ClearField("normalizer_spec")), "not just one"),
-        "two trainers": (good + field(2, trainer), "not just one"),
+        "no trainer": (changed(lambda p: p.ClearField("trainer_spec")), "not exactly one"),
+        "no normalizer": (changed(lambda p: p.ClearField("normalizer_spec")), "not exactly one"),
+        "two trainers": (good + field(2, trainer), "not exactly one"),
         "a trainer of 2 MB": (good + field(2, bytes(2 << 20)), "a part of kind 2"),
         "a piece of 2,000 bytes": (changed(piece("x" * 2000)), "a part of kind 1"),
         "a normalizer of 3 MB": (good + field(3, bytes(3 << 20)), "a part of kind 3"),
@@ -127,7 +127,7 @@ def hostile() -> dict[str, tuple[bytes, str]]:
             "byte",
         ),
         "a million pieces": (field(1, field(1, b"a")) * 1_000_000, MANY),
-        "more pieces than may be": (field(1, b"") * (MOST_PIECES + 1) + good, MANY),
+        "more pieces than may be": (field(1, b"") * (MAX_PIECES + 1) + good, MANY),
         "9 MB": (field(1, b"") * (9 << 19), "larger than"),
         "a denormalizer outside": (
             changed(lambda p: setattr(p.denormalizer_spec, "precompiled_charsmap", b"\xff" * 9)),

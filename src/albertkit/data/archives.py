@@ -1,6 +1,6 @@
 """Open files, folders, globs, archives and standard input as streams of decompressed bytes.
 
-Compression is told from the first bytes, not from the name. Nothing is ever unpacked to disk: a
+Compression is detected from the first bytes, not from the name. Nothing is ever unpacked to disk: a
 tar's members are read in passing, so its paths and links have no effect. Memory does not grow with
 the input. Compressed bytes read so far are counted, for progress on any input.
 """
@@ -117,7 +117,7 @@ def _expand(source: str, count: InputBytes) -> Iterator[tuple[Path | None, bool]
         matches = sorted(glob.glob(source, recursive=True))
         if not matches:
             raise CorpusError(
-                "There is no such input.",
+                "The input was not found.",
                 expected="a file, a folder, a pattern such as 'texts/*.txt', or - ",
                 found="nothing of this name",
                 where=source,

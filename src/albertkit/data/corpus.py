@@ -1,7 +1,7 @@
 """Raw text in, documents of sentences out, one at a time.
 
 `read_documents(["texts/", "wiki.xz", "-"])` reads files, folders, globs, archives and standard
-input; see layouts.py for the formats and archives.py for what is opened how.
+input; see text_formats.py for the formats and archives.py for what is opened how.
 """
 
 from __future__ import annotations
@@ -120,10 +120,10 @@ def read_documents(
 ) -> Corpus:
     """Read documents from files, folders, glob patterns, archives, or "-" for standard input.
 
-    `format`: "auto" (told from each file's head), "text" (blank lines between documents), "lines"
+    `format`: "auto" (from each file's head), "text" (blank lines between documents), "lines"
     (one document per line), "jsonl" (key "text"), "wiki" (WikiExtractor), "markdown", or "files"
     (one file, one document). `language`: "en", "zh", or "auto". `errors`: "strict" stops at the
-    first byte that is no text, "replace" puts U+FFFD (a space for NUL) there and counts.
+    first byte that is not text, "replace" puts U+FFFD (a space for NUL) there and counts.
     Raises CorpusError, some of it only while documents are taken.
     """
     if isinstance(sources, (str, Path)):
@@ -137,8 +137,8 @@ def _count(counts: dict[str, int], name: str) -> None:
     counts[name] = counts.get(name, 0) + 1
 
 
-def _check_choice(option: str, value: str, overrides: tuple[str, ...]) -> None:
-    if value not in overrides:
+def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
         raise CorpusError(
-            f"There is no {option} of this name.", expected=" | ".join(overrides), found=value
+            f"There is no {option} of this name.", expected=" | ".join(choices), found=value
         )

@@ -29,9 +29,10 @@ from albertkit.data.pairs import (
     choose_segments,
     plan_epoch,
 )
-from albertkit.data.random_hash import Keys, keys_of, permuted
+from albertkit.data.random_hash import Keys, keys_of, permutation
 from albertkit.data.shards import Shards
 from albertkit.errors import ShardError
+from albertkit.settings import check_ranges, setting
 
 Ints = npt.NDArray[np.int64]
 
@@ -63,44 +64,31 @@ class SpecialIds(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoaderSettings:
-    """How samples are made; the defaults are google's create_pretraining_data.py at 128 tokens.
+class SampleSettings:
+    """How samples are cut and masked, in a recipe as here; google's create_pretraining_data.py."""
 
-    `max_tokens`: length of a row with its three special tokens (>= 5). `short_probability`: share
-    of documents cut into shorter rows. `max_predictions`: most predicted tokens in a row.
-    `masked_probability`: their share of the row's tokens. `max_ngram`: most words of one candidate.
-    `whole_words`: mask the pieces of a word together; else every piece is a word of its own.
-    `swap_probability`: share of pairs in wrong order. `seed`: >= 0; another seed, other samples.
-    `sentence_order`: make pairs; without it rows are [CLS] A [SEP], for masked-LM alone.
+    max_predictions: int = setting(20, "most tokens to predict in one row", low=1)
+    masked_probability: float = setting(0.15, "share of tokens to predict", above=0, below=1)
+    max_ngram: int = setting(3, "longest run of words that is masked together", low=1)
+    whole_words: bool = setting(True, "mask the pieces of a word together")
+    short_probability: float = setting(0.1, "share of rows made shorter", low=0, high=1)
+    swap_probability: float = setting(0.5, "share of pairs in wrong order", low=0, high=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoaderSettings(SampleSettings):
+    """What a loader makes: another seed, other samples.
+
+    Raises:
+        RecipeError: a value out of its range.
     """
 
-    max_tokens: int = 128
-    short_probability: float = 0.1
-    max_predictions: int = 20
-    masked_probability: float = 0.15
-    max_ngram: int = 3
-    whole_words: bool = True
-    swap_probability: float = 0.5
-    seed: int = 0
-    sentence_order: bool = True
+    max_tokens: int = setting(128, "length of a row with its three special tokens", low=5)
+    seed: int = setting(0, "where all draws begin", low=0)
+    sentence_order: bool = setting(True, "make pairs; else rows are [CLS] A [SEP]")
 
     def __post_init__(self) -> None:
-        checks = {
-            "max_tokens": (self.max_tokens >= 5, "at least 5"),
-            "short_probability": (0 <= self.short_probability <= 1, "between 0 and 1"),
-            "max_predictions": (self.max_predictions >= 1, "at least 1"),
-            "masked_probability": (0 < self.masked_probability < 1, "between 0 and 1"),
-            "max_ngram": (self.max_ngram >= 1, "at least 1"),
-            "swap_probability": (0 <= self.swap_probability <= 1, "between 0 and 1"),
-            "seed": (self.seed >= 0, "at least 0"),
-        }
-        for name, (good, expected) in checks.items():
-            if not good:
-                raise ShardError(
-                    "A setting of the loader is out of range.",
-                    expected=f"{name} {expected}",
-                    found=f"{name} = {getattr(self, name)}",
-                )
+        check_ranges(self)
 
 
 @dataclass(frozen=True)
@@ -264,7 +252,7 @@ class PretrainingLoader:
             epoch = self._epoch_of(int(positions[0]))
             begin, end = self._starts[epoch], self._starts[epoch + 1]
             here, positions = positions[positions < end], positions[positions >= end]
-            index = permuted(here - begin, end - begin, self.settings.seed, epoch)
+            index = permutation(here - begin, end - begin, self.settings.seed, epoch)
             plan = self._plan(epoch)
             keys = keys_of(self.settings.seed, epoch, index)
             parts.append((plan.first[index], plan.count[index].astype(np.int64), keys))

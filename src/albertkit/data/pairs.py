@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from albertkit.data.random_hash import Keys, Purpose, below, coin_flips, keys_of, uniform
+from albertkit.data.random_hash import Keys, Purpose, binomial, integers, keys_of, uniform
 
 Ints = npt.NDArray[np.int64]
 
@@ -82,7 +82,7 @@ def plan_epoch(
     keys = keys_of(seed, epoch, np.arange(len(document_offsets) - 1))
     short = uniform(keys, Purpose.TARGET_LENGTH) < short_probability
     lengths = np.full(len(keys), room - 1, dtype=np.int64)
-    target = np.where(short, 2 + below(lengths, keys, Purpose.SHORT_LENGTH), room)
+    target = np.where(short, 2 + integers(lengths, keys, Purpose.SHORT_LENGTH), room)
 
     begin = np.array(document_offsets[:-1])
     end = np.array(document_offsets[1:])
@@ -115,7 +115,7 @@ def choose_pairs(
     swap_probability: float = 0.5,
 ) -> Pairs:
     """Split, swap and cut the chunks that begin at sentences `first` (B,), `count` (B,) long."""
-    split = first + 1 + below(count - 1, keys, Purpose.SPLIT)
+    split = first + 1 + integers(count - 1, keys, Purpose.SPLIT)
     edges = sentence_offsets[first], sentence_offsets[split], sentence_offsets[first + count]
     swapped = uniform(keys, Purpose.SWAP) < swap_probability
     a_start = np.where(swapped, edges[1], edges[0])
@@ -125,9 +125,9 @@ def choose_pairs(
 
     a_kept, b_kept = shares_of(max_tokens - SPECIALS_PER_PAIR, a_length, b_length)
     return Pairs(
-        first_start=a_start + coin_flips(a_length - a_kept, keys, Purpose.CUT_FIRST),
+        first_start=a_start + binomial(a_length - a_kept, keys, Purpose.CUT_FIRST),
         first_length=a_kept,
-        second_start=b_start + coin_flips(b_length - b_kept, keys, Purpose.CUT_SECOND),
+        second_start=b_start + binomial(b_length - b_kept, keys, Purpose.CUT_SECOND),
         second_length=b_kept,
         swapped=swapped.astype(np.int64),
     )
@@ -141,7 +141,7 @@ def choose_segments(
     kept = np.minimum(end - start, max_tokens - SPECIALS_PER_SEGMENT)
     nothing = np.zeros_like(start)
     return Pairs(
-        first_start=start + coin_flips(end - start - kept, keys, Purpose.CUT_FIRST),
+        first_start=start + binomial(end - start - kept, keys, Purpose.CUT_FIRST),
         first_length=kept,
         second_start=end,
         second_length=nothing,

@@ -47,14 +47,14 @@ def _mix(bits: Keys) -> Keys:
 
 
 def _as_bits(value: int | npt.NDArray[np.integer]) -> Keys:
-    """Non-negative whole numbers as an array of 64 bits, at least one-dimensional."""
+    """Non-negative integers as an array of 64 bits, at least one-dimensional."""
     return np.atleast_1d(np.asarray(value)).astype(np.uint64)
 
 
 def keys_of(seed: int, epoch: int, index: int | npt.NDArray[np.integer] = 0) -> Keys:
     """One key for each index: where all draws of that sample (or document) start.
 
-    `seed` and `epoch` are whole numbers >= 0; `index` is one number or an array of them.
+    `seed` and `epoch` are integers >= 0; `index` is one number or an array of them.
     """
     key = _mix(_as_bits(seed % 2**64) + _STEP)
     key = _mix(key + _as_bits(epoch + 1) * _STEP)
@@ -74,14 +74,14 @@ def uniform(
     return (bits(keys, purpose, counter) >> np.uint64(11)).astype(np.float64) * _TWO_TO_MINUS_53
 
 
-def below(limits: npt.NDArray[np.integer], keys: Keys, purpose: Purpose) -> npt.NDArray[np.int64]:
-    """Whole numbers in [0, limit), one for each key."""
+def integers(
+    limits: npt.NDArray[np.integer], keys: Keys, purpose: Purpose
+) -> npt.NDArray[np.int64]:
+    """Integers in [0, limit), one for each key."""
     return (uniform(keys, purpose) * limits).astype(np.int64)
 
 
-def coin_flips(
-    tosses: npt.NDArray[np.int64], keys: Keys, purpose: Purpose
-) -> npt.NDArray[np.int64]:
+def binomial(tosses: npt.NDArray[np.int64], keys: Keys, purpose: Purpose) -> npt.NDArray[np.int64]:
     """How many of `tosses` fair coins fall heads, one count for each key: Binomial(tosses, 1/2)."""
     words = int(tosses.max(initial=0) + 63) // 64
     if words == 0:
@@ -104,7 +104,7 @@ def _ones_in(value: Keys) -> npt.NDArray[np.int64]:
     return ((value * np.uint64(0x0101010101010101)) >> np.uint64(56)).astype(np.int64)
 
 
-def permuted(
+def permutation(
     positions: npt.NDArray[np.int64], size: int, seed: int, epoch: int
 ) -> npt.NDArray[np.int64]:
     """Where each position of the range [0, size) goes in this epoch's shuffled order.

@@ -41,7 +41,7 @@ def language_of(head: str) -> str:
 
 
 def format_of(head: str, name: str, one_of_many: bool) -> str:
-    """Tell the format from the first characters of the content, its name, and its company."""
+    """Detect the format from the first characters of the content, its name, and its company."""
     first = head.lstrip()[:1]
     suffix = re.sub(r"\.(gz|xz|bz2|zst)$", "", name.lower()).rpartition(".")[2]
     if suffix in ("jsonl", "ndjson") or (first == "{" and _is_json_line(head)):

@@ -67,8 +67,8 @@ def resolve(
         offline: never ask the network: what is not in the cache is an error; None: as the
             environment variable HF_HUB_OFFLINE says.
         refresh: ask the hub for something newer than the cache holds; archives never change.
-        progress: told (name, bytes so far, total or None) while an archive arrives. The hub's
-            library shows its own bars on a terminal.
+        progress: called with (name, bytes so far, total or None) while an archive arrives. The
+            hub's library shows its own bars on a terminal.
 
     A download says its size and source first, on standard error.
 

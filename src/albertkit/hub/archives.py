@@ -40,11 +40,11 @@ WANTED = (
     "LICENSE*",
     "README*",
 )
-LARGEST_RATIO = 20  # unpacked bytes for each packed one; weights hardly shrink at all
+MAX_RATIO = 20  # unpacked bytes for each packed one; weights hardly shrink at all
 SPARE_BYTES = 64 << 20  # a small archive may grow by this much whatever its ratio
-LARGEST_TOTAL = 16 << 30
-MOST_MEMBERS = 1000
-_LONGEST_HEADER = 1 << 20  # bytes that an archive may spend on saying what comes next
+MAX_TOTAL_BYTES = 16 << 30
+MAX_MEMBERS = 1000
+_MAX_HEADER_BYTES = 1 << 20  # bytes that an archive may spend on saying what comes next
 _PIECE = 1 << 18
 _DAMAGED: tuple[type[Exception], ...] = (
     tarfile.TarError,
@@ -104,10 +104,10 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
 def _untar(archive: Path, stream: Readable, folder: Path) -> Iterator[Path]:
     budget = _Budget(archive)
     counted = _Counted(stream, budget)
-    counted.allow(_LONGEST_HEADER)
+    counted.allow(_MAX_HEADER_BYTES)
     with tarfile.open(fileobj=cast(IO[bytes], counted), mode="r|") as tar:
         while True:
-            counted.allow(_LONGEST_HEADER)
+            counted.allow(_MAX_HEADER_BYTES)
             member = tar.next()
             counted.allow(None)
             if member is None:
@@ -192,7 +192,7 @@ class _Budget:
     def __init__(self, archive: Path) -> None:
         self._archive = archive
         size = archive.stat().st_size
-        self._limit = min(size * LARGEST_RATIO + SPARE_BYTES, LARGEST_TOTAL)
+        self._limit = min(size * MAX_RATIO + SPARE_BYTES, MAX_TOTAL_BYTES)
         self._bytes = self._members = 0
 
     def spend(self, count: int) -> None:
@@ -208,8 +208,8 @@ class _Budget:
 
     def member(self, name: str) -> None:
         self._members += 1
-        if self._members > MOST_MEMBERS:
-            raise _hostile(self._archive, name, f"more than {MOST_MEMBERS} members")
+        if self._members > MAX_MEMBERS:
+            raise _hostile(self._archive, name, f"more than {MAX_MEMBERS} members")
 
 
 class _Careful:
@@ -229,7 +229,7 @@ class _Careful:
         return self._file.seek(offset, whence)
 
     def read(self, size: int = -1) -> bytes:
-        most = _LONGEST_HEADER + 1
+        most = _MAX_HEADER_BYTES + 1
         data = self._file.read(most if size < 0 else min(size, most))
         if len(data) == most:
             raise zipfile.BadZipFile("a directory is longer than a directory can be")

@@ -138,8 +138,8 @@ class Place:
             if expected.get(name) != found.get(name):
                 raise DownloadError(
                     "A file in the cache is not the one that was fetched.",
-                    expected=_spell(expected.get(name), "no such file"),
-                    found=_spell(found.get(name), "no such file"),
+                    expected=_shown(expected.get(name), "no such file"),
+                    found=_shown(found.get(name), "no such file"),
                     where=self.folder / name,
                     fix=f"remove {self.folder} and fetch the model again",
                 )
@@ -147,7 +147,7 @@ class Place:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file below a folder, by its relative path; hidden files are nobody's."""
+    """SHA-256 of every file below a folder, by its relative path; hidden files are left out."""
     return {
         path.relative_to(folder).as_posix(): sha256_of(path)
         for path in sorted(folder.rglob("*"))
@@ -155,5 +155,5 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
-def _spell(digest: str | None, absent: str) -> str:
-    return f"SHA-256 {digest}" if digest else absent
+def _shown(digest: str | None, missing: str) -> str:
+    return f"SHA-256 {digest}" if digest else missing

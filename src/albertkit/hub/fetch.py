@@ -26,7 +26,7 @@ from albertkit.errors import DownloadError, OutputError
 from albertkit.files import flush_folder, sha256_of, translate_os_errors, write_atomic
 
 PIECE = 1 << 18
-LARGEST_FILE = 8 << 30  # bytes; the largest ALBERT with optimizer slots has 2.7 GB
+MAX_FILE_BYTES = 8 << 30  # bytes; the largest ALBERT with optimizer slots has 2.7 GB
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds between failures in a row
 UNREACHED_ATTEMPTS = 2  # of a server that never answered: there is no network, or no such name
 TIMEOUT_SECONDS = 30.0
@@ -105,8 +105,8 @@ def fetch_file(
     Args:
         url: http or https.
         target: file; its folder is made. Replaced when the new file is whole.
-        progress: told (name, bytes so far, total or None) when the server answers, and as bytes
-            arrive.
+        progress: called with (name, bytes so far, total or None) when the server answers, and
+            as bytes arrive.
         sleep: waits between attempts; seconds.
 
     Raises:
@@ -149,7 +149,7 @@ def fetch_file(
 
 
 def _open_part(url: str, target: Path) -> _Part:
-    """What an earlier call left of the same address; nothing if that cannot be told."""
+    """What an earlier call left of the same address; nothing if that is not known."""
     part = _Part(target.with_name(f".{target.name}.part"), url)
     try:
         values = json.loads(part.sidecar.read_text(encoding="utf-8"))
@@ -184,7 +184,7 @@ def _receive(part: _Part, target: Path, progress: Progress | None) -> None:
             file.seek(start)
             while piece := response.read(PIECE):
                 file.write(piece)
-                if file.tell() > (part.total or LARGEST_FILE):
+                if file.tell() > (part.total or MAX_FILE_BYTES):
                     raise _too_long(part)
                 if progress is not None:
                     progress(target.name, file.tell(), part.total)
@@ -207,7 +207,7 @@ def _begin(part: _Part, status: int, headers: Mapping[str, str]) -> int:
         part.etag, part.last_modified = headers.get("ETag"), headers.get("Last-Modified")
         part.total = None
     part.total = total if total is not None else part.total
-    if part.total is not None and part.total > LARGEST_FILE:
+    if part.total is not None and part.total > MAX_FILE_BYTES:
         raise _too_long(part)
     part.remember()
     return start
@@ -231,11 +231,11 @@ def _require_space(part: _Part, target: Path) -> None:
 
 
 def _too_long(part: _Part) -> DownloadError:
-    announced = part.total is not None and part.total <= LARGEST_FILE
+    announced = part.total is not None and part.total <= MAX_FILE_BYTES
     part.forget()
     return DownloadError(
         "The server sends more bytes than it should.",
-        expected=f"at most {part.total if announced else LARGEST_FILE:,} bytes",
+        expected=f"at most {part.total if announced else MAX_FILE_BYTES:,} bytes",
         found="more" if announced or part.total is None else f"{part.total:,} bytes announced",
         where=part.url,
         fix="check the address",

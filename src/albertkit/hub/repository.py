@@ -103,7 +103,7 @@ def fetch_repository(
     except AlbertkitError:
         raise
     except Exception as error:  # the library lets errors of its transport through, which it changes
-        raise _told(name, revision, error, kept) from error
+        raise _explained(name, revision, error, kept) from error
 
 
 def _fetch(name: str, revision: str | None, kept: Path | None) -> Path:
@@ -145,7 +145,7 @@ def _cached(name: str, revision: str | None) -> Path | None:
                 name, revision=revision, local_files_only=True, allow_patterns=["config.json"]
             )
         )
-    except (OSError, ValueError):  # not there; a name that is none is told by the hub
+    except (OSError, ValueError):  # not there; the hub says which names are not one
         return None
     names = [x.relative_to(folder).as_posix() for x in folder.rglob("*") if x.is_file()]
     return folder if choose(names) and _shards_are_whole(names) else None
@@ -178,7 +178,9 @@ def _literal(name: str) -> str:
     return "".join(f"[{x}]" if x in "*?[" else x for x in name)
 
 
-def _told(name: str, revision: str | None, error: Exception, kept: Path | None) -> DownloadError:
+def _explained(
+    name: str, revision: str | None, error: Exception, kept: Path | None
+) -> DownloadError:
     """What the library says, in our words."""
     errors = _hub().errors
     page = _page(name)
@@ -196,7 +198,7 @@ def _told(name: str, revision: str | None, error: Exception, kept: Path | None) 
     elif isinstance(error, (errors.HfHubHTTPError, errors.EntryNotFoundError)):
         what, fix = "The Hugging Face hub does not send the model.", f"try again, or {by_hand}"
     elif isinstance(error, errors.HFValidationError):
-        what, fix = "This is no name of a repository.", "write owner/name"
+        what, fix = "This is not the name of a repository.", "write owner/name"
     elif isinstance(error, OSError) and error.errno is not None and error.filename is not None:
         what, fix = "The cache of huggingface_hub cannot be written.", "set HF_HOME to a place"
     found = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

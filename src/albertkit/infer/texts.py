@@ -10,7 +10,7 @@ from albertkit.text.tokenizer import Tokenizer
 
 
 def as_list(texts: str | Sequence[str]) -> list[str]:
-    """One text or several as a list; an error if there is none or something else among them."""
+    """One text or several as a list; an error for an empty list and for other things than texts."""
     listed = [texts] if isinstance(texts, str) else list(texts)
     if not listed:
         raise PredictionError(
@@ -64,7 +64,7 @@ def encode_texts(
         if not text.strip():
             raise TextError(
                 "A text is empty.",
-                expected="at least one character that is no space",
+                expected="at least one character that is not a space",
                 found=f"text number {number % len(texts) + 1} of {len(texts)}",
                 fix="leave empty texts out",
                 command_fix="give a text; of lines, --on-bad-line skip leaves out those without",

@@ -56,7 +56,7 @@ class Output:
 
     def keys(self) -> list[str]:
         """transformers' names of what there is."""
-        return [key for key, name in self.KEYS.items() if not _absent(getattr(self, name))]
+        return [key for key, name in self.KEYS.items() if not _is_missing(getattr(self, name))]
 
     def to_tuple(self) -> tuple[Any, ...]:
         """What there is, in transformers' order."""
@@ -75,5 +75,5 @@ class Output:
         raise AttributeError(f"{type(self).__name__} has no {name!r}")
 
 
-def _absent(value: object) -> bool:
+def _is_missing(value: object) -> bool:
     return value is None or (isinstance(value, tuple) and not value)

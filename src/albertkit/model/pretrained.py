@@ -12,15 +12,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.checkpoint.families._protocol import Overrides
-from albertkit.errors import VocabularyError
+from albertkit.checkpoint.tokenizers import open_tokenizer
 from albertkit.model.albert import Albert
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.loading import build, build_body, build_task, tensors_of
 from albertkit.model.task_heads import AlbertForTask
 from albertkit.text.tokenizer import Tokenizer
-from albertkit.text.vocabulary_files import SUFFIXES
 
 
 class AlbertModel(Albert):
@@ -102,25 +101,12 @@ class AlbertTokenizer:
 
     @staticmethod
     def from_pretrained(source: str | Path) -> Tokenizer:
-        """The tokenizer beside the weights of a checkpoint.
+        """The tokenizer of a vocabulary file, a folder, or a checkpoint of any family.
 
         Raises:
             VocabularyError: there is none, or it does not fit the model.
         """
-        path = Path(source)
-        if path.is_file() and path.suffix in SUFFIXES:
-            return Tokenizer.load(path)
-        opened = open_checkpoint(source)
-        if opened.tokenizer_error is not None:
-            raise opened.tokenizer_error
-        if opened.checkpoint.tokenizer is None:
-            raise VocabularyError(
-                "This checkpoint has no tokenizer.",
-                expected="spiece.model, vocab.txt or tokenizer.json beside the weights",
-                where=opened.path,
-                fix='open the vocabulary itself: Tokenizer.load("spiece.model")',
-            )
-        return opened.checkpoint.tokenizer
+        return open_tokenizer(source)
 
 
 def load_model(

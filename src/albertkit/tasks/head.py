@@ -14,7 +14,7 @@ from albertkit.tasks.kinds import KINDS, Kind
 
 # Which vector the pooler reads. UER-py multiplies tokens by their segment number first.
 POOLINGS = ("first", "uer_mean", "uer_max", "uer_last")
-LARGEST_LABELS = 2**20
+MAX_LABELS = 2**20
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class TaskHead:
             )
         for name in ("num_labels", "start_n_top", "end_n_top"):
             value = getattr(self, name)
-            if type(value) is not int or not 1 <= value <= LARGEST_LABELS:
+            if type(value) is not int or not 1 <= value <= MAX_LABELS:
                 raise ConfigError(
                     f"{name} of the head has a value that no task can have.",
-                    expected=f"an integer from 1 to {LARGEST_LABELS}",
+                    expected=f"an integer from 1 to {MAX_LABELS}",
                     found=shown(value),
                 )
         needed = self.traits.num_outputs

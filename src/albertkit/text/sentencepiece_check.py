@@ -19,22 +19,22 @@ import numpy as np
 import numpy.typing as npt
 from sentencepiece import sentencepiece_model_pb2
 
-from albertkit.text.vocabulary_files import MOST_PIECES
+from albertkit.text.vocabulary_files import MAX_PIECES
 
 # Fields of ModelProto by number, and the most bytes of each.
 _PIECE, _TRAINER, _NORMALIZER, _SELF_TEST, _DENORMALIZER = 1, 2, 3, 4, 5
-_LARGEST = {
+_MAX_SIZES = {
     _PIECE: 1024,
     _TRAINER: 1 << 20,
     _NORMALIZER: 2 << 20,
     _SELF_TEST: 64 << 10,
     _DENORMALIZER: 2 << 20,
 }
-_LARGEST_SCORE = 1e6
+_MAX_SIZES_SCORE = 1e6
 _BLOCK = 256  # units of a double array that belong together
-_DEEPEST = 64  # bytes of a text that the table replaces; in NFKC's some 30
-_MOST_MATCHES = 32  # SentencePiece keeps no more
-_LONGEST_REPLACEMENT = 1024
+_MAX_DEPTH = 64  # bytes of a text that the table replaces; in NFKC's some 30
+_MAX_MATCHES = 32  # SentencePiece keeps no more
+_MAX_REPLACEMENT_BYTES = 1024
 
 
 def check_model(content: bytes) -> sentencepiece_model_pb2.ModelProto:
@@ -51,7 +51,7 @@ def check_model(content: bytes) -> sentencepiece_model_pb2.ModelProto:
             raise ValueError(f"piece {number} is not UTF-8")
         if not piece or "\0" in piece:
             raise ValueError(f"piece {number} is empty or holds a zero byte")
-        if not math.isfinite(score) or abs(score) > _LARGEST_SCORE:
+        if not math.isfinite(score) or abs(score) > _MAX_SIZES_SCORE:
             raise ValueError(f"piece {number} with the score {score}")
     if len(dict(pieces)) != len(pieces):
         twice = next(piece for piece, count in Counter(x for x, _ in pieces).items() if count > 1)
@@ -65,16 +65,16 @@ def _check_parts(content: bytes) -> None:
     """Refuse what would take much memory to parse, and files without an end."""
     counts: Counter[int] = Counter()
     for number, size in _parts(content):
-        if size > _LARGEST.get(number, -1):
+        if size > _MAX_SIZES.get(number, -1):
             raise ValueError(f"a part of kind {number} with {size} bytes")
         counts[number] += 1
-        if counts[_PIECE] > MOST_PIECES:
-            raise ValueError(f"more than {MOST_PIECES:,} pieces")
+        if counts[_PIECE] > MAX_PIECES:
+            raise ValueError(f"more than {MAX_PIECES:,} pieces")
     if not counts[_PIECE]:
         raise ValueError(f"no pieces in {len(content)} bytes")
     wrong = [x for x in (_TRAINER, _NORMALIZER) if counts[x] != 1]
     if wrong or counts[_SELF_TEST] > 1 or counts[_DENORMALIZER] > 1:
-        raise ValueError("not just one part that tells how it was trained, and one how it reads")
+        raise ValueError("not exactly one part on how it was trained, and one on how it reads text")
 
 
 def _parts(content: bytes) -> Iterator[tuple[int, int]]:
@@ -112,7 +112,7 @@ def check_table(table: bytes) -> None:
     texts = table[4 + size :]
     if len(table) < 4 or size % (4 * _BLOCK) or size == 0 or not texts:
         raise ValueError(f"a normalizer of {len(table)} bytes with a trie of {size}")
-    if not texts.endswith(b"\0") or max(map(len, texts.split(b"\0"))) > _LONGEST_REPLACEMENT:
+    if not texts.endswith(b"\0") or max(map(len, texts.split(b"\0"))) > _MAX_REPLACEMENT_BYTES:
         raise ValueError("a normalizer with a replacement without end")
     texts.decode("utf-8")  # UnicodeDecodeError is a ValueError
     _walk(np.frombuffer(table, "<u4", size // 4, 4), len(texts))
@@ -126,7 +126,7 @@ def _walk(units: npt.NDArray[np.uint32], texts: int) -> None:
     """
     bytes_ = np.arange(_BLOCK, dtype=np.uint32)
     places, matches = _offset(units[:1]), np.zeros(1, np.int64)
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         if np.any(places >= len(units)):  # a block of 256 is inside or outside as a whole
             raise ValueError("a normalizer whose trie leaves its array")
         children = places[:, None] ^ bytes_
@@ -142,12 +142,12 @@ def _walk(units: npt.NDArray[np.uint32], texts: int) -> None:
             (units[values] & np.uint32(0x7FFF_FFFF)) >= texts
         ):
             raise ValueError("a normalizer with a replacement outside of it")
-        if counts.max() > _MOST_MATCHES:
-            raise ValueError(f"a normalizer with more than {_MOST_MATCHES} matches in a row")
+        if counts.max() > _MAX_MATCHES:
+            raise ValueError(f"a normalizer with more than {_MAX_MATCHES} matches in a row")
         places, inverse = np.unique(after, return_inverse=True)
         matches = np.zeros(len(places), np.int64)
         np.maximum.at(matches, inverse, counts)
-    raise ValueError(f"a normalizer of texts longer than {_DEEPEST} bytes")
+    raise ValueError(f"a normalizer of texts longer than {_MAX_DEPTH} bytes")
 
 
 def _offset(unit: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:

@@ -1,6 +1,6 @@
 """What every tokenizer can do: encode text and pairs, cut, decode, load and save.
 
-`Tokenizer.load` tells the kind from the files, never from a guess: a SentencePiece model is
+`Tokenizer.load` takes the kind from the files, never from a guess: a SentencePiece model is
 `spiece.model`, `*.model` or `*.spm`, a WordPiece vocabulary is `vocab.txt` or `*.txt`, and
 tokenizer.json is all of a tokenizer of the `tokenizers` library. The kinds are in unigram.py
 (English), wordpiece.py (Chinese) and tokenizer_json.py; the calls that transformers has

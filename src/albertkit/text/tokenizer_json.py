@@ -29,8 +29,8 @@ from albertkit.text.tokenizer_settings import (
     added_token,
 )
 from albertkit.text.vocabulary_files import (
-    LARGEST_TOKENIZER_BYTES,
-    MOST_PIECES,
+    MAX_PIECES,
+    MAX_TOKENIZER_BYTES,
     TOKENIZER_FILE,
     WORDPIECE_FILE,
     read_bytes,
@@ -63,7 +63,7 @@ class JsonTokenizer(Tokenizer):
     ) -> None:
         settings = settings or TokenizerSettings()
         self._path = path
-        content = read_bytes(path, LARGEST_TOKENIZER_BYTES)
+        content = read_bytes(path, MAX_TOKENIZER_BYTES)
         values = _read(content, path)
         with _library_errors(path):
             self._rust = RustTokenizer.from_str(content.decode("utf-8-sig"))
@@ -196,7 +196,7 @@ def _roles(values: dict[str, Any], settings: TokenizerSettings) -> dict[str, str
 def _by_id(numbers: dict[str, int], path: Path) -> list[str]:
     """Pieces in the order of their ids; an id without a piece gets a name of its own."""
     size = max(numbers.values(), default=-1) + 1
-    if not 0 < size <= MOST_PIECES:
+    if not 0 < size <= MAX_PIECES:
         raise _unusable(path, f"ids up to {size - 1}")
     pieces = [f"[no piece {number}]" for number in range(size)]
     for piece, number in numbers.items():

@@ -17,7 +17,7 @@ from typing import Any
 from albertkit.errors import VocabularyError
 from albertkit.files import json_text
 from albertkit.text.vocabulary_files import (
-    LARGEST_TOKENIZER_BYTES,
+    MAX_TOKENIZER_BYTES,
     TOKENIZER_FILE,
     read_bytes,
 )
@@ -129,7 +129,7 @@ def _tokens_inside(path: Path, notes: list[str]) -> dict[int, AddedToken]:
     if not path.is_file():
         return {}
     try:
-        text = read_bytes(path, LARGEST_TOKENIZER_BYTES).decode("utf-8-sig")
+        text = read_bytes(path, MAX_TOKENIZER_BYTES).decode("utf-8-sig")
         key = _ADDED_KEY.search(text)
         listed = [] if key is None else json.JSONDecoder().raw_decode(text, key.end())[0]
     except (VocabularyError, ValueError, RecursionError) as error:

@@ -46,11 +46,11 @@ class BatchEncoding(dict[str, Any]):
         """The same on a device of torch.
 
         Raises:
-            TokenizationError: these are no tensors.
+            TokenizationError: these are not tensors.
         """
         if not all(hasattr(value, "to") for value in self.values()):
             raise TokenizationError(
-                "Only tensors lie on a device.",
+                "Only tensors can be moved to a device.",
                 expected="tensors of torch",
                 found=", ".join(sorted({type(value).__name__ for value in self.values()})),
                 fix='call the tokenizer with return_tensors="pt"',
@@ -207,7 +207,7 @@ class TransformersCalls(ABC):
         array = np.atleast_1d(np.asarray(ids))
         if array.ndim != 1 or array.size and array.dtype.kind not in "iu":
             raise TokenizationError(
-                "Ids of one text are one row of integers.",
+                "The ids of one text are integers in one dimension.",
                 expected="integers of shape (T,)",
                 found=f"{array.dtype} of shape {array.shape}",
                 fix="pass the ids of one text; batch_decode takes those of several",
@@ -333,19 +333,19 @@ def _pairs(text: Texts, text_pair: str | Sequence[str] | None) -> list[tuple[str
     for number, pair in enumerate(pairs):
         second = pair[-1]
         if len(pair) != 2 or not isinstance(pair[0], str) or not isinstance(second, str | None):
-            raise _no_texts(f"text number {number + 1}: {str(firsts[number])[:60]!r}")
+            raise _not_texts(f"text number {number + 1}: {str(firsts[number])[:60]!r}")
     return pairs
 
 
 def _listed(texts: Any) -> list[Any]:
     if not isinstance(texts, Sequence) or isinstance(texts, bytes):
-        raise _no_texts(type(texts).__name__)
+        raise _not_texts(type(texts).__name__)
     return list(texts)
 
 
-def _no_texts(found: str) -> TokenizationError:
+def _not_texts(found: str) -> TokenizationError:
     return TokenizationError(
-        "These are no texts.",
+        "The input is not text.",
         expected="a str, a list of str, or a list of pairs of str",
         found=found,
         fix="pass each text as one str; texts cut into words are joined first: ' '.join(words)",
@@ -361,7 +361,7 @@ def _tensors(values: dict[str, list[list[int]]], kind: str) -> BatchEncoding:
     lengths = {len(row) for row in values["input_ids"]}
     if len(lengths) > 1:
         raise TokenizationError(
-            "Texts of several lengths are no rectangle.",
+            "Texts of different lengths do not fit in one tensor.",
             expected="texts of one number of tokens, or padding",
             found=f"{min(lengths)} to {max(lengths)} tokens",
             fix="pass padding=True",

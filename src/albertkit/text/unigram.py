@@ -52,7 +52,7 @@ class UnigramTokenizer(Tokenizer):
 
     Raises:
         VocabularyError: the file is no SentencePiece model, lacks a special piece, or `quotes` is
-            not one of the overrides.
+            not one of the choices.
     """
 
     kind = "sentencepiece"

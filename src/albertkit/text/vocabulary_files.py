@@ -1,4 +1,4 @@
-"""Find and read the files of a tokenizer; each mistake gets an answer of its own."""
+"""Find and read the files of a tokenizer; each mistake gets its own answer."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ OTHER_FILES = ("*.model", "*.spm", "*vocab*.txt")
 SUFFIXES = (".model", ".spm", ".txt", ".json")
 # Released ones have 30,000 pieces in 760 kB, the largest of others (IndicBERT) 200,000.
 # Each piece takes some 300 bytes of memory.
-LARGEST_BYTES = 8 << 20
-MOST_PIECES = 250_000
-LARGEST_TOKENIZER_BYTES = 32 << 20
+MAX_BYTES = 8 << 20
+MAX_PIECES = 250_000
+MAX_TOKENIZER_BYTES = 32 << 20
 
 
 def candidates(folder: Path) -> list[Path]:
@@ -46,9 +46,9 @@ def holds_model(path: Path) -> bool:
     """Whether a tokenizer.json is one of the `tokenizers` library: it holds its vocabulary."""
     try:
         with path.open("rb") as file:
-            head = file.read(LARGEST_TOKENIZER_BYTES)
+            head = file.read(MAX_TOKENIZER_BYTES)
     except OSError:
-        return True  # the error is told where the file is opened
+        return True  # the error is raised where the file is opened
     return b'"model"' in head and b'"vocab"' in head
 
 
@@ -63,7 +63,7 @@ def find_vocabulary(path: Path) -> Path:
         if len(there) != 1:
             names = ", ".join(str(file.relative_to(path)) for file in there[:5])
             raise VocabularyError(
-                "The folder does not tell its tokenizer.",
+                "The tokenizer of the folder is not clear.",
                 expected=f"one of {SENTENCEPIECE_FILE}, {WORDPIECE_FILE}, {TOKENIZER_FILE}",
                 found=f"both or more: {names}" if there else "neither",
                 where=path,
@@ -72,7 +72,7 @@ def find_vocabulary(path: Path) -> Path:
         return there[0]
     if not path.is_file():
         raise VocabularyError(
-            "There is no such vocabulary.",
+            "The vocabulary was not found.",
             expected=f"a folder with {SENTENCEPIECE_FILE} or {WORDPIECE_FILE}, or such a file",
             found="no such file",
             where=path,
@@ -82,7 +82,7 @@ def find_vocabulary(path: Path) -> Path:
         )
     if path.suffix not in SUFFIXES:
         raise VocabularyError(
-            "The file name does not tell the kind of vocabulary.",
+            "Unknown kind of vocabulary file.",
             expected="*.model or *.spm (SentencePiece), *.txt (WordPiece) or tokenizer.json",
             found=path.name,
             where=path,
@@ -91,7 +91,7 @@ def find_vocabulary(path: Path) -> Path:
     return path
 
 
-def read_bytes(path: Path, most: int = LARGEST_BYTES) -> bytes:
+def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
     """Content of a vocabulary file.
 
     Raises:

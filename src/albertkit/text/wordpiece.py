@@ -23,7 +23,7 @@ from albertkit.files import translate_os_errors
 from albertkit.text.encoding import Offsets, refuse_surrogates
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.tokenizer_settings import TokenizerSettings
-from albertkit.text.vocabulary_files import MOST_PIECES, WORDPIECE_FILE, read_bytes, too_large
+from albertkit.text.vocabulary_files import MAX_PIECES, WORDPIECE_FILE, read_bytes, too_large
 
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 SPECIAL_NAMES = {
@@ -34,7 +34,7 @@ SPECIAL_NAMES = {
     "mask": ("[MASK]", "<mask>"),
 }
 MAX_WORD_CHARACTERS = 200  # longer words are unknown, as in google's code (transformers: 100)
-LONGEST_PIECE_BYTES = 4096  # no piece of more than 200 characters ever stands for a word
+MAX_PIECE_BYTES = 4096  # no piece of more than 200 characters ever stands for a word
 _HEAD_BYTES = 64 << 10
 MAX_CACHED_WORDS = 1_000_000
 CAPITAL_SIGMA = "\u03a3"
@@ -283,14 +283,14 @@ def read_vocabulary(path: Path) -> bytes:
         VocabularyError: unreadable, empty, or binary.
     """
     content = read_bytes(path)
-    if content.count(b"\n") > MOST_PIECES:
-        raise too_large(f"at most {MOST_PIECES:,} lines", "more", path)
+    if content.count(b"\n") > MAX_PIECES:
+        raise too_large(f"at most {MAX_PIECES:,} lines", "more", path)
     try:
         # Binary files show early; one wide letter makes all of a long line four times as large.
         codecs.getincrementaldecoder("utf-8")().decode(content[:_HEAD_BYTES])
         longest = max(map(len, content.split(b"\n")))
-        if longest > LONGEST_PIECE_BYTES:
-            raise too_large(f"pieces of at most {LONGEST_PIECE_BYTES} bytes", f"{longest:,}", path)
+        if longest > MAX_PIECE_BYTES:
+            raise too_large(f"pieces of at most {MAX_PIECE_BYTES} bytes", f"{longest:,}", path)
         content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise VocabularyError(

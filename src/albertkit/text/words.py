@@ -36,7 +36,7 @@ START_BIT = 1 << 31
 
 
 class WordSegmenter(ABC):
-    """Encodes texts and tells which tokens begin a word."""
+    """Encodes texts and marks the tokens that begin a word."""
 
     name: str
 
@@ -161,11 +161,11 @@ def segmenter_for(tokenizer: Tokenizer, name: str | None = None) -> WordSegmente
     Raises:
         VocabularyError: the segmenter does not go with this kind of vocabulary.
     """
-    overrides = ("pieces",) if tokenizer.kind == "sentencepiece" else ("jieba", "none")
-    if name is not None and name not in overrides:
+    choices = ("pieces",) if tokenizer.kind == "sentencepiece" else ("jieba", "none")
+    if name is not None and name not in choices:
         raise VocabularyError(
             "The word segmenter does not go with the vocabulary.",
-            expected=" or ".join(overrides) + f" for a {tokenizer.kind} vocabulary",
+            expected=" or ".join(choices) + f" for a {tokenizer.kind} vocabulary",
             found=repr(name),
             fix="choose one of these",
         )

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from albertkit.data.loader import LoaderSettings, PretrainingBatch, PretrainingLoader
+from albertkit.data.loader import (
+    LoaderSettings,
+    PretrainingBatch,
+    PretrainingLoader,
+    SampleSettings,
+)
 from albertkit.data.replay import ReplayLoader
 from albertkit.data.shards import Shards
 from albertkit.settings import setting
@@ -20,7 +25,7 @@ _SEED_STRIDE = 1_000_003
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageSettings(ScheduleSettings):
+class StageSettings(SampleSettings, ScheduleSettings):
     """One stage: the length of its rows, its batch, its learning rate, its masks."""
 
     tokens: int = setting(128, "longest row in tokens; the paper's runs end with 512", low=8)
@@ -28,25 +33,12 @@ class StageSettings(ScheduleSettings):
     micro_batch_size: int = setting(
         0, "rows in one forward and backward pass; 0 takes the whole batch at once", low=0
     )
-    max_predictions: int = setting(20, "most tokens to predict in one row", low=1)
-    masked_probability: float = setting(0.15, "share of tokens to predict", above=0, below=1)
-    max_ngram: int = setting(3, "longest run of words that is masked together", low=1)
-    whole_words: bool = setting(True, "mask the pieces of a word together")
-    short_probability: float = setting(0.1, "share of rows made shorter", low=0, high=1)
-    swap_probability: float = setting(0.5, "share of pairs in wrong order", low=0, high=1)
 
     def loader_settings(self, seed: int, *, sentence_order: bool) -> LoaderSettings:
         """The same numbers as the loader takes them."""
+        shared = {field.name: getattr(self, field.name) for field in fields(SampleSettings)}
         return LoaderSettings(
-            max_tokens=self.tokens,
-            short_probability=self.short_probability,
-            max_predictions=self.max_predictions,
-            masked_probability=self.masked_probability,
-            max_ngram=self.max_ngram,
-            whole_words=self.whole_words,
-            swap_probability=self.swap_probability,
-            seed=seed,
-            sentence_order=sentence_order,
+            max_tokens=self.tokens, seed=seed, sentence_order=sentence_order, **shared
         )
 
 

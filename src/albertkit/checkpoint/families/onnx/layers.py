@@ -12,7 +12,7 @@ from typing import Any
 
 from albertkit.checkpoint.families.onnx.tensors import Stored
 from albertkit.checkpoint.families.onnx.weights import Block, no_albert
-from albertkit.config import LARGEST_DEPTH, AlbertConfig
+from albertkit.config import MAX_DEPTH, AlbertConfig
 from albertkit.errors import ConfigError
 
 _SAMPLES = 64
@@ -119,7 +119,7 @@ def _candidates(config: AlbertConfig, layers: Sequence) -> Iterator[AlbertConfig
     """Configs that may fit, the likely ones first."""
     total = len(layers.order)
     yield config
-    for inner in (n for n in range(1, total + 1) if total % n == 0 and total <= LARGEST_DEPTH):
+    for inner in (n for n in range(1, total + 1) if total % n == 0 and total <= MAX_DEPTH):
         count = total // inner
         fewest = max(1, min(count, -(-len(layers.blocks) // inner)))
         # Google's formula leaves out some of the groups where there are nearly as many as layers.
