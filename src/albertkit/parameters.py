@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +84,7 @@ def count_parameters(
     head: TaskHead | None = None,
     tied: bool | None = None,
 ) -> int:
-    """Exact number of parameters, by formula; shared ones count once.
+    """Exact number of parameters, from their shapes; shared ones count once.
 
     Args:
         config: the model.
@@ -94,44 +95,12 @@ def count_parameters(
         tied: whether the masked-LM head uses the word table, as the config says if left out;
             untied adds V * E.
     """
-    c = config
-    width = c.hidden_size if c.position_width == "hidden" else c.embedding_size
-    total = c.vocab_size * c.embedding_size
-    total += (c.max_position_embeddings + c.type_vocab_size + 2) * width
-    if c.has_projection:
-        total += c.embedding_size * c.hidden_size + c.hidden_size * c.projection_bias
-    inner = c.inner_group_num
-    total += len(c.attention_blocks) * inner * _attention_parameters(c)
-    total += len(c.feed_forward_blocks) * inner * _feed_forward_parameters(c)
-    if c.final_norm:
-        total += 2 * c.hidden_size
-    if pooler:
-        total += c.hidden_size * c.hidden_size + c.hidden_size
-    if masked_lm:
-        total += c.hidden_size * width + 3 * width + c.vocab_size
-        own_decoder = not (c.tied_decoder if tied is None else tied)
-        total += own_decoder * c.vocab_size * c.embedding_size
-    if sentence_order:
-        total += 2 * c.hidden_size + 2
-    return total + _head_parameters(c.hidden_size, head)
-
-
-def _head_parameters(width: int, head: TaskHead | None) -> int:
-    if head is None:
-        return 0
-    if head.kind != "beam_span":
-        return head.num_labels * (width + 1)
-    # Two matrices of 2 H to H with biases, a normalisation, two scores with bias, one without.
-    return 2 * (2 * width * width + width) + 2 * width + 2 * (width + 1) + width
-
-
-def _attention_parameters(c: AlbertConfig) -> int:
-    return 4 * (c.hidden_size**2 + c.hidden_size) + 2 * c.hidden_size
-
-
-def _feed_forward_parameters(c: AlbertConfig) -> int:
-    matrices = 2 * c.hidden_size * c.intermediate_size // c.ffn_groups
-    return matrices + c.intermediate_size + 3 * c.hidden_size
+    if tied is not None:
+        config = replace(config, tied_decoder=tied)
+    counted = dict(zip(HEADS, (pooler, masked_lm, sentence_order), strict=True))
+    left_out = tuple(part for part, wanted in counted.items() if not wanted)
+    shapes = parameter_shapes(config, head)
+    return sum(math.prod(x) for name, x in shapes.items() if not name.startswith(left_out))
 
 
 @dataclass(frozen=True)
