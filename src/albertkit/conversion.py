@@ -21,7 +21,7 @@ from albertkit.checkpoint import families
 from albertkit.checkpoint.checkpoint import Checkpoint, Opened, open_checkpoint
 from albertkit.checkpoint.families._protocol import Family, Loss, Overrides
 from albertkit.checkpoint.formats.dtypes import as_float32, narrow
-from albertkit.checkpoint.formats.memory_map import Array, in_row_order, pieces, release
+from albertkit.checkpoint.formats.memory_map import Array, chunk_slices, contiguous, drop_pages
 from albertkit.config import AlbertConfig
 from albertkit.errors import CheckpointError, ConfigError, listed
 from albertkit.files import atomic_folder, flush_folder
@@ -29,7 +29,7 @@ from albertkit.tasks.kinds import PARTS
 
 DTYPES = ("float32", "float16", "bfloat16")
 MODEL_CARD = "README.md"
-LARGEST_CARD = 1 << 20  # bytes
+MAX_CARD = 1 << 20  # bytes
 _COMPARING = 4  # threads; each holds two pieces of a tensor
 # Config keys that say how to train on, not what the model computes; some formats lack them.
 TRAINING_KEYS = (
@@ -45,8 +45,8 @@ _PARTS = {
     "pooler": ("albert.pooler.",),
     "head": tuple(f"{part}." for part in PARTS),
 }
-# Keys that number or spell the same function in another way; `plan` and shapes compare it.
-SPELLING_KEYS = ("group_formula", "num_hidden_groups", "share")
+# Keys that name the same groups of layers in several ways; `layer_plan` and shapes compare them.
+GROUPING_KEYS = ("group_formula", "num_hidden_groups", "share")
 
 
 @dataclass
@@ -156,7 +156,7 @@ def _copy_card(source: Path, folder: Path, result: Conversion) -> None:
     card = (source if source.is_dir() else source.parent) / MODEL_CARD
     if not card.is_file() or (folder / MODEL_CARD).exists():
         return
-    if card.stat().st_size > LARGEST_CARD:
+    if card.stat().st_size > MAX_CARD:
         result.notes.append(f"{MODEL_CARD} was not copied: it is larger than a model card")
         return
     shutil.copyfile(card, folder / MODEL_CARD)
@@ -279,7 +279,7 @@ def _compare_configs(before: AlbertConfig, after: AlbertConfig, given_up: set[st
         CheckpointError: a key that decides the function changed.
     """
     old, new = asdict(before), asdict(after)
-    changed = {key for key in old if old[key] != new[key]} - set(SPELLING_KEYS)
+    changed = {key for key in old if old[key] != new[key]} - set(GROUPING_KEYS)
     function = sorted(changed - set(TRAINING_KEYS) - given_up)
     if before.layer_plan != after.layer_plan:
         function.append("layer_plan")
@@ -322,25 +322,20 @@ def same(old: Array, new: Array, dtype: str) -> bool:
     if old.ndim == 0:
         return _same_bits(old, new, dtype)
     with ThreadPoolExecutor(_COMPARING) as pool:
-        equal = all(pool.map(lambda x: _same_bits(old[x], new[x], dtype), pieces(old)))
-    release(old)
-    release(new)
+        equal = all(pool.map(lambda x: _same_bits(old[x], new[x], dtype), chunk_slices(old)))
+    drop_pages(old)
+    drop_pages(new)
     return equal
 
 
 def _same_bits(old: Array, new: Array, dtype: str) -> bool:
-    rounded = stored(in_row_order(old, old.dtype), dtype)
-    return np.array_equal(rounded.view(np.uint32), in_row_order(new, new.dtype).view(np.uint32))
+    rounded = stored(contiguous(old, old.dtype), dtype)
+    return np.array_equal(rounded.view(np.uint32), contiguous(new, new.dtype).view(np.uint32))
 
 
 def stored(tensor: Array, dtype: str) -> Array:
     """float32 numbers with the precision of `dtype`, again as float32."""
     return tensor if dtype == "float32" else as_float32(narrow(tensor, dtype), dtype)
-
-
-def with_choices(overrides: Overrides, values: Mapping[str, Any]) -> Overrides:
-    """The same choices with some more values."""
-    return replace(overrides, values={**overrides.values, **values})
 
 
 def _size(folder: Path) -> int:

@@ -57,8 +57,8 @@ def candidates_for(config: AlbertConfig) -> list[dict[str, Any]]:
         "norm_order": orders,
         "hidden_act": acts,
     }
-    overrides = {key: list(dict.fromkeys(values)) for key, values in open_keys.items()}
-    varied = {key: values for key, values in overrides.items() if len(values) > 1}
+    candidates = {key: list(dict.fromkeys(values)) for key, values in open_keys.items()}
+    varied = {key: values for key, values in candidates.items() if len(values) > 1}
     return [
         dict(zip(varied, values, strict=True)) for values in itertools.product(*varied.values())
     ]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from albertkit.checkpoint.formats.memory_map import blocks, in_row_order, pieces
+from albertkit.checkpoint.formats.memory_map import chunk_slices, chunks, contiguous
 
 
 @st.composite
@@ -26,7 +26,7 @@ def views(draw: st.DrawFn) -> np.ndarray:
 @settings(max_examples=300, deadline=None)
 @given(view=views(), kind=st.sampled_from(["<f4", "f8", "f2"]))
 def test_any_view_in_row_order(view: np.ndarray, kind: str) -> None:
-    found = in_row_order(view, kind)
+    found = contiguous(view, kind)
     assert found.flags.c_contiguous
     assert found.dtype == np.dtype(kind)
     assert found.shape == view.shape
@@ -35,7 +35,7 @@ def test_any_view_in_row_order(view: np.ndarray, kind: str) -> None:
 
 def test_what_lies_in_row_order_is_not_copied() -> None:
     array = np.ones((300, 500), np.float32)
-    assert np.shares_memory(in_row_order(array, np.float32), array)
+    assert np.shares_memory(contiguous(array, np.float32), array)
 
 
 @pytest.mark.parametrize("axes", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
@@ -43,9 +43,9 @@ def test_blocks_are_the_tensor_bit_by_bit(axes: tuple[int, ...]) -> None:
     # Large enough for several pieces; NaNs with a payload of their own must stay as they are.
     bits = np.random.default_rng(0).integers(0, 2**32, (64, 130, 700), dtype=np.uint32)
     tensor = bits.view(np.float32).transpose(axes)
-    found = list(blocks(tensor))
+    found = list(chunks(tensor))
     assert len(found) > 1
-    assert [len(block) for block in found] == [len(tensor[piece]) for piece in pieces(tensor)]
+    assert [len(block) for block in found] == [len(tensor[piece]) for piece in chunk_slices(tensor)]
     assert max(block.nbytes for block in found) <= max(4 << 20, tensor[:1].nbytes)
     np.testing.assert_array_equal(
         np.concatenate(found).view(np.uint32), np.ascontiguousarray(bits.transpose(axes))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.config import AlbertConfig
-from albertkit.errors import AlbertkitError, ConfigError, shown
+from albertkit.errors import AlbertkitError, ConfigError, listed, shown
 from albertkit.files import glimpse_json, strict_json
 from albertkit.tasks.head import TaskHead
 from albertkit.text.vocabulary_files import candidates
@@ -83,21 +84,31 @@ def read_values(path: Path) -> dict[str, Any]:
     return values
 
 
+def check_keys(values: Mapping[str, Any]) -> None:
+    """Refuse keys that the user sets and no config has.
+
+    Raises:
+        ConfigError: an unknown key.
+    """
+    known = {field.name for field in dataclasses.fields(AlbertConfig)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        raise ConfigError(
+            "No config has this key.",
+            expected=", ".join(sorted(known)),
+            found=listed(unknown),
+            fix=f"correct the key; perhaps {near[0]}" if near else "correct the key",
+        )
+
+
 def with_values(config: AlbertConfig, values: Mapping[str, Any]) -> AlbertConfig:
     """The config with what the user chose.
 
     Raises:
         ConfigError: an unknown key, or a value that no ALBERT has.
     """
-    known = {field.name for field in dataclasses.fields(AlbertConfig)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise ConfigError(
-            "No config has this key.",
-            expected=", ".join(sorted(known)),
-            found=", ".join(unknown)[:80],
-            fix="correct the key",
-        )
+    check_keys(values)
     return dataclasses.replace(config, **values)
 
 
@@ -118,23 +129,23 @@ def check_head(head: TaskHead | None, kind: str | None) -> None:
 
 def provenance(
     config: AlbertConfig,
-    spelled: Mapping[str, str],
+    keys: Mapping[str, str],
     file: Path,
     overrides: Overrides,
-    told: Mapping[str, str],
+    decided: Mapping[str, str],
 ) -> dict[str, str]:
     """Where the value of each config key came from.
 
     Args:
         config: the config.
-        spelled: our key of each key that the file holds.
+        keys: our key of each key that the file holds.
         file: the config file.
         overrides: what the user said.
-        told: keys that something else decided, and what.
+        decided: keys that something else decided, and what.
     """
     places = {field.name: "default" for field in dataclasses.fields(config)}
-    places |= dict.fromkeys((key for key in spelled.values() if key in places), file.name)
-    return {**places, **told, **dict.fromkeys(overrides.values, "given")}
+    places |= dict.fromkeys((key for key in keys.values() if key in places), file.name)
+    return {**places, **decided, **dict.fromkeys(overrides.values, "given")}
 
 
 def find_tokenizer(folder: Path, problems: list[str]) -> Path | None:
@@ -185,7 +196,7 @@ def check_special_ids(
     try:
         opened = Tokenizer.load(tokenizer)
     except AlbertkitError:
-        return ids  # the error is told when the tokenizer is opened for good
+        return ids  # the error is shown when the tokenizer is opened for good
     real = ids_of(opened)
     wrong = [f"{name} is {ids[name]}, not {real[name]}" for name in ids if ids[name] != real[name]]
     if wrong:

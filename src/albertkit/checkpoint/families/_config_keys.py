@@ -43,9 +43,9 @@ DEAD_BRIGHTMART = _reasons(
 DEAD_HUGGINGFACE = {
     **DEAD_GOOGLE,
     **DEAD_BRIGHTMART,
-    **_reasons("told by the weights", "architectures add_pooling_layer dtype torch_dtype"),
+    **_reasons("seen in the weights", "architectures add_pooling_layer dtype torch_dtype"),
     **_reasons(
-        "told by the tokenizer",
+        "as the tokenizer says",
         "pad_token_id bos_token_id eos_token_id eos_token_ids sep_token_id cls_token_id"
         " mask_token_id unk_token_id tokenizer_class",
     ),
@@ -73,7 +73,7 @@ DEAD_HUGGINGFACE = {
         " exponential_decay_length_penalty suppress_tokens begin_suppress_tokens",
     ),
 }
-# Keys of tools that change no number; whoever reads the file is told of them.
+# Keys of tools that change no number; a note names them.
 NOTED = {
     **_reasons("written by neural-compressor", "framework inc_config"),
     **_reasons("written by optimum", "optimum_version ort_config onnx_config bettertransformer"),
@@ -136,7 +136,7 @@ UER_ONLY_VALUE: dict[str, object] = {
 }
 DEAD_UER = {
     **_reasons("belongs to training", "data_processor target"),
-    **_reasons("told by the weights", "tie_weights"),
+    **_reasons("seen in the weights", "tie_weights"),
 }
 _KNOWN = {
     *("layer_norm_eps", "tie_word_embeddings", "dropout", "init_args", "task_head"),

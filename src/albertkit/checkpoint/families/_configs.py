@@ -76,12 +76,12 @@ def read(
 
     Args:
         values: the object.
-        dialect: whose file it is; told from the keys if left out.
+        dialect: whose file it is; detected from the keys if left out.
         vocab_size: for files that name none (UER).
 
     Raises:
         ConfigError: not an ALBERT config, an unknown key, a wrong value, or a dialect that
-            cannot be told and matters.
+            cannot be detected and matters.
     """
     if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
         raise ConfigError(
@@ -151,7 +151,7 @@ def _act(value: object, dialect: str) -> str:
 def _read_own(values: dict[str, Any], dialect: str) -> ReadConfig:
     dead = {
         "model_type": "names the dialect",
-        "architectures": "told by the weights",
+        "architectures": "seen in the weights",
         "task_head": "read with the weights",
     }
     ignored = sort_keys(values, OWN, dead, {})

@@ -34,7 +34,7 @@ def read_head(
         kind: what the head is for, where the file does not say.
 
     Raises:
-        ConfigError: a head whose purpose cannot be told, or labels that do not fit it.
+        ConfigError: a head whose purpose is not known, or labels that do not fit it.
     """
     if "task_head" in values:
         return TaskHead.from_json(values["task_head"])

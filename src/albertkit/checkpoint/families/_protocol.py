@@ -28,7 +28,7 @@ class Overrides:
 
     config: a config file to use instead of the one beside the weights. values: config keys to
     set, such as {"num_attention_heads": 32, "hidden_act": "relu", "norm_order": "pre"}.
-    head: kind of the task's head (a key of `tasks.kinds.KINDS`). vocab_size is told by the weights.
+    head: kind of the task's head (a key of `tasks.kinds.KINDS`). vocab_size is seen in the weights.
     """
 
     config: Path | None = None

@@ -8,14 +8,13 @@ normalisations, which have the same names either way.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from albertkit.checkpoint.families._express import with_layer_groups, with_projection
 from albertkit.checkpoint.families._protocol import LoadResult, Loss, Overrides
 from albertkit.checkpoint.families._tf import write as tf_write
-from albertkit.checkpoint.families._tf.config import Layout, tell_config
+from albertkit.checkpoint.families._tf.config import Layout, resolve_config
 from albertkit.checkpoint.families._tf.names import Names, find_checkpoint, open_checkpoint
 from albertkit.checkpoint.families._tf.read import (
     COMMON_RULES,
@@ -66,7 +65,7 @@ def rules(layer: str) -> list[Rule]:
 
 
 def detect(path: Path) -> Path | None:
-    """The prefix of a checkpoint in this layout, told by `word_embeddings_2`."""
+    """The prefix of a checkpoint in this layout, recognised by `word_embeddings_2`."""
     return find_checkpoint(path, ("brightmart",), damaged=False)
 
 
@@ -78,9 +77,9 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
         for name in names.files
         if (match := re.match(r"bert/encoder/layer_(\d{1,6})/", name))
     }
-    told = tell_config(found, overrides, _layout(bundle, names, layers))
+    resolved = resolve_config(found, overrides, _layout(bundle, names, layers))
     head = read_head(bundle, names, overrides)
-    return assemble(bundle, names, rules(_OWN if layers else _SHARED), told, head)
+    return assemble(bundle, names, rules(_OWN if layers else _SHARED), resolved, head)
 
 
 def _layout(bundle: Bundle, names: Names, layers: set[int]) -> Layout:
@@ -111,19 +110,16 @@ def _layout(bundle: Bundle, names: Names, layers: set[int]) -> Layout:
     return Layout("brightmart", sizes, fixed)
 
 
-def _twin(config: AlbertConfig) -> AlbertConfig | None:
+def _equivalent(config: AlbertConfig) -> AlbertConfig | None:
     """The same model as this layout says it: one block for all layers, or one for each."""
-    for share in ("all", "none"):
-        twin = replace(config, num_hidden_groups=1, share=share, group_formula="google")
-        if twin.layer_plan == config.layer_plan:
-            return twin
-    return None
+    forms = [{"num_hidden_groups": 1, "share": share} for share in ("all", "none")]
+    return tf_write.equivalent(config, forms)
 
 
 def express(checkpoint: Checkpoint) -> tuple[Checkpoint, list[str]]:
     """The equal model that albert_zh has: a projection without bias, one block or one a layer."""
     checkpoint, notes = with_projection(checkpoint, bias=False)
-    checkpoint, more = with_layer_groups(checkpoint, lambda config: _twin(config) is not None)
+    checkpoint, more = with_layer_groups(checkpoint, lambda config: _equivalent(config) is not None)
     return checkpoint, notes + more
 
 
@@ -134,7 +130,7 @@ def losses(checkpoint: Checkpoint) -> list[Loss]:
         CheckpointError: albert_zh's program would compute something else.
     """
     config = checkpoint.config
-    tf_write.refuse(
+    return tf_write.losses(
         checkpoint,
         {
             "google's layout of the embeddings": config.embedding_order != "project_then_norm",
@@ -143,22 +139,21 @@ def losses(checkpoint: Checkpoint) -> list[Loss]:
             "silu": config.hidden_act == "silu",
             "a feed-forward of slices": config.ffn_groups != 1,
             "inner groups": config.inner_group_num != 1,
-            "groups of layers": _twin(config) is None,
+            "groups of layers": _equivalent(config) is None,
         },
     )
-    return tf_write.losses(checkpoint)
 
 
 def write(checkpoint: Checkpoint, folder: Path, dtype: str) -> None:
     """Write `albert_model.ckpt.*`, `albert_config.json` and the vocabulary."""
     losses(checkpoint)
-    twin = _twin(checkpoint.config)
-    assert twin is not None
-    values = tf_write.config_values(twin)
+    config = _equivalent(checkpoint.config)
+    assert config is not None  # else refused
+    values = tf_write.config_values(config)
     values |= {
-        "ln_type": {"post": "postln", "pre": "preln"}[twin.norm_order],
+        "ln_type": {"post": "postln", "pre": "preln"}[config.norm_order],
         "directionality": "bidi",
         "pooler_type": "first_token_transform",
     }
-    table = rules(_OWN if twin.share == "none" else _SHARED)
-    tf_write.write(checkpoint, twin, table, values, folder / "albert_model.ckpt", dtype)
+    table = rules(_OWN if config.share == "none" else _SHARED)
+    tf_write.write(checkpoint, config, table, values, folder / "albert_model.ckpt", dtype)

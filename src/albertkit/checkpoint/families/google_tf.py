@@ -7,7 +7,6 @@ slices), TF-Hub modules, and what TensorFlow 2 and tensorflow/models made of suc
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from albertkit.checkpoint.families._express import (
 )
 from albertkit.checkpoint.families._protocol import LoadResult, Loss, Overrides
 from albertkit.checkpoint.families._tf import write as tf_write
-from albertkit.checkpoint.families._tf.config import Layout, tell_config
+from albertkit.checkpoint.families._tf.config import Layout, resolve_config
 from albertkit.checkpoint.families._tf.names import Names, find_checkpoint, open_checkpoint
 from albertkit.checkpoint.families._tf.read import (
     COMMON_RULES,
@@ -145,9 +144,9 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
     bundle, names = open_checkpoint(found)
     modern = names.layout == "models"
     layout = _models_layout(bundle, names) if modern else _layout(bundle, names)
-    told = tell_config(found, overrides, layout)
+    resolved = resolve_config(found, overrides, layout)
     head = read_head(bundle, names, overrides)
-    return assemble(bundle, names, MODELS_RULES if modern else RULES, told, head)
+    return assemble(bundle, names, MODELS_RULES if modern else RULES, resolved, head)
 
 
 def _layout(bundle: Bundle, names: Names) -> Layout:
@@ -184,13 +183,10 @@ def _models_layout(bundle: Bundle, names: Names) -> Layout:
     return Layout("google", sizes, {**fixed, "norm_order": "post"})
 
 
-def _twin(config: AlbertConfig) -> AlbertConfig | None:
-    """The same model as google's config says it: layers dealt to groups by its formula."""
-    for groups in (config.num_hidden_groups, len(config.attention_blocks)):
-        twin = replace(config, num_hidden_groups=groups, share="all", group_formula="google")
-        if twin.layer_plan == config.layer_plan:
-            return twin
-    return None
+def _equivalent(config: AlbertConfig) -> AlbertConfig | None:
+    """The same model as google's config says it: layers grouped by its formula."""
+    counts = (config.num_hidden_groups, len(config.attention_blocks))
+    return tf_write.equivalent(config, [{"num_hidden_groups": n, "share": "all"} for n in counts])
 
 
 def express(checkpoint: Checkpoint) -> tuple[Checkpoint, list[str]]:
@@ -202,7 +198,7 @@ def express(checkpoint: Checkpoint) -> tuple[Checkpoint, list[str]]:
     if checkpoint.config.has_projection:
         checkpoint, more = with_projection(checkpoint, bias=True)
         notes += more
-    checkpoint, more = with_layer_groups(checkpoint, lambda config: _twin(config) is not None)
+    checkpoint, more = with_layer_groups(checkpoint, lambda config: _equivalent(config) is not None)
     return checkpoint, notes + more
 
 
@@ -214,7 +210,7 @@ def losses(checkpoint: Checkpoint) -> list[Loss]:
     """
     config = checkpoint.config
     fast = config.ffn_groups == tf_write.FAST_GROUPS
-    tf_write.refuse(
+    return tf_write.losses(
         checkpoint,
         {
             "albert_zh's own layout": config.embedding_order != "norm_then_project",
@@ -225,25 +221,24 @@ def losses(checkpoint: Checkpoint) -> list[Loss]:
             "silu, which only google_fast has": config.hidden_act == "silu" and not fast,
             "a feed-forward of slices other than 16": config.ffn_groups != 1 and not fast,
             "layers that are not dealt to groups by int(layer / layers * groups)": (
-                _twin(config) is None
+                _equivalent(config) is None
             ),
         },
     )
-    return tf_write.losses(checkpoint)
 
 
 def write(checkpoint: Checkpoint, folder: Path, dtype: str) -> None:
     """Write `model.ckpt-best.*`, `albert_config.json` and the vocabulary."""
     losses(checkpoint)
-    twin = _twin(checkpoint.config)
-    assert twin is not None
-    values = tf_write.config_values(twin)
+    config = _equivalent(checkpoint.config)
+    assert config is not None  # else refused
+    values = tf_write.config_values(config)
     values |= {
-        "num_hidden_groups": twin.num_hidden_groups,
-        "inner_group_num": twin.inner_group_num,
+        "num_hidden_groups": config.num_hidden_groups,
+        "inner_group_num": config.inner_group_num,
         "net_structure_type": 0,
         "gap_size": 0,
         "num_memory_blocks": 0,
         "down_scale_factor": 1,
     }
-    tf_write.write(checkpoint, twin, RULES, values, folder / "model.ckpt-best", dtype)
+    tf_write.write(checkpoint, config, RULES, values, folder / "model.ckpt-best", dtype)

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from albertkit.checkpoint.formats.dtypes import STORED, narrow
-from albertkit.checkpoint.formats.memory_map import Array, Bytes, blocks, map_file, release, view
+from albertkit.checkpoint.formats.memory_map import Array, Bytes, chunks, drop_pages, map_file, view
 from albertkit.errors import CheckpointError, OutputError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # Bounds far above any model: Keras writes some twenty groups a block, each a few steps.
-_MOST_STEPS = 100_000
-_LONGEST_PATH = 255
+_MAX_STEPS = 100_000
+_MAX_PATH = 255
 _NOWHERE = 2**64 - 1
 _DATASPACE, _DATATYPE, _LAYOUT, _CONTINUED, _GROUP = 0x01, 0x03, 0x08, 0x10, 0x11
 # Messages that say nothing about the numbers: padding, fill values, attributes (Keras: the name
@@ -90,10 +90,10 @@ def write(path: Path, tensors: Mapping[str, Array], dtype: str) -> None:
                 if dtype == "bfloat16":
                     dataset.attrs["dtype"] = dtype
                 start = 0
-                for block in blocks(tensor):
+                for block in chunks(tensor):
                     dataset[start : start + len(block)] = narrow(block, dtype).view(stored)
                     start += len(block)
-                release(tensor)
+                drop_pages(tensor)
     except OSError as error:
         raise OutputError(
             "The weights file cannot be written.",
@@ -132,7 +132,7 @@ class _Walk:
             if _GROUP in parts:
                 prefix = path + "/" if path else ""
                 children = [(prefix + n, a) for n, a in self._children(*parts[_GROUP])]
-                if any(len(name) > _LONGEST_PATH for name, _ in children):
+                if any(len(name) > _MAX_PATH for name, _ in children):
                     raise _refused("groups in groups without end", address)
                 if len({name for name, _ in children}) != len(children):
                     raise _refused("a name that stands twice in a group", address)
@@ -154,7 +154,7 @@ class _Walk:
 
     def _step(self, place: int) -> None:
         self.steps += 1
-        if self.steps > _MOST_STEPS:
+        if self.steps > _MAX_STEPS:
             raise _refused("more parts than any model has", place)
 
     def _once(self, address: int) -> None:
@@ -254,7 +254,7 @@ class _Walk:
                 waiting.append((self._number(node + 32 + 16 * number, 8), found - 1))
 
     def _name(self, place: int, end: int) -> str:
-        end = min(end, place + _LONGEST_PATH + 1)
+        end = min(end, place + _MAX_PATH + 1)
         raw, zero, _ = bytes(self.raw[place:end]).partition(b"\0")
         try:
             name = raw.decode() if zero else ""

@@ -61,7 +61,7 @@ def view(data: Bytes, offset: int, dtype: npt.DTypeLike, shape: tuple[int, ...])
     return data[offset : offset + size].view(kind).reshape(shape)
 
 
-def release(tensor: Array) -> None:
+def drop_pages(tensor: Array) -> None:
     """Tell the system that a view of a mapped file is not needed for now; it stays valid."""
     base: object = tensor
     while isinstance(base, np.ndarray | memoryview):
@@ -70,13 +70,13 @@ def release(tensor: Array) -> None:
         base.madvise(mmap.MADV_DONTNEED)
 
 
-def pieces(tensor: Array) -> list[slice]:
+def chunk_slices(tensor: Array) -> list[slice]:
     """Runs of rows of a few megabytes each that cover a tensor of one axis or more."""
     rows = max(1, _BLOCK_BYTES * len(tensor) // max(1, tensor.nbytes))
     return [slice(start, start + rows) for start in range(0, len(tensor), rows)]
 
 
-def blocks(tensor: Array, dtype: npt.DTypeLike | None = None) -> Iterator[Array]:
+def chunks(tensor: Array, dtype: npt.DTypeLike | None = None) -> Iterator[Array]:
     """A tensor in pieces of a few megabytes, in row order, each contiguous and of this dtype.
 
     A transposed view costs no second copy of the whole tensor that way. While one piece is used,
@@ -84,19 +84,19 @@ def blocks(tensor: Array, dtype: npt.DTypeLike | None = None) -> Iterator[Array]
     """
     kind = tensor.dtype if dtype is None else np.dtype(dtype)
     if tensor.ndim == 0 or tensor.nbytes <= _BLOCK_BYTES:
-        yield in_row_order(tensor, kind)
+        yield contiguous(tensor, kind)
         return
     with ThreadPoolExecutor(_AHEAD) as pool:
         waiting: deque[Future[Array]] = deque()
-        for piece in pieces(tensor):
-            waiting.append(pool.submit(in_row_order, tensor[piece], kind))
+        for piece in chunk_slices(tensor):
+            waiting.append(pool.submit(contiguous, tensor[piece], kind))
             if len(waiting) > _AHEAD:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def in_row_order(tensor: Array, dtype: npt.DTypeLike) -> Array:
+def contiguous(tensor: Array, dtype: npt.DTypeLike) -> Array:
     """The same numbers, contiguous in row order and of this dtype; a view where that is so already.
 
     numpy copies a transposed matrix by walking along one side of it and jumping along the other,
@@ -133,10 +133,10 @@ def _merged(tensor: Array) -> Array:
     return np.lib.stride_tricks.as_strided(tensor, shape, strides, writeable=False)
 
 
-def write_blocks(file: BinaryIO, tensor: Array, dtype: npt.DTypeLike | None = None) -> int:
+def write_chunks(file: BinaryIO, tensor: Array, dtype: npt.DTypeLike | None = None) -> int:
     """Write a tensor in row order; the number of bytes. The source's pages are given back."""
     written = 0
-    for block in blocks(tensor, dtype):
+    for block in chunks(tensor, dtype):
         written += file.write(block.data if block.ndim else block.tobytes())
-    release(tensor)
+    drop_pages(tensor)
     return written

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 
 from albertkit.checkpoint.formats.memory_map import Array, map_file
-from albertkit.checkpoint.formats.safetensors_file import Weights, narrow_blocks
+from albertkit.checkpoint.formats.safetensors_file import Weights, narrow_chunks
 from albertkit.checkpoint.formats.torch_save import Widened, text, whole
 from albertkit.checkpoint.formats.unpickle import expect_dict, load
 from albertkit.checkpoint.formats.unpickle_allowed import Stored, damaged
@@ -96,7 +96,7 @@ def _write_array(file: BinaryIO, tensor: Array, dtype: str) -> None:
     if dtype == "int64":
         file.write(tensor.astype("<i8").tobytes())
     else:
-        for piece in narrow_blocks(tensor, dtype):
+        for piece in narrow_chunks(tensor, dtype):
             file.write(piece)
     file.write(b"tb")
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from albertkit.checkpoint.formats.dtypes import STORED, as_float32, item_size, narrow
-from albertkit.checkpoint.formats.memory_map import Bytes, blocks, map_file, release, view
+from albertkit.checkpoint.formats.memory_map import Bytes, chunks, drop_pages, map_file, view
 from albertkit.errors import CheckpointError
 
 # Kinds of numbers by safetensors' names.
@@ -29,7 +29,7 @@ KINDS = {
 }
 NAMES = {name: code for code, name in KINDS.items()}
 # ALBERT's largest header has some 300 kB; parsed JSON takes up to twenty times its text.
-_LARGEST_HEADER = 2 << 20
+_MAX_HEADER = 2 << 20
 
 
 @dataclass(frozen=True)
@@ -93,22 +93,22 @@ def list_tensors(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     return {name: (KINDS[entry.kind], entry.shape) for name, entry in _open(path)[1].items()}
 
 
-def narrow_blocks(tensor: np.ndarray, dtype: str) -> Iterator[memoryview]:
+def narrow_chunks(tensor: np.ndarray, dtype: str) -> Iterator[memoryview]:
     """The bytes of a float32 tensor as it is stored in `dtype`, in row order, piece by piece.
 
     The pages of a mapped source are given back after the last piece.
     """
-    for block in blocks(tensor):
+    for block in chunks(tensor):
         stored = np.ascontiguousarray(narrow(block, dtype)).reshape(-1)
         yield stored.view(np.uint8).data
-    release(tensor)
+    drop_pages(tensor)
 
 
 def _open(path: Path) -> tuple[Bytes, dict[str, Entry]]:
     """The mapped file and its tensors, every place checked."""
     data = map_file(path)
     size = int.from_bytes(data[:8].tobytes(), "little") if len(data) >= 8 else -1
-    if not 2 <= size <= min(len(data) - 8, _LARGEST_HEADER):
+    if not 2 <= size <= min(len(data) - 8, _MAX_HEADER):
         raise _damaged(path, f"{len(data)} bytes with a header of {size}")
     try:
         values = json.loads(data[8 : 8 + size].tobytes(), object_pairs_hook=_pairs)
@@ -198,5 +198,5 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], dtype: str = "f
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for tensor in tensors.values():
-            for piece in narrow_blocks(tensor, dtype):
+            for piece in narrow_chunks(tensor, dtype):
                 file.write(piece)

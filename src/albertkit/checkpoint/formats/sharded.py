@@ -13,7 +13,7 @@ from albertkit.errors import AlbertkitError, CheckpointError, ConfigError, liste
 from albertkit.files import strict_json
 
 INDEX = ".index.json"
-_MOST_SHARDS = 1000
+_MAX_SHARDS = 1000
 
 
 def read_any(path: Path) -> tuple[Weights, list[Path]]:
@@ -76,8 +76,8 @@ def _read_index(path: Path) -> dict[str, str]:
         plain = isinstance(name, str) and name == Path(name).name and name not in ("", ".", "..")
         if not plain or "\\" in name or name.endswith(INDEX):
             raise _index_error(path, f"a shard that is no file of the folder: {str(name)[:80]}")
-    if len(set(places.values())) > _MOST_SHARDS:
-        raise _index_error(path, f"more than {_MOST_SHARDS} shards")
+    if len(set(places.values())) > _MAX_SHARDS:
+        raise _index_error(path, f"more than {_MAX_SHARDS} shards")
     return places
 
 

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from albertkit.checkpoint.formats.memory_map import Bytes
 from albertkit.errors import CheckpointError
 
-MOST_ENTRIES = 20_000
+MAX_ENTRIES = 20_000
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
@@ -74,7 +74,7 @@ def check_crc(data: Bytes, entry: ZipEntry) -> None:
     """Hold the bytes of an entry against their checksum.
 
     Raises:
-        CheckpointError: they differ. torch can be told to make no checksums (0): then nothing is
+        CheckpointError: they differ. torch can be set to make no checksums (0): then nothing is
             compared.
     """
     if entry.crc and zlib.crc32(data[entry.start : entry.start + entry.size].data) != entry.crc:
@@ -99,7 +99,7 @@ def _find_directory(data: Bytes) -> tuple[int, int, int]:
             raise damaged("a directory in another place than it says")
         count, size, start = fields[7:]
         place = big
-    if start + size != place or count > MOST_ENTRIES:
+    if start + size != place or count > MAX_ENTRIES:
         raise damaged(f"a directory of {count} entries and {size} bytes at byte {start}")
     return start, size, count
 
@@ -131,8 +131,8 @@ def _entry(data: Bytes, fields: tuple[int, ...], raw: bytes, directory: int) -> 
         raise damaged(f"the entry {name[:80]} with another header than the directory tells")
     if start + size > directory:
         raise damaged(f"the entry {name[:80]} outside the archive")
-    told = (local[6], local[7], local[8])
-    if not local[2] & 8 and told not in ((crc, size, size), (crc, _UNKNOWN, _UNKNOWN)):
+    sizes = (local[6], local[7], local[8])
+    if not local[2] & 8 and sizes not in ((crc, size, size), (crc, _UNKNOWN, _UNKNOWN)):
         raise damaged(f"the entry {name[:80]} with another size than the directory tells")
     return ZipEntry(name, start, size, crc, header)
 
@@ -147,12 +147,12 @@ def _wide(extra: bytes, size: int, packed: int, header: int) -> tuple[int, int, 
                 int.from_bytes(extra[at : at + 8], "little")
                 for at in range(place + 4, min(place + 4 + length, len(extra)) - 7, 8)
             ]
-            told = []
+            sizes = []
             for value in (size, packed, header):
                 if value == _UNKNOWN:
                     value = values.pop(0) if values else _UNKNOWN
-                told.append(value)
-            return told[0], told[1], told[2]
+                sizes.append(value)
+            return sizes[0], sizes[1], sizes[2]
         place += 4 + length
     return size, packed, header
 
@@ -251,7 +251,7 @@ class _EntryWriter:
     ) -> None:
         if kind is not None:
             return
-        assert self._left == 0, "an entry has the size that was told"
+        assert self._left == 0, "an entry has the size that was given"
         end = self._file.tell()
         self._file.seek(self._header + 14)
         self._file.write(self._crc.to_bytes(4, "little"))

@@ -152,11 +152,11 @@ class Bundle:
             for start in range(0, len(data), _CHUNK_BYTES):
                 crc = crc32c(data[start : start + _CHUNK_BYTES], crc)
                 if entry.size > _CHUNK_BYTES:
-                    memory_map.release(data)
+                    memory_map.drop_pages(data)
             if masked(crc) != entry.crc:
                 raise _wrong_checksum(entry.name)
         for shard in self.shards:
-            memory_map.release(shard)
+            memory_map.drop_pages(shard)
 
 
 def read_bundle(prefix: Path, *, check: bool = True) -> Bundle:
@@ -214,7 +214,7 @@ def data_file(prefix: Path, number: int, count: int) -> Path:
 def read_index(prefix: Path) -> tuple[dict[str, Entry], int]:
     """Every tensor that the index names, in its order, and the number of data files.
 
-    Needs no data files, so the structure of a checkpoint can be told from its index alone.
+    Needs no data files, so the structure of a checkpoint can be seen from its index alone.
 
     Raises:
         CheckpointError: missing or damaged; big-endian or partitioned tensors.
@@ -366,12 +366,12 @@ def write_bundle(prefix: Path, tensors: Mapping[str, Array], dtype: str | None =
             if kind == "bfloat16":
                 size = sum(
                     summed.write(narrow(block, kind).data)
-                    for block in memory_map.blocks(tensor, "<f4")
+                    for block in memory_map.chunks(tensor, "<f4")
                 )
-                memory_map.release(tensor)
+                memory_map.drop_pages(tensor)
             else:
                 wanted = np.dtype(kind).newbyteorder("<")
-                size = memory_map.write_blocks(cast(BinaryIO, summed), tensor, wanted)
+                size = memory_map.write_chunks(cast(BinaryIO, summed), tensor, wanted)
             items.append((name.encode(), _written_entry(kind, tensor.shape, offset, size, summed)))
             offset += size
     write_table(index_file(prefix), items)

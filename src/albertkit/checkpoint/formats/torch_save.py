@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from albertkit.checkpoint.formats.dtypes import STORED, as_float32, item_size
-from albertkit.checkpoint.formats.memory_map import Array, Bytes, map_file, release, view
-from albertkit.checkpoint.formats.safetensors_file import Weights, narrow_blocks
+from albertkit.checkpoint.formats.memory_map import Array, Bytes, drop_pages, map_file, view
+from albertkit.checkpoint.formats.safetensors_file import Weights, narrow_chunks
 from albertkit.checkpoint.formats.state_dict import all_storages, state_dict_of
 from albertkit.checkpoint.formats.stored_zip import ZipEntry, ZipWriter, check_crc, read_entries
 from albertkit.checkpoint.formats.unpickle import load
@@ -59,7 +59,7 @@ def list_tensors(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
         value, place = load(data, storages=True)
         for _ in range(3 if type(value) is int else 0):
             value, place = load(data, place, storages=True)
-    return {name: told(name, entry) for name, entry in state_dict_of(value)[0].items()}
+    return {name: kind_and_shape(name, entry) for name, entry in state_dict_of(value)[0].items()}
 
 
 def _open_zip(data: Bytes) -> tuple[str, dict[str, ZipEntry], object]:
@@ -87,7 +87,7 @@ def _read_zip(data: Bytes) -> Weights:
             raise damaged(f"no entry for the storage {storage.key[:40]}", 0)
         check_crc(data, entry)
         found = _bytes(data, entry)
-        release(found)
+        drop_pages(found)
         return found
 
     return _weights(value, find, ">" if big else "<", len(data))
@@ -114,7 +114,7 @@ def _read_stream(data: Bytes) -> Weights:
         raise damaged("storages without keys", 0)
     order = ">" if big else "<"
     for name, entry in state_dict_of(value)[0].items():
-        told(name, entry)
+        kind_and_shape(name, entry)
     known = {storage.key: storage for storage in all_storages(value)}
     if len(set(keys)) != len(keys) or set(known) - set(keys):
         raise damaged("tensors whose storages are not in the file", 0)
@@ -125,7 +125,7 @@ def _read_stream(data: Bytes) -> Weights:
         size = known[key].count * item_size(TORCH_KINDS[known[key].kind])
         count = int(view(data, place, order + "i8", ())[()])
         if count != known[key].count:
-            raise damaged(f"a storage of {count} numbers where {known[key].count} are told", 0)
+            raise damaged(f"a storage of {count} numbers where {known[key].count} are named", 0)
         places[key] = _slice(data, place + 8, size)
         place += 8 + size
     if place != len(data):
@@ -153,7 +153,7 @@ def _weights(value: object, find: Callable[[Storage], Bytes], order: str, size: 
     widened = Widened(size)
     state, read.notes = state_dict_of(value)
     for name, entry in state.items():
-        kind, _ = read.kinds[name] = told(name, entry)
+        kind, _ = read.kinds[name] = kind_and_shape(name, entry)
         if isinstance(entry, Stored) and entry.array is not None:
             read.tensors[name] = widened(entry.array, kind)
             continue
@@ -170,7 +170,7 @@ def _weights(value: object, find: Callable[[Storage], Bytes], order: str, size: 
     return read
 
 
-def told(name: str, entry: object) -> tuple[str, tuple[int, ...]]:
+def kind_and_shape(name: str, entry: object) -> tuple[str, tuple[int, ...]]:
     """Kind and shape of one entry of a state dict.
 
     Raises:
@@ -244,7 +244,7 @@ def write_weights(path: Path, tensors: Mapping[str, Array], dtype: str = "float3
         archive.add(f"{_ROOT}/byteorder", b"little")
         for number, tensor in enumerate(tensors.values()):
             with archive.entry(f"{_ROOT}/data/{number}", tensor.size * width) as file:
-                for piece in narrow_blocks(tensor, dtype):
+                for piece in narrow_chunks(tensor, dtype):
                     file.write(piece)
         archive.add(f"{_ROOT}/version", b"3\n")
 

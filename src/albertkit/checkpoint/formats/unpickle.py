@@ -32,11 +32,11 @@ from albertkit.errors import CheckpointError
 
 # An ALBERT of 96 layers without sharing takes some 50,000 steps; each step makes at most one
 # object of some 150 bytes.
-MOST_STEPS = 250_000
-_LONGEST_LINE = 1 << 16
-_LONGEST_NUMBER = 16  # bytes; torch's magic number has ten
-_LONGEST_DIGITS = 40
-_MOST_TEXT = 8 << 20  # bytes of all short texts together; Python may keep four times as much
+MAX_STEPS = 250_000
+_MAX_LINE = 1 << 16
+_MAX_NUMBER = 16  # bytes; torch's magic number has ten
+_MAX_DIGITS = 40
+_MAX_TEXT = 8 << 20  # bytes of all short texts together; Python may keep four times as much
 
 
 def load(data: Bytes, start: int = 0, *, storages: bool = False) -> tuple[object, int]:
@@ -67,10 +67,10 @@ class _Machine:
         self.stack: list[object] = []
         self.marks: list[int] = []
         self.memo: dict[int, object] = {}
-        self.text_left = _MOST_TEXT
+        self.text_left = _MAX_TEXT
 
     def run(self) -> tuple[object, int]:
-        for _ in range(MOST_STEPS):
+        for _ in range(MAX_STEPS):
             code = self.take(1)[0]
             if code == 0x2E:  # STOP
                 if len(self.stack) != 1 or self.marks:
@@ -80,7 +80,7 @@ class _Machine:
             if step is None:
                 self.fail(f"the unknown step {code:#04x}")
             step(self)
-        raise damaged(f"more than {MOST_STEPS} steps", self.place)
+        raise damaged(f"more than {MAX_STEPS} steps", self.place)
 
     def fail(self, found: str) -> NoReturn:
         raise damaged(found, self.place)
@@ -95,7 +95,7 @@ class _Machine:
         return int.from_bytes(self.take(size), "little")
 
     def line(self) -> bytes:
-        for size in (128, 4096, _LONGEST_LINE):  # most are short, and there may be many
+        for size in (128, 4096, _MAX_LINE):  # most are short, and there may be many
             piece = bytes(self.data[self.place : self.place + size])
             end = piece.find(b"\n")
             if end >= 0:
@@ -111,7 +111,7 @@ class _Machine:
     def decoded(self, raw: bytes, encoding: str) -> str:
         self.text_left -= len(raw)
         if self.text_left < 0:
-            self.fail(f"more than {_MOST_TEXT} bytes of texts")
+            self.fail(f"more than {_MAX_TEXT} bytes of texts")
         try:
             return raw.decode(encoding)
         except UnicodeDecodeError:
@@ -153,7 +153,7 @@ class _Machine:
             self.push(self.parsed(raw, int))
 
     def parsed(self, raw: bytes, kind: Callable[[bytes], object]) -> object:
-        if len(raw) > _LONGEST_DIGITS:
+        if len(raw) > _MAX_DIGITS:
             self.fail("a long number")
         try:
             return kind(raw)
@@ -162,7 +162,7 @@ class _Machine:
 
     def long(self, size: int) -> None:
         length = self.number(size)
-        if length > _LONGEST_NUMBER:
+        if length > _MAX_NUMBER:
             self.fail(f"a number of {length} bytes")
         self.push(int.from_bytes(self.take(length), "little", signed=True))
 

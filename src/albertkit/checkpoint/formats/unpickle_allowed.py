@@ -13,7 +13,7 @@ from albertkit.checkpoint.formats.memory_map import Array, Bytes, view
 from albertkit.errors import CheckpointError
 
 SHORT = 1 << 16  # bytes; a longer text can only be the bytes of an array
-MOST_AXES = 32
+MAX_AXES = 32
 # Kinds of numbers: torch's storages, and numpy's codes.
 TORCH_KINDS = {
     "Double": "float64",
@@ -160,7 +160,7 @@ def damaged(found: str, place: int) -> CheckpointError:
 
 def _numbers(values: object) -> tuple[int, ...]:
     """A shape or strides."""
-    if not isinstance(values, tuple | list) or len(values) > MOST_AXES:
+    if not isinstance(values, tuple | list) or len(values) > MAX_AXES:
         raise damaged("a shape that is none", 0)
     if not all(type(value) is int and value >= 0 for value in values):
         raise damaged("a shape that is none", 0)

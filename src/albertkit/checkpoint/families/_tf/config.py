@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from albertkit.checkpoint.families._beside import looks_like_config, other_configs
+from albertkit.checkpoint.families._beside import check_keys, looks_like_config, other_configs
 from albertkit.checkpoint.families._config_keys import PLAIN, notes_on
 from albertkit.checkpoint.families._configs import detect_dialect, read
 from albertkit.checkpoint.families._protocol import Overrides
@@ -57,8 +57,8 @@ class Layout:
 
 
 @dataclass
-class Told:
-    """A config, who told each of its values, and what contradicts it."""
+class ResolvedConfig:
+    """A config, where each of its values is from, and what contradicts it."""
 
     config: AlbertConfig
     provenance: dict[str, str] = field(default_factory=dict)
@@ -66,31 +66,27 @@ class Told:
     files: list[Path] = field(default_factory=list)
 
 
-def tell_config(prefix: Path, overrides: Overrides, layout: Layout) -> Told:
+def resolve_config(prefix: Path, overrides: Overrides, layout: Layout) -> ResolvedConfig:
     """The config of a checkpoint.
 
     Raises:
         ConfigError: a wrong value, an unknown key, or a choice that nothing decides.
         CheckpointError: sizes of the config that are not those of the tensors.
     """
-    unknown = sorted(set(overrides.values) - set(_KEYS))
-    if unknown:
-        raise ConfigError(
-            "No config has these keys.", expected=", ".join(_KEYS), found=listed(unknown)
-        )
+    check_keys(overrides.values)
     file = overrides.config or _config_beside(prefix)
-    told = Told(AlbertConfig(), files=[] if file is None else [file])
-    found = {} if file is None else _said(file, layout, told)
-    _add_layout(found, layout, told)
-    _add_graph(found, layout, prefix, overrides, told)
+    resolved = ResolvedConfig(AlbertConfig(), files=[] if file is None else [file])
+    found = {} if file is None else _from_file(file, layout, resolved)
+    _add_layout(found, layout, resolved)
+    _add_graph(found, layout, prefix, overrides, resolved)
     _add_given(found, layout, overrides)
     missing = [key for key in _OPEN if key not in found]
     if missing:
         raise _open_choices(missing, prefix, file)
-    told.config = AlbertConfig(**{key: value for key, (value, _) in found.items()})
-    told.provenance = {key: found[key][1] if key in found else "default" for key in _KEYS}
-    told.problems += _doubts(told)
-    return told
+    resolved.config = AlbertConfig(**{key: value for key, (value, _) in found.items()})
+    resolved.provenance = {key: found[key][1] if key in found else "default" for key in _KEYS}
+    resolved.problems += _doubts(resolved)
+    return resolved
 
 
 def _open_choices(missing: list[str], prefix: Path, file: Path | None) -> ConfigError:
@@ -147,7 +143,7 @@ def places(prefix: Path) -> list[Path]:
     return [prefix.parent]
 
 
-def _said(file: Path, layout: Layout, told: Told) -> _Found:
+def _from_file(file: Path, layout: Layout, resolved: ResolvedConfig) -> _Found:
     """What a config file says, in our keys; notes on other keys go to the problems.
 
     Raises:
@@ -157,7 +153,7 @@ def _said(file: Path, layout: Layout, told: Told) -> _Found:
         values = strict_json(file)
         if not isinstance(values, Mapping):
             raise ConfigError("A config is a JSON object.", found=shown(values))
-        told.problems += notes_on(values)
+        resolved.problems += notes_on(values)
         return {key: (value, file.name) for key, value in _read(dict(values), layout).items()}
     except ConfigError as error:
         raise error.at(file) from error.__cause__
@@ -183,7 +179,7 @@ def _read(values: dict[str, Any], layout: Layout) -> dict[str, Any]:
     return {key: config[key] for key in keys}
 
 
-def _add_layout(found: _Found, layout: Layout, told: Told) -> None:
+def _add_layout(found: _Found, layout: Layout, resolved: ResolvedConfig) -> None:
     """What the tensors tell.
 
     Raises:
@@ -195,7 +191,9 @@ def _add_layout(found: _Found, layout: Layout, told: Told) -> None:
     for key, value in {**_FIXED, **layout.fixed}.items():
         before = found.get(key)
         if before is not None and before[0] != value:
-            told.problems.append(f"{before[1]} says {key}={before[0]}; these weights have {value}")
+            resolved.problems.append(
+                f"{before[1]} says {key}={before[0]}; these weights have {value}"
+            )
         if before is None or before[0] != value:
             found[key] = (value, "layout of the tensors")
     for key, value in layout.hints.items():
@@ -203,7 +201,7 @@ def _add_layout(found: _Found, layout: Layout, told: Told) -> None:
     act = found.get("hidden_act")
     if act is not None and act[0] == "gelu_erf":
         found["hidden_act"] = ("gelu_tanh", act[1])
-        told.problems.append(
+        resolved.problems.append(
             f"{act[1]} means gelu by erf; the programs that write such weights compute tanh"
         )
 
@@ -224,21 +222,21 @@ def _check_sizes(found: _Found, layout: Layout) -> None:
 
 
 def _add_graph(
-    found: _Found, layout: Layout, prefix: Path, overrides: Overrides, told: Told
+    found: _Found, layout: Layout, prefix: Path, overrides: Overrides, resolved: ResolvedConfig
 ) -> None:
     """What the graph beside the weights shows; it wins over the file, except for the layers."""
     facts, graph, problems = facts_beside(prefix, layout.sizes["hidden_size"][0])
-    told.problems += problems
+    resolved.problems += problems
     if graph is None:
         return
-    told.files.append(graph)
+    resolved.files.append(graph)
     for key in _OPEN:
         value = getattr(facts, key)
         if value is None or key in overrides.values:
             continue
         before = found.get(key)
         if before is not None and before[0] != value:
-            told.problems.append(f"{before[1]} says {key}={before[0]}, {graph.name} {value}")
+            resolved.problems.append(f"{before[1]} says {key}={before[0]}, {graph.name} {value}")
         if before is None or (before[0] != value and key != "num_hidden_layers"):
             found[key] = (value, f"graph {graph.name}")
 
@@ -255,9 +253,9 @@ def _add_given(found: _Found, layout: Layout, overrides: Overrides) -> None:
     _check_sizes(found, layout)
 
 
-def _doubts(told: Told) -> list[str]:
+def _doubts(resolved: ResolvedConfig) -> list[str]:
     """What is known to be wrong in files of released models, where nothing settled it."""
-    config, who = told.config, told.provenance
+    config, who = resolved.config, resolved.provenance
     unsure = {key for key in _OPEN if who[key] != "given" and not who[key].startswith("graph")}
     if config.hidden_size != _XLARGE:
         return []

@@ -323,7 +323,7 @@ def graph_beside(prefix: Path) -> Path | None:
 def facts_beside(prefix: Path, hidden_size: int) -> tuple[GraphFacts, Path | None, list[str]]:
     """Facts of the graph beside a checkpoint, its file, and what is wrong with it.
 
-    A damaged graph is no reason to refuse good weights: it is told, and not used.
+    A damaged graph is no reason to refuse good weights: it is named, and not used.
     """
     path = graph_beside(prefix)
     if path is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from albertkit.checkpoint.families._protocol import LoadResult, Overrides
-from albertkit.checkpoint.families._tf.config import Told, places
+from albertkit.checkpoint.families._tf.config import ResolvedConfig, places
 from albertkit.checkpoint.families._tf.names import Names
 from albertkit.checkpoint.formats.dtypes import FLOATS
 from albertkit.checkpoint.formats.memory_map import Array
@@ -117,7 +117,7 @@ def read_head(bundle: Bundle, names: Names, overrides: Overrides) -> TaskHead | 
     """The head of a task, by the names of its tensors.
 
     Raises:
-        ConfigError: one output may be a number or the score of a choice and nobody says which, or
+        ConfigError: one output may be a number or the score of a choice and nothing says which, or
             the user names another head than the file holds.
     """
     kinds: tuple[str, ...] = ()
@@ -152,14 +152,14 @@ def read_head(bundle: Bundle, names: Names, overrides: Overrides) -> TaskHead | 
 
 
 def assemble(
-    bundle: Bundle, names: Names, rules: list[Rule], told: Told, head: TaskHead | None
+    bundle: Bundle, names: Names, rules: list[Rule], resolved: ResolvedConfig, head: TaskHead | None
 ) -> LoadResult:
     """Tensors under our names with the account of all that is in the file.
 
     Raises:
         CheckpointError: a tensor that the model has no place for.
     """
-    config, problems = told.config, list(told.problems)
+    config, problems = resolved.config, list(resolved.problems)
     plain = expand(rules, config, head)
     copies, why = _copies(plain, names, config)
     table = {
@@ -193,12 +193,12 @@ def assemble(
         tensors=tensors,
         report=report,
         head=head,
-        provenance=told.provenance,
+        provenance=resolved.provenance,
         tokenizer=tokenizer,
         source_tensors={name: (e.dtype, e.shape) for name, e in bundle.entries.items()},
         slots=names.slots,
         problems=problems + more,
-        files=[*bundle.files, *told.files, *([] if tokenizer is None else [tokenizer])],
+        files=[*bundle.files, *resolved.files, *([] if tokenizer is None else [tokenizer])],
     )
 
 

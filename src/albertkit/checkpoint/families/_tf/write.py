@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +36,33 @@ _UER_SEGMENTS = 3
 _BEAM = 5  # google's default of start_n_top and end_n_top, which are flags there
 
 
-def refuse(checkpoint: Checkpoint, reasons: Mapping[str, bool]) -> None:
-    """Refuse what both families, or one of them for `reasons`, would compute otherwise.
+def equivalent(config: AlbertConfig, forms: Iterable[Mapping[str, Any]]) -> AlbertConfig | None:
+    """The config with the first of these keys under which layers share as they do here; or None.
+
+    Layers are grouped by google's formula, as both families do.
+    """
+    for form in forms:
+        other = replace(config, group_formula="google", **form)
+        if other.layer_plan == config.layer_plan:
+            return other
+    return None
+
+
+def losses(checkpoint: Checkpoint, reasons: Mapping[str, bool]) -> list[Loss]:
+    """What is left out.
+
+    Args:
+        checkpoint: the model.
+        reasons: what the programs of one family compute otherwise, and whether it is so here.
 
     Raises:
-        CheckpointError: one of the reasons holds.
+        CheckpointError: one of the reasons holds, or one of those that both families have.
     """
+    _refuse(checkpoint, reasons)
+    return _losses(checkpoint)
+
+
+def _refuse(checkpoint: Checkpoint, reasons: Mapping[str, bool]) -> None:
     config = checkpoint.config
     both = {
         "layer_norm_kind=uer": config.layer_norm_kind != "standard",
@@ -71,8 +93,7 @@ def _keeps_head(head: TaskHead | None) -> bool:
     return head is not None and head.traits.task != "tag" and head.pooling == "first"
 
 
-def losses(checkpoint: Checkpoint) -> list[Loss]:
-    """What is left out."""
+def _losses(checkpoint: Checkpoint) -> list[Loss]:
     config = checkpoint.config
     lost = []
     if checkpoint.has_masked_lm and not _keeps_masked_lm(checkpoint):
@@ -116,7 +137,7 @@ def config_values(config: AlbertConfig) -> dict[str, Any]:
 
 def write(
     checkpoint: Checkpoint,
-    twin: AlbertConfig,
+    equal: AlbertConfig,
     rules: Sequence[Rule],
     values: Mapping[str, Any],
     prefix: Path,
@@ -126,7 +147,7 @@ def write(
 
     Args:
         checkpoint: the model; what `losses` named is left out.
-        twin: its config as this family deals layers to blocks.
+        equal: its config as this family groups layers.
         rules: names of the tensors.
         values: content of albert_config.json.
         prefix: path of the checkpoint without `.index`.
@@ -139,8 +160,8 @@ def write(
         if (_keeps_masked_lm(checkpoint) or not name.startswith("masked_lm."))
         and (head is not None or not name.startswith(_HEAD_TENSORS))
     }
-    renamed = _renumbered(kept, checkpoint.config, twin)
-    write_bundle(prefix, export_tensors(renamed, expand(rules, twin, head), twin), dtype)
+    renamed = _renumbered(kept, checkpoint.config, equal)
+    write_bundle(prefix, export_tensors(renamed, expand(rules, equal, head), equal), dtype)
     text = json.dumps(values, indent=2, sort_keys=True) + "\n"
     (prefix.parent / "albert_config.json").write_text(text, encoding="utf-8")
     tokenizer = checkpoint.tokenizer
@@ -151,13 +172,13 @@ def write(
 
 
 def _renumbered(
-    tensors: Mapping[str, Array], config: AlbertConfig, twin: AlbertConfig
+    tensors: Mapping[str, Array], config: AlbertConfig, equal: AlbertConfig
 ) -> dict[str, Array]:
     """Tensors under the block numbers of another config with the same plan."""
     blocks = {
-        "attention": dict(zip(config.attention_blocks, twin.attention_blocks, strict=True)),
+        "attention": dict(zip(config.attention_blocks, equal.attention_blocks, strict=True)),
         "feed_forward": dict(
-            zip(config.feed_forward_blocks, twin.feed_forward_blocks, strict=True)
+            zip(config.feed_forward_blocks, equal.feed_forward_blocks, strict=True)
         ),
     }
 

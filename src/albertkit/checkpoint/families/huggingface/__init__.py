@@ -124,13 +124,15 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
     tensors, report = import_tensors(source.tensors, rules, config, ignore=ignore)
     problems: list[str] = []
     tokenizer = _beside.find_tokenizer(found.parent, problems)
-    told = {} if source.lone is None else dict.fromkeys(_lone_choices(source, {}), "tensor names")
+    decided = (
+        {} if source.lone is None else dict.fromkeys(_lone_choices(source, {}), "tensor names")
+    )
     return LoadResult(
         config=config,
         tensors=tensors,
         report=_names_in_file(report, source),
         head=head,
-        provenance=_beside.provenance(config, _spelled(values), file, overrides, told),
+        provenance=_beside.provenance(config, _keys(values), file, overrides, decided),
         tokenizer=tokenizer,
         special_ids=_beside.special_ids(values),
         source_tensors=weights.kinds,
@@ -150,7 +152,7 @@ def _foreign_head(names: list[str]) -> CheckpointError:
     )
 
 
-def _spelled(values: Mapping[str, Any]) -> dict[str, str]:
+def _keys(values: Mapping[str, Any]) -> dict[str, str]:
     """Our key of each key in a config file."""
     other = {"tie_word_embeddings": "tied_decoder", "ln_type": "norm_order"}
     return {key: other.get(key, key) for key in values}

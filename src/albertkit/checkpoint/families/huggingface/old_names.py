@@ -70,7 +70,7 @@ class CurrentNames:
 
 
 def whose(names: Iterable[str]) -> str | None:
-    """Whose file this is: "transformers", lonePatient's "google" or "brightmart", or nobody's."""
+    """Whose file this is: "transformers", lonePatient's "google" or "brightmart", or None."""
     known = set(without_prefix(names).values())
     if "bert.embeddings.word_embeddings_2.weight" in known:
         return "brightmart"

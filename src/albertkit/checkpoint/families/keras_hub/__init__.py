@@ -164,7 +164,7 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
     if any(name.startswith(body + INNER) for name in stored):
         body += INNER
     head = _read_head(task, stored, body, outer, overrides)
-    config = keras_config.with_values(config, overrides.values)
+    config = _beside.with_values(config, overrides.values)
     rules = _plain(config, head, body, outer)
     wanted = {rule.theirs for rule in rules.values()}
     tensors, report = import_tensors(
@@ -208,14 +208,14 @@ def _read_head(
 def _provenance(
     place: Path, task: keras_config.Task | None, overrides: Overrides
 ) -> dict[str, str]:
-    told = dict.fromkeys(keras_config.KEYS.values(), place.name)
-    told["attention_probs_dropout_prob"] = place.name
+    origins = dict.fromkeys(keras_config.KEYS.values(), place.name)
+    origins["attention_probs_dropout_prob"] = place.name
     if task is not None and task.head() is not None:
-        told["classifier_dropout_prob"] = TASK
+        origins["classifier_dropout_prob"] = TASK
     fixed = ("hidden_act", "layer_norm_eps", "head_layer_norm_eps", "project_equal_width")
-    told |= dict.fromkeys(fixed, "KerasHub has no other")
-    told |= dict.fromkeys(overrides.values, "given")
-    return {f.name: told.get(f.name, "default") for f in fields(AlbertConfig)}
+    origins |= dict.fromkeys(fixed, "KerasHub has no other")
+    origins |= dict.fromkeys(overrides.values, "given")
+    return {f.name: origins.get(f.name, "default") for f in fields(AlbertConfig)}
 
 
 def _plain(config: AlbertConfig, head: TaskHead | None, body: str, outer: str) -> dict[str, Rule]:

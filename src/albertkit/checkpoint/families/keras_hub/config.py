@@ -7,7 +7,7 @@ of GELU, epsilon 1e-12 in the body, and 1e-5, Keras' default, in the masked-LM h
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -266,18 +266,3 @@ def _serialized(name: str, module: str, inside: dict[str, Any]) -> dict[str, Any
         "config": inside,
         "registered_name": f"keras_hub>{name}",
     }
-
-
-def with_values(config: AlbertConfig, values: Mapping[str, Any]) -> AlbertConfig:
-    """The config with the user's values in the place of the file's.
-
-    Raises:
-        ConfigError: an unknown key, or a value that no ALBERT can have.
-    """
-    known = [field.name for field in fields(AlbertConfig)]
-    unknown = [key for key in values if key not in known]
-    if unknown:
-        raise ConfigError(
-            "No config has these keys.", expected=", ".join(known), found=", ".join(unknown)
-        )
-    return replace(config, **values)

@@ -57,16 +57,18 @@ def detect(path: Path) -> Path | None:
 def read(found: Path, overrides: Overrides) -> LoadResult:
     """Read a model file, with the external data, config and tokenizer beside it."""
     graph = read_graph(found)
-    told = find_weights(Steps(graph))
+    weights_found = find_weights(Steps(graph))
     pool = Pool()
-    layers = in_order(told.layers, pool)
-    _tie(told, pool)
-    config = read_config(found, told.facts, layers, overrides)
-    problems = told.problems + config.problems
-    head = read_task_head(told, 3 in graph.inputs.values(), overrides.head, config.values, problems)
+    layers = in_order(weights_found.layers, pool)
+    _tie(weights_found, pool)
+    config = read_config(found, weights_found.facts, layers, overrides)
+    problems = weights_found.problems + config.problems
+    head = read_task_head(
+        weights_found, 3 in graph.inputs.values(), overrides.head, config.values, problems
+    )
     blocks = named_blocks(config.config, layers)
     assert blocks is not None  # the plan was made of them
-    weights = told.tensors | blocks
+    weights = weights_found.tensors | blocks
     tensors = {name: weight.fractions() for name, weight in weights.items()}
     report = _account(graph, weights, tensors, pool)
     wide = sum(tensor.dtype == "float64" for tensor in weights.values())

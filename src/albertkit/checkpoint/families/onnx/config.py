@@ -66,15 +66,14 @@ def read_config(
             that decides the function and that nothing says.
         CheckpointError: a BERT, or layers that share nothing as an ALBERT does.
     """
-    if set(overrides.values) - set(_KEYS):
-        _beside.with_values(AlbertConfig(), overrides.values)  # raises
+    _beside.check_keys(overrides.values)
     file = overrides.config or _config_beside(path)
     values = {} if file is None else _beside.read_values(file)
     result = GraphConfig(AlbertConfig(), values, files=[] if file is None else [file])
     result.problems += notes_on(values)
     said: dict[str, Any] = {}
     try:
-        said = _said(values, facts) if file is not None else {}
+        said = _from_file(values, facts) if file is not None else {}
     except ConfigError as error:
         assert file is not None
         if overrides.config is not None or not _is_albert(values):
@@ -147,8 +146,8 @@ def _merged(
                     fix="leave the key out",
                 )
             if graph != value:
-                told = words.format(f"{key}={shown(value)}")
-                result.problems.append(f"{told}; the graph computes {shown(graph)}")
+                contradiction = words.format(f"{key}={shown(value)}")
+                result.problems.append(f"{contradiction}; the graph computes {shown(graph)}")
             if values is overrides.values:
                 found[key] = value, "given"
             else:
@@ -195,7 +194,7 @@ def _is_albert(values: Mapping[str, Any]) -> bool:
     return known and "embedding_size" in values
 
 
-def _said(values: dict[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+def _from_file(values: dict[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
     """Our keys that a parsed config file decides; what it lacks is filled for the result."""
     filled = {key: value for key, value in facts.items() if key in PLAIN}
     filled |= {"num_hidden_layers": 1, "hidden_act": HUGGINGFACE_ACT[facts["hidden_act"]]}
@@ -256,8 +255,8 @@ def read_task_head(
     one = found.place == "pooled" and len(weight) == 1
     kinds = _KINDS["pooled, 1" if one else found.place]
     kinds = ("multiple_choice",) if one and choices else kinds
-    told = _kind_of(values)
-    kind = wanted or (told if told in kinds else kinds[0])
+    named = _kind_of(values)
+    kind = wanted or (named if named in kinds else kinds[0])
     if kind not in kinds:
         raise ConfigError(
             "The graph has no head of this kind.",
@@ -265,8 +264,8 @@ def read_task_head(
             found=kind,
             fix="leave --head out, or name one of these",
         )
-    if told is not None and told not in kinds:
-        problems.append(f"the config names a head for {told}; the graph has one for {kind}")
+    if named is not None and named not in kinds:
+        problems.append(f"the config names a head for {named}; the graph has one for {kind}")
     if kind == "span":
         return TaskHead("span", 2)
     try:
@@ -278,9 +277,9 @@ def read_task_head(
 
 def _kind_of(values: Mapping[str, Any]) -> str | None:
     """What a config file says that the head is for, if it does."""
-    told = values.get("task_head")
-    if isinstance(told, Mapping):
-        return TaskHead.from_json(told).kind
+    own = values.get("task_head")
+    if isinstance(own, Mapping):
+        return TaskHead.from_json(own).kind
     names = values.get("architectures")
     name = str(names[0]) if isinstance(names, list) and names else ""
     kind = next((kind for end, kind in ARCHITECTURES.items() if name.endswith(end)), None)

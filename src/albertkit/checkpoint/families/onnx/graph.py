@@ -18,12 +18,12 @@ from albertkit.checkpoint.formats import protobuf_wire
 from albertkit.checkpoint.formats.memory_map import map_file
 
 # Bounds far above any ALBERT: the largest has some 5,000 nodes with 30 fields each.
-_MOST_FIELDS = 600_000
-_MOST_NODES = 30_000
-_MOST_INLINED = 60_000
+_MAX_FIELDS = 600_000
+_MAX_NODES = 30_000
+_MAX_INLINED = 60_000
 _DEEPEST_CALL = 16
-_MOST_BYTES_OF_TEXT = 4096
-_MOST_NESTED = 4  # graphs inside of nodes
+_MAX_BYTES_OF_TEXT = 4096
+_MAX_NESTED = 4  # graphs inside of nodes
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _inlined(graph: Graph) -> Iterator[Node]:
         node, depth = waiting.pop()
         function = graph.functions.get(node.op)
         count += 1
-        if count > _MOST_INLINED or depth > _DEEPEST_CALL:
+        if count > _MAX_INLINED or depth > _DEEPEST_CALL:
             raise bad("functions that call one another without end")
         if function is None:
             yield node
@@ -151,8 +151,8 @@ def check_order(graph: Graph) -> None:
 class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.fields = protobuf_wire.Limited(_MOST_FIELDS)  # in all messages of the file
-        self.nodes_left = _MOST_NODES
+        self.fields = protobuf_wire.Limited(_MAX_FIELDS)  # in all messages of the file
+        self.nodes_left = _MAX_NODES
         self.values = Tensors(path, self.fields)
         self.result = Graph()
 
@@ -231,7 +231,7 @@ class _Reader:
     def _node(self, message: memoryview, depth: int = 0) -> Node:
         self.nodes_left -= 1
         if self.nodes_left < 0:
-            raise bad(f"more than {_MOST_NODES} nodes")
+            raise bad(f"more than {_MAX_NODES} nodes")
         texts: dict[int, list[str]] = {number: [] for number in (1, 2, 3, 4, 7, 8)}
         attributes: dict[str, Attribute] = {}
         captured: list[str] = []
@@ -261,7 +261,7 @@ class _Reader:
         Raises:
             CheckpointError: it has weights of its own, or graphs too deep inside of one another.
         """
-        if depth > _MOST_NESTED:
+        if depth > _MAX_NESTED:
             raise bad("graphs inside of graphs inside of graphs")
         made: set[str] = {""}
         taken: list[str] = []
@@ -300,7 +300,7 @@ class _Reader:
             elif number == 3:
                 value = protobuf_wire.signed(protobuf_wire.number(found))
             elif number == 4:
-                value = bytes(protobuf_wire.message(found)[:_MOST_BYTES_OF_TEXT])
+                value = bytes(protobuf_wire.message(found)[:_MAX_BYTES_OF_TEXT])
             elif number == 5:
                 value = self.values.read(protobuf_wire.message(found))[1]
             elif number in (6, 11):
@@ -348,7 +348,7 @@ def _full_name(domain: str, op: str, overload: str) -> str:
 def _fractions(value: int | memoryview) -> np.ndarray:
     """float32 numbers of a field, one or many."""
     found = protobuf_wire.message(value)
-    if len(found) % 4 or not found or len(found) > _MOST_BYTES_OF_TEXT:
+    if len(found) % 4 or not found or len(found) > _MAX_BYTES_OF_TEXT:
         raise protobuf_wire.damaged(f"fractions of {len(found)} bytes", 0)
     return np.frombuffer(found, "<f4")
 

@@ -17,7 +17,7 @@ from albertkit.checkpoint.families.onnx.tensors import Stored, bad
 from albertkit.checkpoint.formats.memory_map import Array
 from albertkit.errors import CheckpointError
 
-_MOST_ON_TRAIL = 256  # steps, operations and numbers that one value is made of
+_MAX_ON_TRAIL = 256  # steps, operations and numbers that one value is made of
 _VIEWS = {"Identity", "Cast", "CastLike", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose"}
 # These hand numbers on in another shape or kind.
 _PASS = {*_VIEWS, "Dropout", "Expand", "Concat", "Split"}
@@ -159,8 +159,8 @@ class Steps:
             if isinstance(value, float):
                 numbers |= {(key, value)}
         steps = frozenset[int]().union(*(trail.steps for trail in made))
-        if len(steps) + len(ops) + len(numbers) > _MOST_ON_TRAIL:
-            raise bad(f"{node} made of more than {_MOST_ON_TRAIL} products and operations")
+        if len(steps) + len(ops) + len(numbers) > _MAX_ON_TRAIL:
+            raise bad(f"{node} made of more than {_MAX_ON_TRAIL} products and operations")
         return Trail(steps, ops, numbers, given)
 
     def number(self, name: str) -> float | None:

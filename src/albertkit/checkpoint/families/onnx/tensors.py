@@ -14,8 +14,8 @@ from albertkit.checkpoint.formats.dtypes import FLOATS, STORED, as_float32, item
 from albertkit.checkpoint.formats.memory_map import Array, Bytes, map_file, view
 from albertkit.errors import CheckpointError
 
-_MOST_NUMBERS = 4096  # in a list that is not one piece of bytes
-_MOST_AXES = 8
+_MAX_NUMBERS = 4096  # in a list that is not one piece of bytes
+_MAX_AXES = 8
 # Kinds of numbers by their numbers in onnx.proto3.
 _KINDS = {
     1: "float32",
@@ -112,7 +112,7 @@ class Tensors:
                 where = protobuf_wire.number(value)
         if kind == _TEXT:
             return name, Stored("text", np.zeros(0, "u1"))
-        if kind not in _KINDS or len(shape) > _MOST_AXES or min(shape, default=0) < 0:
+        if kind not in _KINDS or len(shape) > _MAX_AXES or min(shape, default=0) < 0:
             raise bad(f"tensor {name[:80]!r} of kind {kind} and shape {tuple(shape[:9])}")
         dtype = _KINDS[kind]
         stored = STORED[dtype]
@@ -154,8 +154,8 @@ def extend(numbers: list[int], value: int | memoryview) -> None:
     """Add one whole number, or the many of a packed field: sizes and the like, not weights."""
     place = 0
     while isinstance(value, int) or place < len(value):
-        if len(numbers) >= _MOST_NUMBERS:
-            raise bad(f"a list of more than {_MOST_NUMBERS} numbers")
+        if len(numbers) >= _MAX_NUMBERS:
+            raise bad(f"a list of more than {_MAX_NUMBERS} numbers")
         if isinstance(value, int):
             numbers.append(protobuf_wire.signed(value))
             return

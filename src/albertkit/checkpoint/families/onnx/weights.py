@@ -102,8 +102,8 @@ class _Walk:
     def _fact(self, key: str, value: Any) -> None:
         """Keep what one place tells; another must not tell something else."""
         if self.found.facts.setdefault(key, value) != value:
-            told = f"{key} {self.found.facts[key]} and {value}"
-            raise self._error(told, "the same in every layer")
+            difference = f"{key} {self.found.facts[key]} and {value}"
+            raise self._error(difference, "the same in every layer")
 
     def _put(self, name: str, step: Step, block: Block | None = None) -> None:
         """Keep the weight and bias of a step under our name; of a layer, in its block."""
@@ -258,8 +258,8 @@ class _Walk:
         for heads in {step.heads for step in three if step.heads}:
             self._fact("num_attention_heads", heads)
             if not right_scale(out.source, size := out.widths[1] / heads):
-                told = "attention of query, key and value that is scaled otherwise"
-                raise self._error(told, f"by {size**-0.5:g}")
+                difference = "attention of query, key and value that is scaled otherwise"
+                raise self._error(difference, f"by {size**-0.5:g}")
         ops = out.source.ops
         if "Softmax" not in ops and not any("Attention" in op for op in ops):
             raise self._error(f"{listed(sorted(ops))} as attention", "a Softmax")

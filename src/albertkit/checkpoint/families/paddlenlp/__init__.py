@@ -98,13 +98,15 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
     report.ignored = {back[theirs]: why for theirs, why in report.ignored.items()}
     report.ignored |= weights.ignored
     tokenizer = _beside.find_tokenizer(found.parent, problems)
-    told = {"head_layer_norm_eps": "PaddleNLP", "tied_decoder": "decoder and word table"}
+    decided = {"head_layer_norm_eps": "PaddleNLP", "tied_decoder": "decoder and word table"}
     return LoadResult(
         config=config,
         tensors=tensors,
         report=report,
         head=head,
-        provenance=_beside.provenance(config, {key: key for key in values}, file, overrides, told),
+        provenance=_beside.provenance(
+            config, {key: key for key in values}, file, overrides, decided
+        ),
         tokenizer=tokenizer,
         lower_case=_lower_case(tokenizer, problems),
         special_ids=_special_ids(values, tokenizer, config.vocab_size, problems),
@@ -141,13 +143,13 @@ def _ignored(source: Mapping[str, Array], config: AlbertConfig) -> Callable[[str
         group = re.match(r"transformer\.encoder\.albert_layer_groups\.(\d{1,9})\.", name)
         if group:
             return "no layer uses this group" if int(group[1]) in unused else None
-        twin = source.get(paddle_names.COPIES.get(name, ""))
-        if twin is None:
+        original = source.get(paddle_names.COPIES.get(name, ""))
+        if original is None:
             return None
         if name == _DECODER:
-            copy = np.array_equal(twin, source[name], equal_nan=True)
+            copy = np.array_equal(original, source[name], equal_nan=True)
             return "a copy of the word table" if copy else "tied_decoder=true was chosen"
-        if not np.array_equal(twin, source[name], equal_nan=True):
+        if not np.array_equal(original, source[name], equal_nan=True):
             raise CheckpointError(
                 "The masked-LM head has two biases, and PaddleNLP has one.",
                 expected=f"{name} equal to {paddle_names.COPIES[name]}",
@@ -160,7 +162,7 @@ def _ignored(source: Mapping[str, Array], config: AlbertConfig) -> Callable[[str
 
 
 def _lower_case(tokenizer: Path | None, problems: list[str]) -> bool | None:
-    """True where the settings beside a vocabulary without capitals say otherwise, and told."""
+    """True, with a note, where the settings beside a vocabulary without capitals say otherwise."""
     file = None if tokenizer is None else tokenizer / "vocab.txt"
     if file is None or not file.is_file():
         return None

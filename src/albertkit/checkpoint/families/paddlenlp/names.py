@@ -84,7 +84,7 @@ def flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_config(values: Mapping[str, Any], *, tied: bool) -> AlbertConfig:
-    """Config from PaddleNLP's keys; `tied` is told by the weights.
+    """Config from PaddleNLP's keys; `tied` is seen in the weights.
 
     Raises:
         ConfigError: no config of PaddleNLP, or one that describes no ALBERT.

@@ -90,22 +90,22 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
     report.loaded = {names[theirs]: use for theirs, use in report.loaded.items()}
     report.ignored = {names[theirs]: why for theirs, why in report.ignored.items()}
     problems = weights.problems + notes_on(values)
-    told = {
+    decided = {
         "vocab_size": "shape of the word table",
         "type_vocab_size": "shape of the segment table",
         "tied_decoder": "decoder and word table",
         "layer_norm_kind": "UER-py",
     }
     if uer_names.FINAL_NORM in source:
-        told |= dict.fromkeys(("norm_order", "final_norm"), "tensor names")
-    spelled = {**UER_KEYS, "dropout": "hidden_dropout_prob", "layernorm_positioning": "norm_order"}
+        decided |= dict.fromkeys(("norm_order", "final_norm"), "tensor names")
+    keys = {**UER_KEYS, "dropout": "hidden_dropout_prob", "layernorm_positioning": "norm_order"}
     return LoadResult(
         config=config,
         tensors=tensors,
         report=report,
         head=head,
         provenance=_beside.provenance(
-            config, {key: spelled.get(key, "") for key in values}, file, overrides, told
+            config, {key: keys.get(key, "") for key in values}, file, overrides, decided
         ),
         tokenizer=_beside.find_tokenizer(found.parent, problems),
         source_tensors=weights.kinds,
@@ -154,16 +154,16 @@ def _head(
     """The head of a task that the names tell of.
 
     Raises:
-        ConfigError: its purpose cannot be told, or is another than was chosen.
+        ConfigError: its purpose is not known, or is another than was chosen.
     """
     pooled = "output_layer_2.weight" in source
     matrix = source.get("output_layer_2.weight" if pooled else "output_layer.weight")
     if matrix is None:
         return None
     if uer_names.HEAD_KEY in values:  # our own files say it, with the names of the classes
-        told = TaskHead.from_json(values[uer_names.HEAD_KEY])
-        if kind in (None, told.kind):
-            return told
+        head = TaskHead.from_json(values[uer_names.HEAD_KEY])
+        if kind in (None, head.kind):
+            return head
     count = len(matrix) if matrix.ndim else 0
     if pooled and kind is None:
         kind = "regression" if count == 1 else "classification"

@@ -110,9 +110,9 @@ def read_config(
 def write_config(config: AlbertConfig, head: TaskHead | None) -> dict[str, Any]:
     """UER's keys for a config that `reasons` finds nothing against."""
     values = asdict(config)
-    spelled: dict[str, Any] = {theirs: values[ours] for theirs, ours in UER_KEYS.items()}
-    del spelled["vocab_size"]  # UER counts the lines of the vocabulary
-    spelled |= {
+    keys: dict[str, Any] = {theirs: values[ours] for theirs, ours in UER_KEYS.items()}
+    del keys["vocab_size"]  # UER counts the lines of the vocabulary
+    keys |= {
         "hidden_act": _ACTS.get(config.hidden_act, config.hidden_act),
         "dropout": config.hidden_dropout_prob,
         "data_processor": "albert",
@@ -127,8 +127,8 @@ def write_config(config: AlbertConfig, head: TaskHead | None) -> dict[str, Any]:
     }
     if head is not None:
         back = {ours: theirs for theirs, ours in POOLINGS.items()}
-        spelled |= {"pooling": back[head.pooling], HEAD_KEY: head.to_json()}
-    return spelled
+        keys |= {"pooling": back[head.pooling], HEAD_KEY: head.to_json()}
+    return keys
 
 
 def reasons(config: AlbertConfig) -> list[str]:
