@@ -177,11 +177,11 @@ class Attention(nn.Module):
         source = self.norm(x) if self.pre_norm else x  # (S, H)
         split = (self.heads, self.head_width)
         query, key, value = (
-            layout.to_rows(part(source)).unflatten(-1, split).transpose(1, 2)
+            layout.to_padded(part(source)).unflatten(-1, split).transpose(1, 2)
             for part in (self.query, self.key, self.value)
         )  # (B, N, T, D) each
         mixed = self.mix(query, key, value, layout.mask, probabilities)  # (B, N, T, D)
-        mixed = layout.to_tokens(mixed.transpose(1, 2).flatten(2))  # (S, H)
+        mixed = layout.to_packed(mixed.transpose(1, 2).flatten(2))  # (S, H)
         x = x + self.dropout(self.output(mixed))
         return x if self.pre_norm else self.norm(x)
 

@@ -1,4 +1,4 @@
-"""Where the tokens of a batch stand: rows, columns, and who may look at whom."""
+"""Where the tokens of a batch stand, packed and padded, and who may look at whom."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from albertkit.errors import ConfigError
 
 @dataclass
 class Layout:
-    """Places of S flat tokens in a rectangle of B rows and T columns.
+    """Positions of S packed tokens, and their indices in the padded batch of B sequences by T.
 
-    `places` is None when the tokens fill the rectangle in order; `mask` is None when every
-    token may look at every token of its row, which is the fast case.
+    `indices` is None when the tokens fill the padded batch in order; `mask` is None when every
+    token may look at every token of its sequence, which is the fast case.
     """
 
-    rows: int
-    columns: int
-    positions: Tensor  # (S,) column of each token
-    first: Tensor | slice  # flat index of the first token of each row
-    places: Tensor | None = None  # (S,) index of each token in the flattened rectangle
+    batch_size: int
+    max_length: int
+    positions: Tensor  # (S,) position of each token in its sequence
+    first: Tensor | slice  # index of the first token of each sequence among the S
+    indices: Tensor | None = None  # (S,) index of each token in the flattened padded batch
     mask: Tensor | None = None  # (B, 1, 1, T) bool, True where a token may be looked at
 
-    def to_rows(self, x: Tensor) -> Tensor:
+    def to_padded(self, x: Tensor) -> Tensor:
         """(S, H) tokens as (B, T, H), zeros where there is no token."""
-        if self.places is not None:
-            rectangle = x.new_zeros(self.rows * self.columns, x.shape[-1])
-            x = rectangle.index_copy(0, self.places, x)
-        return x.view(self.rows, self.columns, -1)
+        if self.indices is not None:
+            padded = x.new_zeros(self.batch_size * self.max_length, x.shape[-1])
+            x = padded.index_copy(0, self.indices, x)
+        return x.view(self.batch_size, self.max_length, -1)
 
-    def to_tokens(self, x: Tensor) -> Tensor:
+    def to_packed(self, x: Tensor) -> Tensor:
         """(B, T, H) back to (S, H)."""
         x = x.flatten(0, 1)
-        return x if self.places is None else x.index_select(0, self.places)
+        return x if self.indices is None else x.index_select(0, self.indices)
 
     @classmethod
     def of(
@@ -71,11 +71,11 @@ class Layout:
     def _padded(
         cls, config: AlbertConfig, ids: Tensor, mask: Tensor | None, lengths: Tensor | None
     ) -> Layout:
-        rows, columns = ids.shape
-        check_columns(config, columns)
-        column = torch.arange(columns, device=ids.device)
+        batch_size, max_length = ids.shape
+        check_max_length(config, max_length)
+        column = torch.arange(max_length, device=ids.device)
         if lengths is not None:
-            check_lengths(lengths, rows, columns)
+            check_lengths(lengths, batch_size, max_length)
             if mask is not None:
                 raise ConfigError(
                     "mask and lengths say the same thing twice.",
@@ -95,19 +95,19 @@ class Layout:
             if can_look_at(mask) and bool(mask.all()):
                 mask = None
         return cls(
-            rows=rows,
-            columns=columns,
-            positions=column.repeat(rows),
-            first=slice(0, None, columns),
+            batch_size=batch_size,
+            max_length=max_length,
+            positions=column.repeat(batch_size),
+            first=slice(0, None, max_length),
             mask=None if mask is None else mask[:, None, None, :],
         )
 
     @classmethod
     def _packed(cls, config: AlbertConfig, ids: Tensor, lengths: Tensor) -> Layout:
-        lengths = lengths.to("cpu", torch.int64)  # the shape of the rectangle is needed in Python
-        rows, columns = len(lengths), int(lengths.max()) if len(lengths) else 0
-        check_columns(config, columns)
-        check_lengths(lengths, rows, columns)
+        lengths = lengths.to("cpu", torch.int64)  # the padded shape is needed in Python
+        batch_size, max_length = len(lengths), int(lengths.max()) if len(lengths) else 0
+        check_max_length(config, max_length)
+        check_lengths(lengths, batch_size, max_length)
         if int(lengths.sum()) != len(ids):
             raise ConfigError(
                 "The lengths do not add up to the tokens.",
@@ -116,17 +116,17 @@ class Layout:
                 fix="give the number of tokens of each row",
             )
         ends = lengths.cumsum(0)
-        row = torch.repeat_interleave(torch.arange(rows), lengths)  # (S,)
+        row = torch.repeat_interleave(torch.arange(batch_size), lengths)  # (S,)
         column = torch.arange(len(ids)) - (ends - lengths)[row]  # (S,)
         first = (ends - lengths).to(ids.device)
-        full = len(ids) == rows * columns
-        mask = None if full else (torch.arange(columns) < lengths[:, None]).to(ids.device)
+        full = len(ids) == batch_size * max_length
+        mask = None if full else (torch.arange(max_length) < lengths[:, None]).to(ids.device)
         return cls(
-            rows=rows,
-            columns=columns,
+            batch_size=batch_size,
+            max_length=max_length,
             positions=column.to(ids.device),
             first=first,
-            places=None if full else (row * columns + column).to(ids.device),
+            indices=None if full else (row * max_length + column).to(ids.device),
             mask=None if mask is None else mask[:, None, None, :],
         )
 
@@ -171,28 +171,28 @@ def check_ids(config: AlbertConfig, ids: Tensor, segment_ids: Tensor | None) -> 
             )
 
 
-def check_columns(config: AlbertConfig, columns: int) -> None:
+def check_max_length(config: AlbertConfig, max_length: int) -> None:
     """Refuse rows longer than the position table."""
-    if columns > config.max_position_embeddings:
+    if max_length > config.max_position_embeddings:
         raise ConfigError(
             "A row is longer than the model has positions.",
             expected=f"at most max_position_embeddings={config.max_position_embeddings} tokens",
-            found=f"{columns} tokens",
+            found=f"{max_length} tokens",
             fix="shorten or split the text",
         )
 
 
-def check_lengths(lengths: Tensor, rows: int, columns: int) -> None:
+def check_lengths(lengths: Tensor, batch_size: int, max_length: int) -> None:
     """Refuse lengths that no row of the batch can have."""
-    if lengths.ndim != 1 or len(lengths) != rows:
+    if lengths.ndim != 1 or len(lengths) != batch_size:
         raise ConfigError(
             "The lengths do not fit the batch.",
-            expected=f"one length for each of {rows} rows",
+            expected=f"one length for each of {batch_size} rows",
             found=f"shape {tuple(lengths.shape)}",
         )
-    if can_look_at(lengths) and not bool(((lengths >= 1) & (lengths <= columns)).all()):
+    if can_look_at(lengths) and not bool(((lengths >= 1) & (lengths <= max_length)).all()):
         raise ConfigError(
             "A row has an impossible length.",
-            expected=f"1 to {columns} tokens",
+            expected=f"1 to {max_length} tokens",
             found=f"{int(lengths.min())} to {int(lengths.max())}",
         )

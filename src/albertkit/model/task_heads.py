@@ -213,7 +213,7 @@ class AlbertForTask(nn.Module):
         module = self.get_submodule(self.head.part)
         if kind == "beam_span":
             layout = Layout.of(self.config, ids, segment_ids, mask, lengths)
-            tokens = layout.to_rows(encoder.hidden.flatten(0, -2))
+            tokens = layout.to_padded(encoder.hidden.flatten(0, -2))
             beam = module(tokens, _allowed(allowed, layout), start_places)
             return TaskOutput(encoder, beam=beam)
         if kind == "span":
@@ -238,9 +238,9 @@ class AlbertForTask(nn.Module):
             assert encoder.pooled is not None  # the body was made with a pooler
             return encoder.pooled
         layout = Layout.of(self.config, ids, segment_ids, mask, lengths)
-        tokens = layout.to_rows(encoder.hidden.flatten(0, -2))
+        tokens = layout.to_padded(encoder.hidden.flatten(0, -2))
         segments = torch.ones_like(ids) if segment_ids is None else segment_ids + 1
-        rows = layout.to_rows(segments.flatten()[:, None]).squeeze(-1)  # (B, T)
+        rows = layout.to_padded(segments.flatten()[:, None]).squeeze(-1)  # (B, T)
         real = _real(layout, tokens)
         assert self.albert.pooler is not None  # likewise
         pooled = self.albert.pooler(pool_like_uer(self.head.pooling, tokens, rows, real))
@@ -258,10 +258,13 @@ def _allowed(allowed: Tensor | None, layout: Layout) -> Tensor | None:
     """Where an answer may stand, or None for everywhere."""
     if allowed is None:
         return None if layout.mask is None else layout.mask[:, 0, 0]
-    if tuple(allowed.shape) != (layout.rows, layout.columns) or allowed.dtype != torch.bool:
+    if (
+        tuple(allowed.shape) != (layout.batch_size, layout.max_length)
+        or allowed.dtype != torch.bool
+    ):
         raise ConfigError(
             "The places allowed for an answer do not fit the batch.",
-            expected=f"bool {(layout.rows, layout.columns)}",
+            expected=f"bool {(layout.batch_size, layout.max_length)}",
             found=f"{str(allowed.dtype).removeprefix('torch.')} {tuple(allowed.shape)}",
             fix="pass True where an answer may stand",
         )
