@@ -47,6 +47,15 @@ def test_a_pointer_of_git_lfs_is_named_with_the_bytes_that_are_missing(
         assert "47,372,894" in message
 
 
+def test_a_spare_copy_that_was_not_fetched_is_no_obstacle(tiny_model: Path, tmp_path: Path) -> None:
+    Checkpoint.load(tiny_model / "model").save(tmp_path / "x")
+    for name in ("pytorch_model.bin", "tf_model.h5"):
+        (tmp_path / "x" / name).write_bytes(LFS_POINTER + b"v1\n")
+    assert Checkpoint.load(tmp_path / "x").has_masked_lm
+    (tmp_path / "x" / "config.json").write_bytes(LFS_POINTER + b"v1\n")
+    assert "git lfs pull" in facts_of(tmp_path / "x")
+
+
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors", "config.json"])
 @pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html>\n<html></html>"])
 def test_a_download_that_failed_is_named(name: str, content: bytes, tmp_path: Path) -> None:

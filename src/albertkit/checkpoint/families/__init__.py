@@ -11,7 +11,7 @@ from typing import cast
 from albertkit import plugins
 from albertkit.checkpoint.families._protocol import Family
 from albertkit.checkpoint.families._recognise import MAX_FILES, WEIGHTS, pointer, recognise
-from albertkit.errors import CheckpointError, listed
+from albertkit.errors import AlbertkitError, CheckpointError, listed
 from albertkit.files import is_there
 
 
@@ -101,7 +101,7 @@ def claim(path: Path, family: str | None = None) -> tuple[str, Path]:
         CheckpointError: as `detect`, or nothing of the named family is there.
     """
     unfetched = pointer(path)
-    if unfetched is not None:
+    if unfetched is not None and not _is_whole(path, unfetched):
         raise unfetched
     if family is None:
         return detect(path)
@@ -114,6 +114,17 @@ def claim(path: Path, family: str | None = None) -> tuple[str, Path]:
             fix="leave the family out: it is detected from the files",
         )
     return family, claimed
+
+
+def _is_whole(folder: Path, unfetched: CheckpointError) -> bool:
+    """Whether the weights of a folder are one whole file; what was not fetched is a spare copy."""
+    if not folder.is_dir() or unfetched.facts.get("where") == str(folder / "config.json"):
+        return False
+    try:
+        _, found = detect(folder)
+    except AlbertkitError:
+        return False
+    return found.is_file() and not found.name.endswith(".json") and pointer(found) is None
 
 
 def _shown(path: Path) -> str:
