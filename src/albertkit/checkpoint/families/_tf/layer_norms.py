@@ -31,7 +31,9 @@ def rename(files: Mapping[str, str]) -> tuple[dict[str, str], dict[int, int]]:
     groups = {int(match[2]): int(match[1]) for match in found.values()}  # of each layer
     if not found or sorted(groups) != list(range(len(groups))):
         return dict(files), {}
-    first = {group: min(n for n in groups if groups[n] == group) for group in groups.values()}
+    first: dict[int, int] = {}  # layer of each group
+    for layer in range(len(groups)):
+        first.setdefault(groups[layer], layer)
     counted: dict[tuple[str, str], set[int]] = {}
     for match in found.values():
         counted.setdefault((match[2], match[3]), set()).add(int(match[4] or 0))
