@@ -362,7 +362,7 @@ TARGETS = {
     ),
     "config": Target(
         config,
-        ("config", "checkpoint.families._configs"),
+        ("config", "checkpoint.families._configs", "checkpoint.families._config_keys"),
         _configs,
         ("*config*.json",),
         _JSON + _KEYS,
@@ -438,7 +438,10 @@ TARGETS = {
     ),
     "pickles": Target(
         pickles,
-        ("checkpoint.formats.unpickle", "checkpoint.formats.unpickle_allowed"),
+        (
+            *("checkpoint.formats.unpickle", "checkpoint.formats.unpickle_allowed"),
+            "checkpoint.formats.pickled_objects",
+        ),
         lambda: [
             _ARRAY,
             tiny_files.pickle.dumps({"a": np.arange(3, dtype="f4")}, 0),
