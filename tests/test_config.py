@@ -106,7 +106,7 @@ def test_albert_zh_s_own_layout_is_spelled_out() -> None:
     )
     equal = {**UNMARKED, "embedding_size": 768, "ln_type": "postln"}
     assert AlbertConfig.from_json(equal).has_projection
-    with pytest.raises(ConfigError, match="postln, preln"):
+    with pytest.raises(ConfigError, match="postln or preln"):
         AlbertConfig.from_json({**UNMARKED, "ln_type": "sandwich"})
 
 

@@ -214,7 +214,7 @@ def test_the_command_accounts_for_every_tensor(
     ("words", "message"),
     [
         (["--to", "tensorflow"], "tensorflow"),
-        (["--to", "onnx"], "only read"),
+        (["--to", "onnx"], "not written"),
         (["--to", "huggingface", "--set", "heads"], "KEY=VALUE"),
         (["--to", "huggingface", "--set", "num_attention_heads=0"], "num_attention_heads"),
     ],

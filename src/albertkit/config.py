@@ -283,10 +283,9 @@ def _check_value(name: str, kind: str, value: object) -> None:
         good = isinstance(value, str) and value in CHOICES[name]
     if not good:
         raise ConfigError(
-            f"{name} has a value that no ALBERT can have.",
-            expected=expected,
+            f"{name} must be {expected}.",
             found=shown(value),
-            fix=f"correct {name}",
+            fix=f"correct {name} in the config",
         )
 
 

@@ -167,17 +167,17 @@ def _writer(to: str, dtype: str) -> Family:
     """The family to write, if it can be written in this form."""
     if dtype not in DTYPES:
         raise CheckpointError(
-            "Weights are not written in that form.",
-            expected=", ".join(DTYPES),
+            f"dtype must be one of {', '.join(DTYPES)}.",
             found=dtype,
-            fix="give one of the names above",
+            fix="give one of these, or leave it out for float32",
         )
     writer = families.named(to)
     if not writer.WRITES:
         raise CheckpointError(
-            f"{to} is a family that is only read.",
+            f"Checkpoints of the family {to} are read but not written.",
             expected=", ".join(n for n, f in families.all_families().items() if f.WRITES),
             found=to,
+            fix="give one of the families above",
         )
     return writer
 

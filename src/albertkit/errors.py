@@ -147,6 +147,12 @@ def shown(value: object) -> str:
     return f"{text} ({type(value).__name__})"
 
 
+def reason(error: BaseException) -> str:
+    """What an exception of Python or of a library says, in one line without error numbers."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(said.split()) or type(error).__name__
+
+
 def listed(names: list[str], most: int = 6) -> str:
     """The first names, and how many more there are."""
     rest = len(names) - most

@@ -169,8 +169,8 @@ def require_free(target: Path) -> None:
         return
     if target.exists() or target.is_symlink():
         raise OutputError(
-            "There is something at the place of the output already.",
-            expected="a free name",
+            "The output exists already.",
+            expected="a name that is free",
             found=_what_is(target),
             where=target,
             fix="remove it, or choose another name",
@@ -380,18 +380,20 @@ def strict_json(path: Path) -> object:
             "The config file is not strict JSON.",
             expected="one JSON object in UTF-8",
             found=str(error),
-            fix="mend the file or download it again",
+            fix="correct the file or download it again",
         ) from error
 
 
 def _no_constant(word: str) -> object:
-    raise ConfigError("A config holds finite numbers.", expected="a number", found=word)
+    what = "The config file holds a number that is not finite."
+    raise ConfigError(what, found=word, fix="correct it, or copy the original config.json")
 
 
 def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key in values:
-            raise ConfigError("A key stands twice.", expected="each key once", found=key[:80])
+            what = "A key of the config file occurs twice."
+            raise ConfigError(what, found=key[:80], fix="remove one of the two")
         values[key] = value
     return values

@@ -62,9 +62,11 @@ def load(source: str | Path, kind: type[Settings], *overrides: Overrides) -> Set
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError("The recipe is no valid TOML.", found=str(error), where=path) from error
+        what, found = "The recipe is not valid TOML.", str(error)
+        raise RecipeError(what, found=found, where=path, fix="correct the file") from error
     except UnicodeDecodeError as error:
-        raise RecipeError("The recipe is no UTF-8 text.", found=str(error), where=path) from error
+        what, found = "The recipe is not UTF-8 text.", str(error)
+        raise RecipeError(what, found=found, where=path, fix="save it as UTF-8") from error
     apply_overrides(table, *overrides)
     return from_table(table, kind, where=path)
 
@@ -86,6 +88,7 @@ def apply_overrides(table: dict[str, Any], *overrides: Overrides) -> None:
                 "Overrides are a list or a dict.",
                 expected='["run.seed=2"] or {"run.seed": 2}',
                 found=repr(group),
+                fix="put the setting into a list",
             )
         for item in group:
             if isinstance(group, Mapping):
@@ -123,7 +126,12 @@ def apply_override(table: dict[str, Any], override: str) -> None:
     """
     name, equals, text = override.partition("=")
     if not equals:
-        raise RecipeError("Cannot read this setting.", expected="key.key=value", found=override)
+        raise RecipeError(
+            "A setting must be KEY=VALUE.",
+            found=override,
+            fix=f'pass set=["{override or "run.seed"}=VALUE"], or a dict of keys and values',
+            command_fix=f"write --set {override or 'run.seed'}=VALUE",
+        )
     set_value(table, name.strip(), _value_of(text.strip()))
 
 
@@ -131,22 +139,32 @@ def set_value(table: dict[str, Any], name: str, value: Any) -> None:
     """Set one value in a table of tables by its dotted name."""
     keys = name.split(".")
     if not all(keys):
-        raise RecipeError("This is not a setting.", expected="key.key", found=name)
+        raise RecipeError(
+            "A setting must be named by its keys, with a dot between them.",
+            found=name,
+            fix="write it as in run.seed=1",
+        )
     place: Any = table
     for depth, key in enumerate(keys):
         last = depth == len(keys) - 1
         if isinstance(place, list):
             if not key.isdecimal() or int(key) >= len(place):
+                before = ".".join(keys[:depth])
                 raise RecipeError(
-                    f"'{name}' points outside of a list.",
-                    expected=f"a number from 0 to {len(place) - 1}",
+                    f"'{name}' is not in the recipe.",
+                    expected=f"{before}.0 to {before}.{len(place) - 1}",
                     found=key,
+                    fix=f"write {'.'.join([*keys[:depth], '0', *keys[depth + 1 :]])}=...",
                 )
             index: Any = int(key)
         elif isinstance(place, dict):
             index = key
         else:
-            raise RecipeError(f"'{name}' goes into a value that has no keys.", found=name)
+            raise RecipeError(
+                f"'{name}' is not in the recipe: '{'.'.join(keys[:depth])}' is a value.",
+                found=name,
+                fix=f"write {'.'.join(keys[:depth])}=VALUE",
+            )
         if last:
             place[index] = value
         else:
@@ -238,7 +256,8 @@ def _build(table: Any, kind: Any, name: str, where: str | Path | None) -> Any:
                 f"The recipe lacks '{full}'.",
                 expected=f"{_spell(hints[key])}: {field.metadata.get('help', '')}",
                 where=where,
-                fix=f"add the key, or --set {full}=...",
+                fix=f"add the key to the recipe, or pass set={{'{full}': ...}}",
+                command_fix=f"add the key to the recipe, or give --set {full}=VALUE",
             )
     return kind(**values)
 
@@ -251,11 +270,10 @@ def _convert(value: Any, hint: Any, name: str, where: str | Path | None) -> Any:
         if value not in typing.get_args(hint):
             near = difflib.get_close_matches(str(value), map(str, typing.get_args(hint)), n=1)
             raise RecipeError(
-                f"'{name}' has an impossible value.",
-                expected=_spell(hint),
+                f"'{name}' must be one of {_spell(hint)}.",
                 found=repr(value),
                 where=where,
-                fix=f"did you mean '{near[0]}'?" if near else None,
+                fix=f"did you mean '{near[0]}'?" if near else f"correct '{name}' in the recipe",
             )
         return value
     if origin in (typing.Union, types.UnionType):
@@ -294,7 +312,9 @@ def _check_range(
         return
     expected = " and ".join(f"{words[k]} {v:g}" for k, v in limits.items() if v is not None)
     expected = expected or "a finite number"
-    raise RecipeError(f"'{name}' is out of range.", expected=expected, found=value, where=where)
+    raise RecipeError(
+        f"'{name}' must be {expected}.", found=value, where=where, fix=f"correct '{name}'"
+    )
 
 
 def _argument(hint: Any) -> Any:
@@ -316,8 +336,20 @@ def _spell(hint: Any) -> str:
 
 def _wrong_type(name: str, expected: str, value: Any, where: str | Path | None) -> RecipeError:
     return RecipeError(
-        f"'{name}' has the wrong type.", expected=expected, found=repr(value), where=where
+        f"'{name}' must be {_ARTICLES.get(expected, expected)}.",
+        found=repr(value),
+        where=where,
+        fix=f"correct '{name}'",
     )
+
+
+_ARTICLES = {
+    "integer": "an integer",
+    "number": "a number",
+    "text": "a text",
+    "path": "a path",
+    "true | false": "true or false",
+}
 
 
 def _value_of(text: str) -> Any:

@@ -103,8 +103,9 @@ def size(name: str) -> AlbertConfig:
     if name not in SIZES:
         near = difflib.get_close_matches(name, SIZES, n=3, cutoff=0.4)
         raise ConfigError(
-            "No size has this name.",
-            expected=("perhaps " + ", ".join(near)) if near else ", ".join(SIZES),
+            "There is no size of this name.",
+            expected="one of " + ", ".join(SIZES),
             found=name,
+            fix="did you mean " + " or ".join(near) + "?" if near else "give one of these names",
         )
     return SIZES[name]

@@ -213,7 +213,7 @@ def test_info_reads_names_folders_and_config_files(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["info", "albert-bse-v2"], ["error: There is no such size", "albert-base-v2", "to do:"]),
+        (["info", "albert-bse-v2"], ["error: There is no size", "albert-base-v2", "to do:"]),
         (
             ["fill-mask", "a [MASK]", "--model", "nowhere"],
             ["no such file", "nowhere"],

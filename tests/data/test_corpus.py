@@ -239,13 +239,13 @@ def test_bad_bytes_are_replaced_and_counted_on_request(tmp_path: Path) -> None:
 
 def test_wrong_requests_say_what_is_possible(tmp_path: Path) -> None:
     for options in ({"format": "html"}, {"language": "de"}, {"errors": "ignore"}):
-        with pytest.raises(CorpusError, match=r"\|"):
+        with pytest.raises(CorpusError, match="must be one of"):
             read_documents(tmp_path, **options)
     with pytest.raises(CorpusError, match="not found"):
         sentences_in(tmp_path / "missing.txt")
     with pytest.raises(CorpusError, match="holds no text"):
         sentences_in(tmp_path)
-    with pytest.raises(CorpusError, match="No input"):
+    with pytest.raises(CorpusError, match="No text"):
         read_documents([])
     path = write(tmp_path, "a.jsonl", json.dumps({"text": "x"}) + '\n{"txt": 1}')
     with pytest.raises(CorpusError, match="line 2"):

@@ -158,7 +158,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": "other"}, "not of albertkit"),
+        ({"format": "other"}, "not an index of albertkit"),
         ({"format_version": 99}, "version"),
         ({"num_tokens": "many"}, "damaged"),
         ({"files": None}, "damaged"),

@@ -31,7 +31,7 @@ def test_the_list_names_every_model_on_one_line(
     for model in all_models().values():
         row = next(line.split() for line in lines if line.startswith(model.name + " "))
         assert row[1] == f"{model.parameters:,}"
-    assert any(line.startswith("None of these 50 names could be fetched live") for line in lines)
+    assert any(line.startswith("None of these 50 names could be downloaded live") for line in lines)
     assert any(line.endswith("albertkit/tiny-en, albertkit/tiny-zh") for line in lines)
     assert any(line.split()[-3:] == ["MLM", "SOP", "Apache-2.0*"] for line in lines)
 

@@ -215,5 +215,5 @@ def test_no_network_is_told_at_once(site: Site, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(DownloadError, match="cannot be reached") as error:
         fetch_repository("owner/model")
-    assert "by hand" in error.value.facts["to do"]
+    assert "into a folder yourself" in error.value.facts["to do"]
     assert "127.0.0.1:9" in error.value.facts["expected"]

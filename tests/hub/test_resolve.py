@@ -270,7 +270,7 @@ def test_a_file_that_changed_in_the_cache_is_an_error_that_names_both(
     else:
         path.write_bytes(b"other")
     (folder / ".DS_Store").write_bytes(b"hidden files are nobody's")
-    with pytest.raises(DownloadError, match="is not the one that was fetched") as error:
+    with pytest.raises(DownloadError, match="is not the one that was downloaded") as error:
         hub.resolve("albert_base_v2", offline=True)
     sums = {hashlib.sha256(x).hexdigest() for x in (b"words", b"other")}
     told = error.value.facts["expected"] + error.value.facts["found"]
@@ -290,7 +290,7 @@ def test_a_damaged_record_is_told(cache: Path, archive: bytes) -> None:
     hub.resolve("albert_base_v2")
     for damage in ("", "[]", '{"sources": {"a": {}}, "files": {}}', '{"sources": {}, "files": 3}'):
         (cache / "models" / "google-albert-base-v2" / "sha256.json").write_text(damage)
-        with pytest.raises(DownloadError, match="record of a fetched model is damaged"):
+        with pytest.raises(DownloadError, match="record of a downloaded model is damaged"):
             hub.resolve("albert_base_v2")
 
 

@@ -139,7 +139,7 @@ def test_candidates_name_only_what_configs_get_wrong() -> None:
 
 @pytest.mark.parametrize("lines", [[], ["", " "]])
 def test_without_text_nothing_is_decided(lines: list[str], checkpoint: Checkpoint) -> None:
-    with pytest.raises(PredictionError, match="no text"):
+    with pytest.raises(PredictionError, match="no words"):
         detect_choices(opener(checkpoint), [{}], lines)
 
 

@@ -59,7 +59,7 @@ def hdf5_cases(whole: bytes) -> Iterator[Case]:
         offsets = [file[f"layers/layer_normalization/vars/{n}"].id.get_offset() for n in (0, 1)]
     yield "written anew", replaced(good), None
     yield "in double precision", replaced(good.astype(np.float64)), None
-    yield "whole numbers", replaced(good.astype(np.int32)), "not a fraction"
+    yield "whole numbers", replaced(good.astype(np.int32)), "not a floating-point number"
     yield "complex numbers", replaced(good.astype(np.complex64)), "unknown kind"
     yield "the other order of bytes", replaced(good.astype(">f4")), "unknown kind"
     yield "another shape", replaced(np.zeros((3, 1), np.float32)), "\n"

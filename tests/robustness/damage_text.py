@@ -64,9 +64,9 @@ def safetensors_cases(whole: bytes) -> Iterator[Case]:
     yield "bytes behind", raw(text, data + bytes(4)), "bytes where"
     yield "bytes missing", raw(text, data[:-4]), "bytes where"
     again = json.dumps({one: header[one]}).encode()[1:]
-    yield "a name twice", raw(text[:-1] + b", " + again), "stands twice"
+    yield "a name twice", raw(text[:-1] + b", " + again), "occurs twice"
     field = b'"dtype": "F32", "dtype": "F16"'
-    yield "a kind twice", raw(text.replace(b'"dtype": "F32"', field, 1)), "stands twice"
+    yield "a kind twice", raw(text.replace(b'"dtype": "F32"', field, 1)), "occurs twice"
     more = {**header, "x": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}
     yield "a tensor too many", raw(json.dumps(more).encode()), "\n"
     for digits in ("9" * 5000, "\u00b2", "-1"):
@@ -78,12 +78,12 @@ def safetensors_cases(whole: bytes) -> Iterator[Case]:
     yield "a tensor left out", raw(json.dumps(less).encode(), rest), "\n"
     for told in (0, 1, len(text) - 1, len(text) + 1, len(whole), 2**31, 2**63, 2**64 - 1):
         yield f"a header of {told} bytes", raw(text, told=told), "\n"
-    yield "a list as header", raw(b"[]", b""), "no JSON object"
-    yield "no JSON", raw(b"{'a': 1}", b""), "no JSON"
-    yield "no UTF-8", raw(b'{"\xff": 1}', b""), "no JSON"
-    yield "100,000 lists", raw(b"[" * 100_000, b""), "no JSON"
-    yield "100,000 objects", raw(b'{"a":' * 100_000, b""), "no JSON"
-    yield "a number of 10,000 digits", raw(b'{"a":' + b"9" * 10_000 + b"}", b""), "no JSON"
+    yield "a list as header", raw(b"[]", b""), "not a JSON object"
+    yield "no JSON", raw(b"{'a': 1}", b""), "not JSON"
+    yield "no UTF-8", raw(b'{"\xff": 1}', b""), "not JSON"
+    yield "100,000 lists", raw(b"[" * 100_000, b""), "not JSON"
+    yield "100,000 objects", raw(b'{"a":' * 100_000, b""), "not JSON"
+    yield "a number of 10,000 digits", raw(b'{"a":' + b"9" * 10_000 + b"}", b""), "not JSON"
     yield "3 MB of header", raw(text.ljust(3 << 20)), "with a header of"
 
 
@@ -144,8 +144,8 @@ def vocabulary_cases(whole: bytes) -> Iterator[Case]:
         yield f"without {piece}", whole.replace(piece.encode(), b"x"), "lacks special pieces"
     yield "one piece more", whole + b"more\n", "does not fit"
     yield "one piece less", "\n".join(lines[:-1]).encode(), "does not fit"
-    yield "no UTF-8", whole.replace(b"cat", b"c\xfft"), "no WordPiece vocabulary"
-    yield "UTF-16", whole.decode().encode("utf-16"), "no WordPiece vocabulary"
+    yield "no UTF-8", whole.replace(b"cat", b"c\xfft"), "not a WordPiece vocabulary"
+    yield "UTF-16", whole.decode().encode("utf-16"), "not a WordPiece vocabulary"
     yield "blank lines", b"\n" * 9, "empty"
     yield "9 MB in one line", b"x" * HUGE, "larger than"
     yield "4 million lines", b"a\n" * (4 << 20), "larger than"
@@ -183,12 +183,12 @@ def index_json_cases(whole: bytes) -> Iterator[Case]:
 
     for file in ("../x.safetensors", "/etc/passwd", "a/b", "", ".", "..", "a\\b", 3, None, ["x"]):
         yield f"a shard {file!r}", of(**{first: file}), "\n"
-    yield "the index as a shard", of(**{first: "model.safetensors.index.json"}), "no file of the"
+    yield "the index as a shard", of(**{first: "model.safetensors.index.json"}), "not a file of the"
     yield "a shard that is not there", of(**{first: "model-00009.safetensors"}), "\n"
-    yield "a tensor in the other shard", of(**{first: places[other]}), "does not tell"
+    yield "a tensor in the other shard", of(**{first: places[other]}), "does not name"
     yield "a tensor too many", of(more=places[first]), "in the shards"
     less = {name: file for name, file in places.items() if name != first}
-    yield "a tensor left out", json.dumps({"weight_map": less}).encode(), "does not tell"
+    yield "a tensor left out", json.dumps({"weight_map": less}).encode(), "does not name"
     yield "no map", b"{}", "no weight_map"
     yield "an empty map", b'{"weight_map": {}}', "no weight_map"
     yield "a list as map", b'{"weight_map": []}', "no weight_map"

@@ -222,7 +222,7 @@ def stream_cases(whole_file: bytes) -> Iterator[Case]:
     names = pickle.loads(keys)
     yield "the same", made(), None
     big = pickle.dumps({"little_endian": False}, 2)
-    yield "another order of bytes", made(machine=big), "are told"
+    yield "another order of bytes", made(machine=big), "are named"
     yield "another magic number", made(magic=pickle.dumps(7, 2)), "not of torch"
     yield "version 9", made(version=pickle.dumps(9, 2)), "not of torch"
     yield "a key left out", made(keys=pickle.dumps(names[1:], 2)), "not in the file"
@@ -232,7 +232,7 @@ def stream_cases(whole_file: bytes) -> Iterator[Case]:
     yield "keys that are numbers", made(keys=pickle.dumps(list(range(9)), 2)), "without keys"
     for count in (0, 1, -1, 1 << 40, 2**63 - 1):
         lie = struct.pack("<q", count) + rest[8:]
-        yield f"a storage of {count}", made(rest=lie), "are told"
+        yield f"a storage of {count}", made(rest=lie), "are named"
     yield "bytes behind", made(rest=rest + b"\0"), "behind the last storage"
     for name, old, new, found in _pickle_lies(tensors):
         yield name, made(tensors=tensors.replace(old, new, 1)), found
@@ -290,5 +290,5 @@ def paddle_cases() -> Iterator[Case]:
     lines = b"I1\n0" * 100_000
     yield "100,000 lines", b"\x80\x04" + lines + of(good)[2:], "opens"
     yield "bytes behind", of(good) + b"\0", "behind the pickle"
-    yield "a list of arrays", b"\x80\x04](" + good + b"e.", "no tensors by name"
-    yield "numbers as names", b"\x80\x04}K\1" + good + b"s.", "no tensors by name"
+    yield "a list of arrays", b"\x80\x04](" + good + b"e.", "no named tensors"
+    yield "numbers as names", b"\x80\x04}K\1" + good + b"s.", "no named tensors"

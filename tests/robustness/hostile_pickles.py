@@ -300,7 +300,7 @@ def _forms(shell: str) -> Iterator[Hostile]:
         "operator.add",
     )
     encoded = call(glob("_codecs", "encode"), text("system"), text("latin1"))
-    yield Hostile("a name of bytes", text("os") + encoded + b"\x93", "no text", False)
+    yield Hostile("a name of bytes", text("os") + encoded + b"\x93", "not text", False)
     space = glob("argparse", "Namespace") + b")\x81"
     state = entry("__setstate__", glob("os", "system")) + b"b" + text(shell) + b"b"
     yield Hostile("__setstate__ by BUILD", space + state, "argparse.Namespace")
@@ -327,20 +327,20 @@ def _ids() -> Iterator[tuple[str, bytes, str]]:
     kind = glob("torch", "FloatStorage")
     parts = [text("storage"), kind, text("0"), text("cpu"), whole(6)]
     yield "PERSID", b"Pevil\n", "the persistent id evil"
-    yield "an id that is a text", text("../../etc/passwd") + b"Q", "no storage"
-    yield "an id that is a number", whole(3) + b"Q", "no storage"
+    yield "an id that is a text", text("../../etc/passwd") + b"Q", "not a storage"
+    yield "an id that is a number", whole(3) + b"Q", "not a storage"
     yield (
         "an id of a module",
         many(text("module"), kind, text("x.py"), text("code")) + b"Q",
-        "no st",
+        "not a storage",
     )
     yield "an id of another class", storage(kind=glob("os", "system")), "os.system"
-    yield "an id of an allowed class", storage(kind=glob("numpy", "ndarray")), "no storage"
-    yield "an id with a list as class", storage(kind=b"]"), "no storage"
-    yield "an id with a text as class", storage(kind=text("FloatStorage")), "no storage"
+    yield "an id of an allowed class", storage(kind=glob("numpy", "ndarray")), "not a storage"
+    yield "an id with a list as class", storage(kind=b"]"), "not a storage"
+    yield "an id with a text as class", storage(kind=text("FloatStorage")), "not a storage"
     yield "an id with a view", many(*parts, many(text("a"), whole(0), whole(1))) + b"Q", "inside an"
-    yield "an id too long", many(*parts, b"N", b"N") + b"Q", "no storage"
-    yield "an id with a key of bytes", many(*parts[:2], b"]", *parts[3:]) + b"Q", "no storage"
+    yield "an id too long", many(*parts, b"N", b"N") + b"Q", "not a storage"
+    yield "an id with a key of bytes", many(*parts[:2], b"]", *parts[3:]) + b"Q", "not a storage"
     yield "a negative storage", storage(-1), "without size"
     yield "a huge storage", entry("x", tensor(storage(1 << 60))), "without size"
     two = many(storage(6), storage(7)) + b"0"
@@ -362,10 +362,10 @@ def _tensors() -> Iterator[tuple[str, bytes, str]]:
         ("with a huge shape", tensor(good, 0, (1 << 30, 1 << 30)), "no file can hold"),
         ("with wide strides", tensor(good, 0, (2, 3), (4, 1)), "beyond its storage"),
         ("repeated by stride 0", tensor(good, 0, (7, 1), (0, 1)), "beyond its storage"),
-        ("with negative strides", tensor(good, 0, (2, 3), (-3, 1)), "a shape that is none"),
-        ("with a negative size", tensor(good, 0, (-2, 3), (3, 1)), "a shape that is none"),
+        ("with negative strides", tensor(good, 0, (2, 3), (-3, 1)), "not a shape"),
+        ("with a negative size", tensor(good, 0, (-2, 3), (3, 1)), "not a shape"),
         ("with too few strides", tensor(good, 0, (2, 3), (1,)), "different length"),
-        ("of 33 axes", tensor(good, 0, (1,) * 33, (1,) * 33), "a shape that is none"),
+        ("of 33 axes", tensor(good, 0, (1,) * 33, (1,) * 33), "not a shape"),
         ("empty and huge", tensor(good, 0, (0, 1 << 60), (1, 1)), "no file can hold"),
     ]:
         yield f"a tensor {name}", entry("x", made), found
@@ -381,7 +381,7 @@ def _tensors() -> Iterator[tuple[str, bytes, str]]:
         call(rebuild, rebuild, *[whole(0)] * 5),
         "without storage",
     )
-    yield "a Size of texts", call(glob("torch", "Size"), listed(text("a"))), "a shape that is none"
+    yield "a Size of texts", call(glob("torch", "Size"), listed(text("a"))), "not a shape"
 
 
 def _arrays() -> Iterator[tuple[str, bytes, str]]:
@@ -394,7 +394,7 @@ def _arrays() -> Iterator[tuple[str, bytes, str]]:
         ("with a huge shape", array(text("f4"), many(whole(1 << 61)), data), "no file can hold"),
         ("with a large shape", array(text("f4"), many(whole(7)), data), "outside its file"),
         ("with a small shape", array(text("f4"), many(whole(5)), data), "24 bytes for an array"),
-        ("with a negative shape", array(text("f4"), many(whole(-6)), data), "a shape that is"),
+        ("with a negative shape", array(text("f4"), many(whole(-6)), data), "not a shape"),
         ("of a list", array(text("f4"), shape, listed(whole(1))), "other than bytes"),
         ("of a wide text", array(text("f4"), shape, text("\u4e00" * 24)), "other than bytes"),
     ]:
@@ -436,7 +436,7 @@ def _states() -> Iterator[tuple[str, bytes, str]]:
     yield "fields of a dtype", kind + fields + b"b", "numbers with fields"
     for size, name in ((1, "\x82\x01"), (2, "\x83\x01\x00"), (4, "\x84\x01\x00\x00\x00")):
         yield f"EXT of {size} bytes", name.encode("latin-1"), "extension code 1"
-    yield "a call of a number", whole(1) + many() + b"R", "no name"
+    yield "a call of a number", whole(1) + many() + b"R", "not a name"
     yield (
         "a call without arguments",
         glob("collections", "OrderedDict") + b"NR",
@@ -457,9 +457,9 @@ def _bombs() -> Iterator[tuple[str, bytes, str]]:
     yield "laughs as a class", _reconstruct_of(code), "an array of the class list"
     pairs = b")\x94" + b"2\x86\x94" * most
     yield "laughs in pairs as a key", b"}" + pairs + b"Ns", "a key of the kind tuple"
-    yield "laughs in pairs as a name", pairs + text("x") + b"\x93", "no text"
-    yield "laughs in pairs as a shape", call(glob("torch", "Size"), pairs), "a shape that is none"
-    yield "laughs in pairs as an id", pairs + b"Q", "no storage"
+    yield "laughs in pairs as a name", pairs + text("x") + b"\x93", "not text"
+    yield "laughs in pairs as a shape", call(glob("torch", "Size"), pairs), "not a shape"
+    yield "laughs in pairs as an id", pairs + b"Q", "not a storage"
     yield "a list inside itself", b"]\x94h\0a", ""
     yield "a dict inside itself", b"}\x94" + text("x") + b"h\0s", ""
     yield "lists 100,000 deep", b"]" * 100_000 + b"a" * 99_999, ""

@@ -52,11 +52,11 @@ def test_a_saved_tokenizer_loads_with_the_same_settings(
 def test_a_folder_with_both_kinds_or_neither_is_refused(
     tmp_path: Path, small_english: Path, small_chinese: Path
 ) -> None:
-    assert "neither" in refusal(tmp_path)
+    assert "none of them" in refusal(tmp_path)
     (tmp_path / "spiece.model").write_bytes((small_english / "spiece.model").read_bytes())
     assert Tokenizer.load(tmp_path).kind == "sentencepiece"
     (tmp_path / "vocab.txt").write_bytes((small_chinese / "vocab.txt").read_bytes())
-    assert "both" in refusal(tmp_path)
+    assert "several: spiece.model, vocab.txt" in refusal(tmp_path)
 
 
 def test_a_wrong_path_is_refused(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def import_tensors(
             "The file holds tensors that this model has no place for.",
             expected="only tensors of an ALBERT with this config",
             found=listed(unknown),
-            fix="check that the config belongs to the weights; nothing is skipped silently",
+            fix="check that the config belongs to the weights",
         )
     report.missing = missing_heads(tensors)
     return tensors, report

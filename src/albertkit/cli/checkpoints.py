@@ -42,7 +42,7 @@ def info(source: str, /, *, options: SourceOptions = NO_OPTIONS, json: Json = Fa
         (m["for"], m["batch"], m["tokens"], spell_bytes(m["weights"]), spell_bytes(m["total"]))
         for m in facts["memory"]
     ]
-    columns = ["to", "batch", "tokens", "weights", "memory in all"]
+    columns = ["to", "batch", "tokens", "weights", "total memory"]
     print_table("memory in float32", columns, memory, right=[1, 2, 3, 4])
     for reason in facts["not_for_transformers"]:
         print(f"transformers cannot run it: {reason}")

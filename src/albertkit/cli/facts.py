@@ -78,7 +78,7 @@ def _find(source: str, options: SourceOptions) -> tuple[str, AlbertConfig]:
         return source, models[source].config
     near = get_close_matches(source, [*SIZES, *models], 3)
     raise ConfigError(
-        "There is no such size, model, folder or file.",
+        "There is no size, model, folder or file of this name.",
         expected="a size (" + ", ".join(SIZES) + "), a name that `albertkit models` lists, "
         "a checkpoint, or a config file",
         found=source,

@@ -81,7 +81,7 @@ def read_groups(
         if path is None or str(path) == "-":
             file, name = _standard_input(), "standard input"
         else:
-            file, name = stack.enter_context(_open(path)), str(path)
+            file, name = _text_file(stack, path), str(path)
         number = 0
         for lines in _split(file):
             group = []
@@ -113,7 +113,7 @@ def _standard_input() -> BinaryIO:
     return stream.buffer
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path) -> io.BufferedReader:
     try:
         return path.open("rb")
     except OSError as error:
@@ -122,8 +122,40 @@ def _open(path: Path) -> BinaryIO:
             expected="a text file",
             found=error.strerror,
             where=path,
-            fix="correct the path",
+            fix="give one file with a text on each line"
+            if path.is_dir()
+            else "check the path and its permissions",
         ) from error
+
+
+def _text_file(stack: ExitStack, path: Path) -> BinaryIO:
+    """A file of text, decompressed; the stack closes it.
+
+    Raises:
+        CorpusError: an archive of several files, a table, a PDF and so on; says what to do.
+    """
+    from albertkit.data.archives import damage_named, decompressed, is_tar
+    from albertkit.data.other_kinds import refuse_binary, refuse_markup
+
+    name = str(path)
+    opened = stack.enter_context(_open(path))
+    stack.enter_context(damage_named(name))
+    file = stack.enter_context(decompressed(opened, name))
+    head = file.peek(512)
+    refuse_binary(head, name)
+    refuse_markup(
+        head.decode("utf-8", "replace"),
+        name,
+        ("pass the lines themselves", f"read its lines as they are with --input - < {name}"),
+    )
+    if is_tar(head):
+        raise CorpusError(
+            "This is an archive of several files.",
+            expected="one text file, which may be packed with gzip, xz, bzip2 or zstd",
+            where=name,
+            fix="unpack it, and give one of its files",
+        )
+    return file
 
 
 def _split(file: BinaryIO) -> Iterator[list[bytes | None]]:
@@ -174,7 +206,7 @@ def _text(raw: bytes | None, where: str, *, first: bool, nul: bool) -> str:
             expected="UTF-8 text",
             found=f"byte 0x{raw[error.start]:02x} at byte {error.start} of the line",
             where=where,
-            fix="convert it, for example: iconv -f GB18030 -t UTF-8",
+            fix="convert it, as in: iconv -f GB18030 -t UTF-8 old.txt > new.txt",
         ) from error
     return text.removeprefix("\ufeff" if first else "")
 
@@ -203,10 +235,8 @@ def groups_of(
     """
     if texts and path is not None:
         raise CorpusError(
-            "Texts come from two places.",
-            expected="texts as arguments, or --input",
-            found="both",
-            fix="leave one of them out",
+            "Texts were given as arguments and as --input.",
+            fix="leave one of the two out",
         )
     if len(texts) == 1 and Path(texts[0]).suffix and os.path.isfile(texts[0]):
         raise CorpusError(

@@ -24,7 +24,7 @@ _LAYOUTS = {
 
 
 def download(name: str, /, *, offline: Flag = False, to: Path | None = None) -> None:
-    """Fetch a model by its name and print the folder it lies in.
+    """Download a model by its name and print its folder.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def download(name: str, /, *, offline: Flag = False, to: Path | None = None) -> 
 
 
 def models(name: str | None = None, /, *, json: Json = False) -> None:
-    """List every released ALBERT that is known by a name, or tell all about one.
+    """List every released ALBERT that is known by a name, or show all about one.
 
     Parameters
     ----------
@@ -115,10 +115,10 @@ def _print_all(models: list[KnownModel], shipped: list[str]) -> None:
     console.print(
         "parameters: body with pooler   MLM: masked LM   SOP: sentence order   ?: unknown\n"
         "* of the repository that lists the file; the file itself says nothing\n"
-        f"{live or 'None'} of these {len(models)} names could be fetched live: they are as "
+        f"{live or 'None'} of these {len(models)} names could be downloaded live: they are as "
         "published, untried.\n"
         f"Inside this package, without a download: {', '.join(shipped)}\n"
-        "All about one: albertkit models NAME   Fetch it: albertkit download NAME",
+        "All about one: albertkit models NAME   Download: albertkit download NAME",
         style="dim",
     )
 
@@ -161,7 +161,7 @@ def _facts(model: KnownModel, counts: dict[str, int]) -> Iterator[tuple[str, str
     yield "language", model.language
     yield "layout", f"{_LAYOUTS[model.layout]}, read as {model.family}"
     yield "licence", model.licence
-    yield "state", "fetched and run" if model.tried_live else "not tried live"
+    yield "state", "downloaded and run" if model.tried_live else "not tried live"
     yield (
         "config",
         f"{c.num_hidden_layers} layers of width {c.hidden_size}, {c.num_attention_heads} heads, "

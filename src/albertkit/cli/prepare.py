@@ -52,7 +52,7 @@ def build_vocab(
     language
         Language of the sentence splitter.
     errors
-        strict stops at bytes that are no UTF-8, replace puts U+FFFD there.
+        strict stops at bytes that are not UTF-8, replace puts U+FFFD there.
     json
         One JSON object: path, kind, size.
     """
@@ -144,7 +144,7 @@ def make_data(
     language
         Language of the sentence splitter.
     errors
-        strict stops at bytes that are no UTF-8, replace puts U+FFFD there.
+        strict stops at bytes that are not UTF-8, replace puts U+FFFD there.
     json
         One JSON object: counts, and what was found in the text.
     """

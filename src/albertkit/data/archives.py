@@ -27,6 +27,7 @@ from typing import IO, Any, Protocol
 
 import cramjam
 
+from albertkit.data.other_kinds import refuse_binary
 from albertkit.errors import CorpusError
 
 STANDARD_INPUT = "-"
@@ -118,10 +119,10 @@ def _expand(source: str, count: InputBytes) -> Iterator[tuple[Path | None, bool]
         if not matches:
             raise CorpusError(
                 "The input was not found.",
-                expected="a file, a folder, a pattern such as 'texts/*.txt', or - ",
-                found="nothing of this name",
+                expected="a file, a folder, a pattern such as 'texts/*.txt', or - (standard input)",
+                found="no such file or folder",
                 where=source,
-                fix="correct the path",
+                fix="check the path; a pattern needs quotes",
             )
         for match in matches:
             if Path(match).is_file():
@@ -134,7 +135,7 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise CorpusError(
-            "Cannot read.",
+            "The file cannot be read.",
             expected="permission to read",
             found=error.strerror,
             where=error.filename or path,
@@ -147,10 +148,11 @@ def _open_stream(
 ) -> Iterator[TextFile]:
     """Decompress; a tar gives each of its files, anything else gives itself."""
     counted = _buffered(_Counting(stream, count))
-    with _opened(counted, name) as content:
+    with decompressed(counted, name) as content:
         with damage_named(name):
             head = content.peek(512)
-        if head[257:262] != b"ustar":
+        if not is_tar(head):
+            refuse_binary(head, name)
             yield TextFile(name, _Guarded(content, name), one_of_many)
             return
         with damage_named(name), tarfile.open(fileobj=content, mode="r|") as tar:
@@ -164,13 +166,14 @@ def _open_stream(
                 if hidden or suffix not in (*TEXT_SUFFIXES, ".gz", ".xz", ".bz2", ".zst"):
                     count.skipped.append(inner_name)
                     continue
-                with _opened(_buffered(inner), inner_name) as unpacked:
+                with decompressed(_buffered(inner), inner_name) as unpacked:
+                    refuse_binary(unpacked.peek(16), inner_name)
                     yield TextFile(inner_name, _Guarded(unpacked, inner_name), True)
 
 
 @contextmanager
-def _opened(stream: io.BufferedReader[Any], name: str) -> Iterator[io.BufferedReader[Any]]:
-    """Look at the first bytes and put the right decompressor in front."""
+def decompressed(stream: io.BufferedReader[Any], name: str) -> Iterator[io.BufferedReader[Any]]:
+    """Look at the first bytes and put the right decompressor in front; name: for messages."""
     with damage_named(name):
         head = stream.peek(8)[:8]
     kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
@@ -184,6 +187,11 @@ def _opened(stream: io.BufferedReader[Any], name: str) -> Iterator[io.BufferedRe
         yield stream
 
 
+def is_tar(head: bytes) -> bool:
+    """Whether the first 512 bytes of a file are those of a tar archive."""
+    return head[257:262] == b"ustar"
+
+
 @contextmanager
 def damage_named(name: str) -> Iterator[None]:
     """Turn what a decompressor says about damaged data into a CorpusError with the file's name."""
@@ -194,10 +202,10 @@ def damage_named(name: str) -> Iterator[None]:
             raise  # the operating system speaks, not a decompressor
         raise CorpusError(
             "A compressed file is damaged or cut off.",
-            expected="a whole archive",
+            expected="a complete archive",
             found=str(error) or type(error).__name__,
             where=name,
-            fix="fetch or pack the file again",
+            fix="download or pack the file again",
         ) from error
 
 
@@ -264,8 +272,8 @@ def _zstd_reader(stream: io.BufferedReader[Any], name: str) -> Iterator[io.Buffe
     if failure:
         raise CorpusError(
             "A compressed file is damaged or cut off.",
-            expected="whole zstd frames",
+            expected="complete zstd frames",
             found=failure[0],
             where=name,
-            fix="fetch or pack the file again",
+            fix="download or pack the file again",
         )

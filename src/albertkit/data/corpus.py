@@ -13,6 +13,7 @@ from pathlib import Path
 
 from albertkit.data.archives import InputBytes, TextFile, open_sources
 from albertkit.data.lines import CorpusReport, lines_of, text_pieces
+from albertkit.data.other_kinds import refuse_markup
 from albertkit.data.sentences import split_sentences
 from albertkit.data.text_formats import (
     FORMATS,
@@ -27,6 +28,7 @@ from albertkit.errors import CorpusError
 
 MAX_DOCUMENT_CHARACTERS = 1 << 23
 _HEAD_CHARACTERS = 1 << 16
+_AS_IT_IS = ('read it as it is with format="text"', "read it as it is with --format text")
 LANGUAGES = ("auto", "en", "zh")
 
 
@@ -70,11 +72,13 @@ class Corpus(Iterator[Document]):
             self.report.files += 1
             yield from self._documents_of(file)
             self.report.skipped_files = len(self.bytes.skipped)
+        skipped = self.bytes.skipped
         if not self.report.documents:
             raise CorpusError(
                 "The input holds no text.",
                 expected="at least one sentence",
-                found=f"{self.report.text_bytes:,} bytes of text in {self.report.files} files",
+                found=f"{self.report.text_bytes:,} bytes of text in {self.report.files} files"
+                + (f", and {len(skipped)} files of other kinds" if skipped else ""),
                 where=", ".join(map(str, self.sources)),
                 fix="check the path and the format",
             )
@@ -86,6 +90,8 @@ class Corpus(Iterator[Document]):
         format, language = self._format, self._language
         if format == "auto":
             format = format_of(sample, file.name, file.one_of_many)
+            if format != "jsonl":
+                refuse_markup(sample, file.name, _AS_IT_IS)
         if language == "auto":
             language = language_of(sample[:LANGUAGE_CHARACTERS])
         _count(self.report.formats, format)
@@ -129,7 +135,12 @@ def read_documents(
     if isinstance(sources, (str, Path)):
         sources = [sources]
     if not sources:
-        raise CorpusError("No input was named.", expected="a file, a folder, a pattern, or -")
+        raise CorpusError(
+            "No text was given.",
+            expected="files, folders, patterns such as 'texts/*.txt', or - for standard input",
+            fix='pass their paths, as in read_documents("text.txt")',
+            command_fix="give them, as in albertkit make-data text.txt --vocab vocab --output data",
+        )
     return Corpus(list(sources), format=format, language=language, errors=errors)
 
 
@@ -140,5 +151,7 @@ def _count(counts: dict[str, int], name: str) -> None:
 def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise CorpusError(
-            f"There is no {option} of this name.", expected=" | ".join(choices), found=value
+            f"{option} must be one of {', '.join(choices)}.",
+            found=value,
+            fix=f"pass {option}={choices[0]!r}",
         )

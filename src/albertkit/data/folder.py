@@ -29,7 +29,8 @@ class DataFolder:
                 "These data have no held-out part, so nothing could show whether a run learns.",
                 expected=f"a folder {VALIDATION} beside {TRAIN}",
                 where=folder,
-                fix="make the data again with a held-out part "
+                fix="make the data again with a held-out part (validation_fraction=0.02)",
+                command_fix="make the data again with a held-out part "
                 "(albertkit make-data ... --validation-fraction 0.02)",
             )
         train = Shards(folder / TRAIN)  # first: it says what is wrong with a folder without data

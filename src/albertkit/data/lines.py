@@ -16,7 +16,11 @@ from albertkit.errors import CorpusError
 
 PIECE_BYTES = 1 << 18
 MAX_LINE_CHARACTERS = 1 << 20
-_FIX = 'convert the file to UTF-8, or read on with errors="replace"'
+_FIX = {
+    "fix": 'convert the file to UTF-8, or read on with errors="replace"',
+    "command_fix": "convert the file to UTF-8, as in iconv -f GB18030 -t UTF-8 old.txt > new.txt; "
+    "or read on with --errors replace",
+}
 
 
 @dataclass
@@ -37,14 +41,14 @@ class CorpusReport:
     def notes(self) -> list[str]:
         """What was replaced, cut or passed over, and read as one document: a line each."""
         counted = [
-            (self.replaced_characters, "characters that are no UTF-8 text replaced"),
+            (self.replaced_characters, "characters that are not UTF-8 text replaced"),
             (self.cut_lines, f"cuts in lines of more than {MAX_LINE_CHARACTERS:,} characters"),
             (self.cut_documents, "documents cut in two because of their length"),
             (self.skipped_files, "files of other kinds not read"),
         ]
         lines = [f"{count:,} {what}" for count, what in counted if count]
         if self.documents == 1 and self.sentences > 1:
-            lines.append("the whole text was read as one document; blank lines would divide it")
+            lines.append("the text was read as one document; blank lines would divide it")
         return lines
 
 
@@ -68,7 +72,7 @@ def text_pieces(file: TextFile, report: CorpusReport, errors: str) -> Iterator[s
                 expected="UTF-8",
                 found=f"byte 0x{error.object[error.start]:02x} ({error.reason})",
                 where=f"{file.name}, byte {done - pending + error.start}",
-                fix=_FIX,
+                **_FIX,
             ) from error
         if "\0" in text:
             text = _without_nul(text, file, done - pending, report, errors)
@@ -88,7 +92,7 @@ def text_pieces(file: TextFile, report: CorpusReport, errors: str) -> Iterator[s
 def _without_mark(data: bytes, name: str) -> bytes:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise CorpusError(
-            "The text is UTF-16.", expected="UTF-8", found="a UTF-16 mark", where=name, fix=_FIX
+            "The text is UTF-16.", expected="UTF-8", found="a UTF-16 mark", where=name, **_FIX
         )
     return data.removeprefix(codecs.BOM_UTF8)
 
@@ -103,7 +107,7 @@ def _without_nul(text: str, file: TextFile, begin: int, report: CorpusReport, er
         expected="text",
         found="a NUL byte: is this a binary file, or UTF-16?",
         where=f"{file.name}, byte {offset}",
-        fix=_FIX,
+        **_FIX,
     )
 
 

@@ -163,7 +163,10 @@ def _read_index(folder: Path) -> dict[str, Any]:
             expected=f"a folder with {INDEX}",
             found="no such folder" if not folder.exists() else f"no {INDEX}",
             where=folder,
-            fix=f"open {inside.parent}" if inside.is_file() else "make them: albertkit make-data",
+            fix=f"open {inside.parent}"
+            if inside.is_file()
+            else "make them with albertkit.make_data",
+            command_fix=None if inside.is_file() else "make them with albertkit make-data",
         )
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
@@ -177,10 +180,11 @@ def _read_index(folder: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise ShardError(
-            "This index is not of albertkit shards.",
+            "This is not an index of albertkit shards.",
             expected=f'"format": "{FORMAT}"',
             found=repr(index.get("format") if isinstance(index, dict) else type(index).__name__),
             where=path,
+            fix="give a data folder that albertkit made",
         )
     if index.get("format_version") != FORMAT_VERSION:
         raise ShardError(
@@ -188,6 +192,6 @@ def _read_index(folder: Path) -> dict[str, Any]:
             expected=FORMAT_VERSION,
             found=index.get("format_version"),
             where=path,
-            fix="make the data again, or use the albertkit version that made them",
+            fix="make the data again, or use the version of albertkit that made them",
         )
     return index

@@ -151,7 +151,8 @@ def read_jsonl(lines: Iterable[str], name: str) -> Paragraphs:
                 expected='{"text": "..."}' + f", at most {MAX_LINE_CHARACTERS:,} characters",
                 found=f"{type(error).__name__}: {error}{size}",
                 where=f"{name}, line {number}",
-                fix="mend the line, or name the right format with --format",
+                fix='correct the line, or pass the right format, as in format="text"',
+                command_fix="correct the line, or give the right format, as in --format text",
             ) from error
         yield from text.replace("\r", "\n").split("\n")
         yield END

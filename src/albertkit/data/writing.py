@@ -113,7 +113,7 @@ class ShardSummary:
             lines.append(f"{self.skipped_documents:,} documents without a token left out")
         if self.held_out_by == "spans of sentences":
             lines.append(
-                "too few documents to hold some out whole: spans of sentences are held out"
+                "too few documents to hold some of them out: spans of sentences are held out"
             )
         if all(_counts(index).with_pairs == 0 for index in self.splits.values()):
             lines.append(
@@ -142,9 +142,10 @@ def write_shards(
     """
     if not 0 <= validation_fraction <= 0.5:
         raise CorpusError(
-            "The share of held-out documents is out of range.",
-            expected="a number from 0 to 0.5",
+            "validation_fraction must be a number from 0 to 0.5.",
             found=validation_fraction,
+            fix="pass validation_fraction=0.02",
+            command_fix="give --held-out 0.02",
         )
     output = Path(output)
     segmenter = segmenter or _segmenter_of(tokenizer)
@@ -194,7 +195,8 @@ class _Writing:
                 "The text gives no tokens.",
                 expected="at least one sentence with a token",
                 found=f"{self.num_documents} documents, all of them empty after tokenizing",
-                fix="check the text, and the vocabulary with albertkit tokenize",
+                fix="check the text and the vocabulary: tokenizer.encode(text).ids",
+                command_fix="check the text and the vocabulary with albertkit tokenize",
             )
         held_out_by = "documents" if self.validation_fraction else ""
         corpus = asdict(self.documents.report) if isinstance(self.documents, Corpus) else {}

@@ -186,14 +186,15 @@ def _original(
     if kept is not None:
         return _top(kept)
     if offline:
+        addresses = " and ".join(source.addresses.values())
+        by_hand = f"download {addresses} yourself and put it into {place.downloads}"
         raise DownloadError(
             "The model is not in the cache, and the network is not to be used.",
             expected=f"{model.name} in the cache",
             found="not there",
             where=place.folder,
-            fix="fetch it once without --offline; or fetch "
-            + " and ".join(source.addresses.values())
-            + f" by hand and put it into {place.downloads}",
+            fix="allow the network once (offline=False); or " + by_hand,
+            command_fix="run it once without --offline; or " + by_hand,
         )
     with place.locked():
         if place.kept() is None:

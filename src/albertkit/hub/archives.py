@@ -97,6 +97,7 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
             expected="files such as model.ckpt.index and albert_config.json",
             found="none of them",
             where=archive,
+            fix="check the address it came from",
         )
     return made
 
@@ -268,10 +269,10 @@ def _damage_named(archive: Path) -> Iterator[None]:
             raise  # the operating system speaks, not a decompressor
         raise CheckpointError(
             "The archive is damaged or cut off.",
-            expected="a whole archive",
+            expected="a complete archive",
             found=str(error) or type(error).__name__,
             where=archive,
-            fix="remove it and fetch it again",
+            fix="remove it and download it again",
         ) from error
 
 

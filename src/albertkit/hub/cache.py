@@ -20,7 +20,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from albertkit.errors import DownloadError
+from albertkit.errors import DownloadError, reason
 from albertkit.files import clear_leftovers, sha256_of, translate_os_errors, write_atomic
 from albertkit.hub.fetch import Fetched
 
@@ -88,14 +88,14 @@ class Place:
             sources, files = dict(values["sources"]), dict(values["files"])
             whole = all(isinstance(source["sha256"], str) for source in sources.values())
             if not whole or not all(isinstance(digest, str) for digest in files.values()):
-                raise TypeError("a SHA-256 is no text")
+                raise TypeError("a SHA-256 is not text")
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DownloadError(
-                "The record of a fetched model is damaged.",
+                "The record of a downloaded model is damaged.",
                 expected="a JSON file with SHA-256 sums",
-                found=f"{type(error).__name__}: {error}",
+                found=f"{type(error).__name__}: {reason(error)}",
                 where=self.record_file,
-                fix=f"remove it and {self.folder}, then fetch the model again",
+                fix=f"remove it and {self.folder}, then download the model again",
             ) from error
         return Record(sources, files)
 
@@ -137,11 +137,11 @@ class Place:
         for name in sorted(expected.keys() | found.keys()):
             if expected.get(name) != found.get(name):
                 raise DownloadError(
-                    "A file in the cache is not the one that was fetched.",
+                    "A file in the cache is not the one that was downloaded.",
                     expected=_shown(expected.get(name), "no such file"),
                     found=_shown(found.get(name), "no such file"),
                     where=self.folder / name,
-                    fix=f"remove {self.folder} and fetch the model again",
+                    fix=f"remove {self.folder} and download the model again",
                 )
         return self.folder
 

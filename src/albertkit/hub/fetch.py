@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from albertkit import __version__
 from albertkit.errors import DownloadError, OutputError
+from albertkit.errors import reason as reason_of
 from albertkit.files import flush_folder, sha256_of, translate_os_errors, write_atomic
 
 PIECE = 1 << 18
@@ -125,7 +126,7 @@ def fetch_file(
             _receive(part, target, progress)
             break
         except (_Cut, http.client.HTTPException, *_CONNECTION) as error:
-            reason = str(error) or type(error).__name__
+            reason = reason_of(error)
         except urllib.error.HTTPError as error:
             reason = f"HTTP {error.code} {error.reason}"
             error.close()
@@ -246,11 +247,11 @@ def _refused(url: str, target: Path, reasons: list[str]) -> DownloadError:
     shown = list(dict.fromkeys(reasons))
     times = f"{len(reasons)} attempts: " if len(reasons) > 1 else ""
     return DownloadError(
-        "The file cannot be fetched.",
+        "The file cannot be downloaded.",
         expected=f"{urlsplit(url).hostname} to send it",
         found=times + "; ".join(shown),
         where=url,
-        fix=f"check the connection and try again, or fetch it by hand and put it at {target}",
+        fix=f"check the connection and try again, or download it yourself and put it at {target}",
     )
 
 

@@ -26,7 +26,7 @@ _OWN = (
     "width: transformers cannot express it"
 )
 _INNER = "the masked-LM head predicts ##-forms inside words, as it was trained to"
-_SLOTS = "the archive holds optimizer slots too; they are passed over"
+_SLOTS = "the archive holds optimizer slots too; they are ignored"
 _LICENCE_PADDLE = "Apache-2.0 (repository)"
 
 
@@ -62,7 +62,7 @@ def _paddle(size: str) -> KnownModel:
         _IDS,
         "Paddle says no lower-casing; " + _LOWER,
         "Paddle's masked-LM norm has epsilon 1e-5: kept, so transformers cannot express it",
-        "Paddle keeps the config in its code; it is written beside the weights when fetched",
+        "Paddle keeps the config in its code; it is written beside the weights when downloaded",
     ]
     quirks[2:2] = {"xlarge": [_XLARGE], "xxlarge": [_XXLARGE]}.get(size, [])
     return KnownModel(
@@ -190,7 +190,7 @@ def _hub(owner: str, size: str) -> KnownModel:
     small = size in ("tiny", "small")
     same = f"brightmart-{size}-google" if small else f"google-albert-{size}-zh"
     act = "a config that says gelu is the erf form on the hub; the original was trained with tanh"
-    quirks = [f"said to be of one family with {same}; not checked"]
+    quirks = [f"described as one family with {same}; not checked"]
     quirks += [act if small else _RELU, _IDS, _VOCABULARY, _LOWER]
     quirks[2:2] = {"xlarge": [_XLARGE], "xxlarge": [_XXLARGE]}.get(size, [])
     return KnownModel(

@@ -16,7 +16,7 @@ _HUB_V1 = (
 _NO_SOP = "the sentence-order head was left out on the hub; the original archive has it"
 _HUB_HEADS = "16 heads in the hub's config; the paper's rule H/64 and the TF-Hub/2 archive give 32"
 _ARCHIVE_HEADS = (
-    "16 or 32 heads: shapes do not tell; read from the .meta graph, else give "
+    "16 or 32 heads: the shapes are the same; read from the .meta graph, else give "
     "--set num_attention_heads=32 or let --detect TEXT decide"
 )
 _XXLARGE_V1 = "v1 xxlarge was trained without dropout and with more data, unlike v1's smaller sizes"

@@ -63,7 +63,7 @@ def clue(size: str) -> tuple[Score, ...]:
 
     CLUE filtered IFLYTEK and TNEWS with albert_tiny, which lowers tiny's own score there.
     """
-    who = "albert_tiny, which file is not said" if size == "tiny" else f"ALBERT-{size} of google"
+    who = "albert_tiny, the file is not named" if size == "tiny" else f"ALBERT-{size} of google"
     first = _scores(_CLUE_TASKS, _CLUE_ROWS[size], f"{_CLUE} ({who})")
     # The reading table does not say whose weights they are.
     return first + _scores(
@@ -73,7 +73,7 @@ def clue(size: str) -> tuple[Score, ...]:
 
 def brightmart(size: str) -> tuple[Score, ...]:
     """Scores of albert_zh's own README. size: "base-36k" has 36,000 more steps."""
-    where = f"{_ZH} (which of two xlarge is not said)" if size == "xlarge" else _ZH
+    where = f"{_ZH} (one of two xlarge, not named)" if size == "xlarge" else _ZH
     return tuple(Score(task, value, where) for task, value in _ZH_ROWS[size])
 
 

@@ -90,13 +90,14 @@ def fetch_repository(
     if kept is not None and (offline or not refresh):
         return kept
     if offline:
+        by_hand = f"download the files of {_page(name)} into a folder yourself and give its path"
         raise DownloadError(
             "The model is not in the cache, and the network is not to be used.",
             expected=f"{name} in the cache of huggingface_hub",
-            found="not there, or not whole",
+            found="not there, or incomplete",
             where=_hub().constants.HF_HUB_CACHE,
-            fix=f"fetch it once without --offline, or copy {_page(name)} into a folder by hand "
-            "and give its path",
+            fix="allow the network once (offline=False), or " + by_hand,
+            command_fix="run it once without --offline, or " + by_hand,
         )
     try:
         return _fetch(name, revision, kept)
@@ -184,9 +185,9 @@ def _explained(
     """What the library says, in our words."""
     errors = _hub().errors
     page = _page(name)
-    by_hand = f"copy the files of {page} into a folder by hand and give its path"
+    by_hand = f"download the files of {page} into a folder yourself and give its path"
     if kept is not None:
-        by_hand = "use what the cache has: --offline"
+        by_hand = "use what the cache has (offline=True, or --offline)"
     what, fix = "The Hugging Face hub cannot be reached.", f"check the connection, or {by_hand}"
     if isinstance(error, errors.GatedRepoError):
         what, fix = "The repository asks for consent first.", f"give it at {page}, then log in"

@@ -67,7 +67,7 @@ def by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     """
     if batch_size < 1:
         raise PredictionError(
-            "A batch holds at least one text.", expected="batch_size of 1 or more", found=batch_size
+            "batch_size must be 1 or more.", found=batch_size, fix="pass batch_size=32"
         )
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     for begin in range(0, len(order), batch_size):

@@ -122,7 +122,11 @@ def detect_choices(
         PredictionError: no candidate, no text, no tokenizer, or no masked-LM head.
     """
     if not candidates:
-        raise PredictionError("There is nothing to choose from.", expected="at least one candidate")
+        raise PredictionError(
+            "There is nothing to choose from.",
+            expected="at least one candidate",
+            fix="pass candidates, each a dict of config keys and values",
+        )
     losses = []
     questions: tuple[list[Encoding], list[dict[int, int]]] | None = None
     for values in candidates:
@@ -146,7 +150,8 @@ def masked_rows(
         raise PredictionError(
             "Text cannot be read without a tokenizer.",
             expected="spiece.model or vocab.txt beside the weights",
-            fix="name the tokenizer",
+            fix="pass tokenizer=Tokenizer.load(path)",
+            command_fix="add --tokenizer FILE",
         )
     columns = min(_COLUMNS, checkpoint.config.max_position_embeddings)
     draws = np.random.default_rng(_SEED)
@@ -162,7 +167,10 @@ def masked_rows(
         rows.append(Encoding(ids, row.segment_ids, row.offsets, row.word_starts))
     if not rows:
         raise PredictionError(
-            "There is no text.", expected="some lines of ordinary text", found="none with a word"
+            "The text to decide by holds no words.",
+            expected="some lines of ordinary text",
+            found="none with a word",
+            fix="give text in the language of the model, some dozens of lines",
         )
     return rows, answers
 
@@ -177,7 +185,8 @@ def _loss(
             "This checkpoint cannot predict masked words.",
             expected="a masked-LM head",
             found="a checkpoint without it",
-            fix="set the open keys by hand",
+            fix="pass the open keys as overrides=Overrides(values=...)",
+            command_fix="give the open keys yourself with --set",
         )
     runner = Runner(engine, _BATCH, finite=False)  # a wrong choice may overflow
     total, count = 0.0, 0

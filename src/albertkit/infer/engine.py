@@ -68,6 +68,8 @@ def run_checked(
                 "The model computes NaN or infinite numbers, so it has no answer.",
                 expected=f"finite numbers for {name}",
                 found=f"{int((~np.isfinite(found[name])).sum())} of {found[name].size} are not",
-                fix="check the weights: albertkit inspect names tensors with such numbers",
+                fix="check the weights: open_checkpoint(path).result.problems lists such tensors",
+                command_fix="check the weights: albertkit inspect lists the tensors that hold such "
+                "numbers",
             )
     return found

@@ -25,5 +25,9 @@ def make_engine(name: str, checkpoint: Any, device: str) -> Engine:
         PredictionError: there is no engine of this name.
     """
     if name not in ENGINES:
-        raise PredictionError("Unknown engine.", expected=", ".join(sorted(ENGINES)), found=name)
+        raise PredictionError(
+            f"engine must be one of {', '.join(sorted(ENGINES))}.",
+            found=name,
+            fix="leave engine out",
+        )
     return ENGINES[name](checkpoint, device)

@@ -106,7 +106,9 @@ class Predictor(ModelOfTexts):
                 them together however many there are; None does so up to 64 masks.
         """
         if top_k < 1:
-            raise PredictionError("Unusable top_k.", expected="top_k of 1 or more", found=top_k)
+            raise PredictionError(
+                "top_k must be 1 or more.", found=top_k, fix="leave top_k out, or pass top_k=5"
+            )
         texts = as_list(text)
         self._choose(texts)
         self._need(
@@ -175,7 +177,11 @@ class Predictor(ModelOfTexts):
         truncate: cut texts that are too long at their end; otherwise they are an error.
         """
         if pooling not in POOLINGS:
-            raise PredictionError("Unknown pooling.", expected=", ".join(POOLINGS), found=pooling)
+            raise PredictionError(
+                f"pooling must be one of {', '.join(POOLINGS)}; got {pooling!r}.",
+                fix="leave pooling out, or pass pooling='mean'",
+                command_fix="leave --pooling out, or give --pooling mean",
+            )
         listed = as_list(texts)
         self._choose(listed)
         if pooling == "pooled":

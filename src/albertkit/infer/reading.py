@@ -43,9 +43,10 @@ def windows_of(
     room = max_tokens - len(head) - 2
     if room < 1 or not stride >= 1:
         raise PredictionError(
-            "The windows over the context cannot be made so.",
-            expected="max_tokens above the question's tokens, stride of 1 or more",
+            "The context cannot be read in windows of this size.",
+            expected="max_tokens more than the question has, stride 1 or more",
             found=f"max_tokens={max_tokens}, stride={stride}, {len(head)} tokens of question",
+            fix="leave max_tokens and stride out",
         )
     inner = slice(1, len(text.ids) - 1)
     ids, offsets, starts = text.ids[inner], text.offsets[inner], text.word_starts[inner]

@@ -14,12 +14,17 @@ def as_list(texts: str | Sequence[str]) -> list[str]:
     listed = [texts] if isinstance(texts, str) else list(texts)
     if not listed:
         raise PredictionError(
-            "There is no text.", expected="a text, or a list of at least one", found="an empty list"
+            "There is no text.",
+            expected="a text, or a list of at least one",
+            found="an empty list",
+            fix="pass at least one text",
         )
     for text in listed:
         if not isinstance(text, str):
             raise PredictionError(
-                "A text must be a str.", expected="str", found=type(text).__name__
+                "A text must be a str.",
+                found=type(text).__name__,
+                fix="pass a str or a list of str",
             )
     return listed
 
@@ -34,6 +39,7 @@ def as_pairs(a: str | list[str], b: str | list[str] | None) -> tuple[list[str], 
             "Each first text needs its second text.",
             expected="two texts, or two lists of one length",
             found=f"{len(firsts)} and {len(seconds)}",
+            fix="pass two texts, or two lists of the same length",
         )
     return firsts, seconds
 
@@ -67,7 +73,7 @@ def encode_texts(
                 expected="at least one character that is not a space",
                 found=f"text number {number % len(texts) + 1} of {len(texts)}",
                 fix="leave empty texts out",
-                command_fix="give a text; of lines, --on-bad-line skip leaves out those without",
+                command_fix="give a text; --on-bad-line skip leaves out empty lines",
             )
     made = []
     for number, text in enumerate(texts):

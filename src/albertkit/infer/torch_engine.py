@@ -161,5 +161,6 @@ def choose_device(name: str) -> torch.device:
             expected="cpu, cuda, cuda:0, mps or auto, and the hardware and driver it needs",
             found=f"{name}: {str(error).splitlines()[0]}",
             fix="use device='cpu'",
+            command_fix="leave --device out to compute on the CPU",
         ) from error
     return device

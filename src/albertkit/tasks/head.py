@@ -39,34 +39,37 @@ class TaskHead:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ConfigError(
-                "Unknown kind of head.", expected=", ".join(KINDS), found=shown(self.kind)
+                f"The kind of a head must be one of {', '.join(KINDS)}.",
+                found=shown(self.kind),
+                fix="give one of these kinds",
             )
         for name in ("num_labels", "start_n_top", "end_n_top"):
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= MAX_LABELS:
                 raise ConfigError(
-                    f"{name} of the head has a value that no task can have.",
-                    expected=f"an integer from 1 to {MAX_LABELS}",
+                    f"{name} of the head must be an integer from 1 to {MAX_LABELS}.",
                     found=shown(value),
+                    fix=f"correct {name}",
                 )
         needed = self.traits.num_outputs
         if needed is not None and self.num_labels != needed:
             raise ConfigError(
-                f"A head for {self.kind} has a fixed number of outputs.",
-                expected=needed,
+                f"A head for {self.kind} has {needed} outputs.",
                 found=self.num_labels,
+                fix=f"correct num_labels to {needed}",
             )
         if self.pooling not in POOLINGS:
             raise ConfigError(
-                "Unknown pooling of a head.",
-                expected=", ".join(POOLINGS),
+                f"pooling of a head must be one of {', '.join(POOLINGS)}.",
                 found=shown(self.pooling),
+                fix="correct pooling",
             )
         if self.labels and len(self.labels) != self.num_labels:
             raise ConfigError(
                 "The labels do not fit the head.",
                 expected=f"{self.num_labels} names",
                 found=f"{len(self.labels)} names",
+                fix="give each output a name, or leave labels out",
             )
 
     @property
@@ -127,10 +130,13 @@ class TaskHead:
                 "task_head does not describe a head.",
                 expected="kind, num_labels and perhaps " + ", ".join(sorted(known)),
                 found=shown(values),
+                fix="correct task_head in config.json",
             )
         labels = values.get("labels", [])
         if not isinstance(labels, list) or not all(isinstance(x, str) for x in labels):
             raise ConfigError(
-                "labels is not a list of strings", expected="[...]", found=shown(labels)
+                "labels must be a list of strings.",
+                found=shown(labels),
+                fix="correct labels in config.json",
             )
         return cls(**{**values, "labels": tuple(labels)})

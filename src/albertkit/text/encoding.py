@@ -53,7 +53,9 @@ def cut(
     """
     if truncate not in TRUNCATIONS:
         raise TokenizationError(
-            "Unknown way to truncate.", expected=", ".join(TRUNCATIONS), found=truncate
+            f"truncate must be one of {', '.join(TRUNCATIONS)}.",
+            found=truncate,
+            fix=f"pass truncate={TRUNCATIONS[0]!r}",
         )
     a, b = len(first.ids), 0 if second is None else len(second.ids)
     room = max_tokens - num_special
@@ -89,8 +91,9 @@ def refuse_surrogates(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise TokenizationError(
-            "The text holds half of a surrogate pair, which is no character.",
+            "The text holds half of a surrogate pair, which is not a character.",
             expected="valid Unicode text",
             found=f"{text[error.start]!a} at character {error.start}",
             fix="decode the source with errors='replace', or remove the character",
+            command_fix="remove the character",
         ) from error

@@ -43,7 +43,7 @@ _LOST = {
     "quotes": "that the tokenizer rewrites quotes, as only transformers does",
     "keep_accents": "that the tokenizer keeps accents (keep_accents)",
     "strip_accents": "how the tokenizer treats accents (strip_accents)",
-    "split_han": "that Chinese characters do not stand alone (tokenize_chinese_chars)",
+    "split_han": "that Chinese characters are not separate words (tokenize_chinese_chars)",
     "special": "the names of the special pieces",
     "added": "the tokens that were added to the vocabulary",
 }
@@ -162,7 +162,7 @@ class Tokenizer(TransformersCalls):
                 found[role] = numbers[names[0]]
                 if named is not None and names[0] != named:
                     self.notes.append(
-                        f"{role}_token is {named!r}, which is no piece: {names[0]!r} is used"
+                        f"{role}_token is {named!r}, which is not a piece: {names[0]!r} is used"
                     )
         missing = [role for role in ROLES if role not in found]
         if missing:

@@ -77,11 +77,12 @@ class JsonTokenizer(Tokenizer):
         self.lower_case = "a" in self._normalized("A")
         if lower_case not in (None, self.lower_case):
             raise VocabularyError(
-                "The tokenizer treats capitals in one way only.",
+                "tokenizer.json fixes how capitals are treated.",
                 expected=f"lower_case={self.lower_case}, as tokenizer.json does",
                 found=f"lower_case={lower_case}",
                 where=path,
-                fix="leave the option out",
+                fix="leave lower_case out",
+                command_fix="leave --lower-case and --cased out",
             )
         inside = {
             number: token
@@ -233,7 +234,7 @@ def _library_errors(path: Path) -> Iterator[None]:
 
 def _unusable(path: Path, found: str) -> VocabularyError:
     return VocabularyError(
-        "This is no tokenizer.json that ALBERT could use.",
+        "This tokenizer.json cannot be used for ALBERT.",
         expected="a file of the tokenizers library with a Unigram, BPE or WordPiece model; or a "
         "SentencePiece model (*.model), or a vocab.txt",
         found=found,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from albertkit.errors import VocabularyError
+from albertkit.errors import VocabularyError, reason
 from albertkit.files import json_text
 from albertkit.text.vocabulary_files import (
     MAX_TOKENIZER_BYTES,
@@ -177,7 +177,7 @@ def read_object(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(json_text(path))
     except (OSError, ValueError, RecursionError) as error:
-        raise _wrong(path, "JSON", str(error)) from error
+        raise _wrong(path, "JSON", reason(error)) from error
     if not isinstance(values, dict):
         raise _wrong(path, "a JSON object: {...}", type(values).__name__)
     return values

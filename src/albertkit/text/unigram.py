@@ -298,7 +298,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     """
     if value not in choices:
         raise VocabularyError(
-            f"{name} must be one of {', '.join(choices)}.",
+            f"{name} must be {' or '.join(choices)}.",
             expected=" or ".join(choices),
             found=repr(value),
             fix=f"{name}={choices[0]!r}",
@@ -323,10 +323,10 @@ def open_model(
             model.id_to_piece(number)  # raises if it is no UTF-8
     except (DecodeError, RuntimeError, ValueError) as error:
         raise VocabularyError(
-            "This is no SentencePiece model that ALBERT could use.",
+            "This SentencePiece model cannot be used for ALBERT.",
             expected="a binary SentencePiece model (spiece.model, 30k-clean.model)",
             found=f"{error}; the file begins with {content[:12]!r}",
             where=path,
-            fix="a list of pieces (vocab.txt) must be named *.txt; a damaged file, copied again",
+            fix="name a list of pieces (vocab.txt) *.txt; copy or download a damaged file again",
         ) from error
     return content, proto, model

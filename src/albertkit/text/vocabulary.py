@@ -15,7 +15,7 @@ from tokenizers import Tokenizer as RustTokenizer
 from tokenizers import models, pre_tokenizers, trainers
 
 from albertkit.config import AlbertConfig
-from albertkit.errors import VocabularyError
+from albertkit.errors import VocabularyError, reason
 from albertkit.files import atomic_folder
 from albertkit.text import unigram, wordpiece
 from albertkit.text.alignment import Preprocessing
@@ -69,7 +69,9 @@ def train_vocabulary(
     sample = spread(texts, max_characters)
     if not any(text.strip() for text in sample):
         raise VocabularyError(
-            "There is no text to train a vocabulary on.", found=f"{len(sample)} empty texts"
+            "There is no text to train a vocabulary on.",
+            found=f"{len(sample)} empty texts",
+            fix="give texts with words in them; an iterator can be read only once",
         )
     with atomic_folder(output) as folder, tempfile.TemporaryDirectory() as scratch:
         if kind == "sentencepiece":
@@ -91,7 +93,9 @@ def check_request(kind: str, size: int) -> None:
     """
     if kind not in ("sentencepiece", "wordpiece"):
         raise VocabularyError(
-            "Unknown kind of vocabulary.", expected="sentencepiece or wordpiece", found=kind
+            "kind must be sentencepiece or wordpiece.",
+            found=kind,
+            fix="give sentencepiece for English, wordpiece for Chinese",
         )
     if size < MIN_SIZES[kind]:
         raise VocabularyError(
@@ -154,7 +158,7 @@ def train_sentencepiece(texts: list[str], size: int, lower_case: bool) -> bytes:
             minloglevel=2,
         )
     except (RuntimeError, ValueError, OSError) as error:
-        raise _refused(size, str(error)) from error
+        raise _refused(size, reason(error)) from error
     return model.getvalue()
 
 

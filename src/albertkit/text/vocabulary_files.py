@@ -65,7 +65,7 @@ def find_vocabulary(path: Path) -> Path:
             raise VocabularyError(
                 "The tokenizer of the folder is not clear.",
                 expected=f"one of {SENTENCEPIECE_FILE}, {WORDPIECE_FILE}, {TOKENIZER_FILE}",
-                found=f"both or more: {names}" if there else "neither",
+                found=f"several: {names}" if there else "none of them",
                 where=path,
                 fix="give the path of the vocabulary file itself",
             )
@@ -78,7 +78,7 @@ def find_vocabulary(path: Path) -> Path:
             where=path,
             fix="check the path; of a released model: "
             f'Tokenizer.load(albertkit.download("{path.name}")) opens the vocabulary',
-            command_fix="check the path, or make one with: albertkit build-vocab",
+            command_fix="check the path, or make one with albertkit build-vocab",
         )
     if path.suffix not in SUFFIXES:
         raise VocabularyError(
@@ -124,9 +124,9 @@ def _refuse_unfetched(content: bytes, path: Path) -> None:
     if not pointer and not is_web_page(content):
         return
     raise VocabularyError(
-        "The vocabulary was not fetched.",
+        "The vocabulary was not downloaded.",
         expected="the vocabulary itself",
-        found="a pointer of git-lfs" if pointer else "a web page",
+        found="a git-lfs pointer" if pointer else "a web page",
         where=path,
         fix="run `git lfs pull` in the repository, or download the file by itself",
     )
@@ -152,9 +152,9 @@ def refuse_options(options: Mapping[str, str | None], file: Path) -> None:
     for name, value in options.items():
         if value not in (None, "keep"):
             raise VocabularyError(
-                f"{name} belongs to SentencePiece vocabularies only.",
+                f"{name} applies to SentencePiece vocabularies only.",
                 expected="spiece.model or another *.model",
                 found=file.name,
                 where=file,
-                fix="leave the option out",
+                fix=f"leave {name} out",
             )

@@ -294,7 +294,7 @@ def read_vocabulary(path: Path) -> bytes:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise VocabularyError(
-            "This is no WordPiece vocabulary.",
+            "This is not a WordPiece vocabulary.",
             expected="UTF-8 text, one piece a line",
             found=f"byte {content[error.start]:#04x} at offset {error.start}",
             where=path,
@@ -306,7 +306,8 @@ def read_vocabulary(path: Path) -> bytes:
             expected="one piece a line",
             found="nothing" if not content else "blank lines",
             where=path,
-            fix="copy or download it again, or make one with: albertkit build-vocab",
+            fix="copy or download it again, or make one with albertkit.train_vocabulary",
+            command_fix="copy or download it again, or make one with albertkit build-vocab",
         )
     # What an editor adds is no part of the list: a mark in front, empty lines at the end.
     content = content.removeprefix(codecs.BOM_UTF8)

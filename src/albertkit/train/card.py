@@ -49,7 +49,7 @@ def run_card(
                 ("source", settings.data),
                 ("trained on", _size_of(train)),
                 ("held out", _size_of(held_out)),
-                ("words told by", str(train.index["segmenter"]["name"])),
+                ("words found by", str(train.index["segmenter"]["name"])),
                 ("SHA-256 of the tokens", train.index["files"]["tokens.bin"]["sha256"]),
             ],
             data_license=settings.data_license,

@@ -30,7 +30,7 @@ class Metrics:
                     expected=f"at least {size:,} bytes, as the training state says",
                     found=f"{found:,} bytes",
                     where=path,
-                    fix="bring the file back, or resume a copy of the run that still has it",
+                    fix="put the file back, or resume a copy of the run that still has it",
                 )
             os.truncate(path, size)
             self._file = path.open("a", encoding="utf-8")

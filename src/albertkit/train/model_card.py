@@ -195,7 +195,7 @@ def _limits(facts: CardFacts) -> str:
 
 def _contamination(facts: CardFacts) -> str:
     lines = _CONTAMINATION.get(facts.language, [*_CONTAMINATION["en"], *_CONTAMINATION["zh"]])
-    lines = [*lines, "Nothing was removed from the data because it stands in a benchmark."]
+    lines = [*lines, "Nothing was removed from the data because it occurs in a benchmark."]
     return "\n".join(f"- {line}" for line in lines)
 
 

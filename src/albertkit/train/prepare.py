@@ -59,7 +59,11 @@ class PreparedRun:
         """
         data = DataFolder.open(recipe.data.path)
         if not recipe.stages:
-            raise RecipeError("The recipe has no stage.", expected="at least one [[stages]] table")
+            raise RecipeError(
+                "The recipe has no stage.",
+                expected="at least one [[stages]] table",
+                fix="add a [[stages]] table with steps, tokens and batch_size",
+            )
         replay = None
         if recipe.data.replay is not None:
             replay = DataFolder.open(recipe.data.replay)
@@ -225,7 +229,11 @@ def model_config(table: dict[str, object], data_vocab_size: int) -> AlbertConfig
         )
     name = table.pop("size", None)
     if name is not None and not isinstance(name, str):
-        raise RecipeError("'model.size' has the wrong type.", expected="a name", found=repr(name))
+        raise RecipeError(
+            "'model.size' must be the name of a size.",
+            found=repr(name),
+            fix='write the name in quotes, as in size = "albert-base-v2"',
+        )
     if table.get("vocab_size") == "from_data":
         table["vocab_size"] = data_vocab_size
     base = dataclasses.asdict(size(name)) if name is not None else {}
@@ -269,7 +277,8 @@ def _check_vocabulary(recipe: PretrainingRecipe, config: AlbertConfig, data: Dat
             expected=f"{config.vocab_size:,} pieces, the model's vocab_size",
             found=f"{found:,} pieces",
             where=recipe.data.path,
-            fix="--set model.vocab_size=from_data makes a model for these data",
+            fix='set={"model.vocab_size": "from_data"} makes a model for these data',
+            command_fix="--set model.vocab_size=from_data makes a model for these data",
         )
 
 

@@ -239,7 +239,7 @@ def _no_state(folder: Path) -> TrainingError:
         expected="at least the state before step 0, which holds the numbers it went on from",
         found="none",
         where=folder / "checkpoints",
-        fix="bring them back, or start the run anew in another folder",
+        fix="put them back, or start the run again in another folder",
     )
 
 

@@ -53,7 +53,8 @@ def require_run(folder: Path) -> None:
             expected=f"the folder of a run, with {RECIPE}",
             found=f"no {RECIPE} in it" if folder.is_dir() else "no such folder",
             where=folder,
-            fix="start the run without --resume",
+            fix="start the run without resume=True",
+            command_fix="start the run without --resume",
         )
 
 
@@ -195,7 +196,7 @@ def _damaged(path: Path, found: str) -> TrainingError:
     way_back = (
         f"remove {path.name}; --resume then starts from {before[-1].name}"
         if before
-        else "there is no earlier state: start the run anew in another folder"
+        else "there is no earlier state: start the run again in another folder"
     )
     return TrainingError(
         "The newest training state is damaged.",

@@ -31,7 +31,7 @@ class StageSettings(SampleSettings, ScheduleSettings):
     tokens: int = setting(128, "longest row in tokens; the paper's runs end with 512", low=8)
     batch_size: int = setting(256, "rows in one optimizer step; the paper has 4096", low=1)
     micro_batch_size: int = setting(
-        0, "rows in one forward and backward pass; 0 takes the whole batch at once", low=0
+        0, "rows in one forward and backward pass; 0 takes the entire batch at once", low=0
     )
 
     def loader_settings(self, seed: int, *, sentence_order: bool) -> LoaderSettings:

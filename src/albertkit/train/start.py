@@ -70,7 +70,7 @@ class Origin:
                 expected=f"{START} as the run wrote it",
                 found=f"{type(error).__name__}: {error}",
                 where=path,
-                fix="bring the file back, or start the run anew in another folder",
+                fix="put the file back, or start the run again in another folder",
             ) from error
 
     def write(self, folder: Path) -> None:

@@ -270,7 +270,7 @@ def test_two_configs_are_not_guessed_between(tmp_path: Path) -> None:
     copied(tmp_path)
     path = write_config(tmp_path)
     shutil.copy(path, tmp_path / "albert_config_tiny.json")
-    with pytest.raises(ConfigError, match="Several config files"):
+    with pytest.raises(ConfigError, match="several config files"):
         open_checkpoint(tmp_path)
     assert open_checkpoint(tmp_path, overrides=Overrides(config=path)).family == "google_tf"
 

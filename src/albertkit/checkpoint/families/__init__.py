@@ -53,11 +53,12 @@ def detect(path: Path | str) -> tuple[str, Path]:
         return next(iter(claims.items()))
     if claims:
         raise CheckpointError(
-            "Several checkpoints lie here.",
+            "There are several checkpoints here.",
             expected="one checkpoint",
             found=", ".join(f"{name}: {found.name}" for name, found in claims.items()),
             where=path,
-            fix="give the path of the weights file, or name the family",
+            fix=f"give the path of the weights file, or pass family={next(iter(claims))!r}",
+            command_fix=f"give the path of the weights file, or add --family {next(iter(claims))}",
         )
     known = recognise(path)
     if known is not None:
@@ -65,7 +66,7 @@ def detect(path: Path | str) -> tuple[str, Path]:
     unusual = _unusual_files(path)
     if len(unusual) > 1:
         raise CheckpointError(
-            "Several checkpoints lie here.",
+            "There are several checkpoints here.",
             expected="one checkpoint",
             found=listed([x.name for x in unusual]),
             where=path,
@@ -73,9 +74,11 @@ def detect(path: Path | str) -> tuple[str, Path]:
         )
     nothing = not is_there(path)
     raise CheckpointError(
-        "There is no such file or folder." if nothing else "No family knows this checkpoint.",
+        "There is no such file or folder."
+        if nothing
+        else "This is not a checkpoint that albertkit can read.",
         expected="a checkpoint of one of: " + ", ".join(all_families()),
-        found="nothing" if nothing else _shown(path),
+        found="no such file or folder" if nothing else _shown(path),
         where=path,
         fix=f"give the path of the file: {unusual[0]}"
         if unusual
@@ -111,7 +114,8 @@ def claim(path: Path, family: str | None = None) -> tuple[str, Path]:
             f"This is not a checkpoint of the family {family}.",
             found=_shown(path),
             where=path,
-            fix="leave the family out: it is detected from the files",
+            fix="leave family out: it is detected from the files",
+            command_fix="leave --family out: it is detected from the files",
         )
     return family, claimed
 

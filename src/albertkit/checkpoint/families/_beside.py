@@ -78,7 +78,11 @@ def read_values(path: Path) -> dict[str, Any]:
     try:
         values = strict_json(path)
         if not isinstance(values, dict):
-            raise ConfigError("A config is a JSON object.", expected="{...}", found=shown(values))
+            raise ConfigError(
+                "The config file must be a JSON object of keys and values.",
+                found=shown(values),
+                fix="give the config.json that belongs to the weights",
+            )
     except ConfigError as error:
         raise error.at(path) from error
     return values
@@ -95,7 +99,7 @@ def check_keys(values: Mapping[str, Any]) -> None:
     if unknown:
         near = difflib.get_close_matches(unknown[0], known, n=1)
         raise ConfigError(
-            "No config has this key.",
+            "This is not a key of an ALBERT config.",
             expected=", ".join(sorted(known)),
             found=listed(unknown),
             fix=f"correct the key; perhaps {near[0]}" if near else "correct the key",
@@ -123,7 +127,8 @@ def check_head(head: TaskHead | None, kind: str | None) -> None:
             "The file holds no head of this kind.",
             expected="no head named" if head is None else head.kind,
             found=kind,
-            fix="leave --head out",
+            fix="leave the head out of the overrides",
+            command_fix="leave --head out",
         )
 
 
@@ -153,7 +158,10 @@ def find_tokenizer(folder: Path, problems: list[str]) -> Path | None:
     there = candidates(folder)
     if len(there) > 1:
         names = ", ".join(path.name for path in there[:5])
-        problems.append(f"no tokenizer is read: {names} lie here; name one (--tokenizer)")
+        problems.append(
+            f"no tokenizer is read: {names} are all here; say which with --tokenizer FILE, or "
+            "tokenizer= in Python"
+        )
     return folder if len(there) == 1 else None
 
 
@@ -201,7 +209,7 @@ def check_special_ids(
     wrong = [f"{name} is {ids[name]}, not {real[name]}" for name in ids if ids[name] != real[name]]
     if wrong:
         problems.append(
-            f"the config tells wrong ids, the tokenizer's are taken: {'; '.join(wrong)}"
+            f"the config has wrong ids, those of the tokenizer are used: {'; '.join(wrong)}"
         )
     return real
 

@@ -84,11 +84,11 @@ def read(
             cannot be detected and matters.
     """
     if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
-        raise ConfigError(
-            "A config is a JSON object.", expected="key: value pairs", found=shown(values)
-        )
+        what = "A config must be a dict of keys and values."
+        raise ConfigError(what, found=shown(values), fix="pass the JSON object of a config file")
     if dialect is not None and dialect not in READERS:
-        raise ConfigError("Unknown dialect of configs.", expected=", ".join(READERS), found=dialect)
+        what = f"dialect must be one of {', '.join(READERS)}."
+        raise ConfigError(what, found=dialect, fix="leave it out: the keys of the config show it")
     values = dict(values)
     if vocab_size is not None:
         values.setdefault("vocab_size", vocab_size)
@@ -118,22 +118,21 @@ def detect_dialect(values: Mapping[str, Any]) -> str:
     same_width = values["embedding_size"] == values.get("hidden_size")
     if values.get("hidden_act") == "gelu" or same_width:
         raise ConfigError(
-            "The file does not tell whose it is, and here it matters.",
+            "The config does not show which program wrote it, and here that changes the model.",
             expected="a key such as model_type (Hugging Face) or net_structure_type (google)",
             found='hidden_act "gelu": tanh formula for google, erf for Hugging Face'
             if not same_width
             else "embedding_size = hidden_size: google then makes no projection, others do",
-            fix="name the dialect: " + ", ".join(READERS),
+            fix="pass dialect=, one of: " + ", ".join(READERS),
         )
     return "google"
 
 
 def _not_albert(found: str) -> ConfigError:
     return ConfigError(
-        "This config is not of an ALBERT.",
-        expected="an ALBERT config, with embedding_size",
+        "This is not the config of an ALBERT, which has embedding_size.",
         found=found,
-        fix="check that the file belongs to the model",
+        fix="give an ALBERT; other architectures are not read",
     )
 
 
@@ -141,9 +140,9 @@ def _act(value: object, dialect: str) -> str:
     acts = ACTS[dialect]
     if not isinstance(value, str) or value not in acts:
         raise ConfigError(
-            f"hidden_act names a function that no {dialect} config has.",
-            expected=", ".join(acts),
+            f"hidden_act must be one of {', '.join(acts)} in a config of {dialect}.",
             found=shown(value),
+            fix="use the config file that came with the weights, or correct hidden_act in it",
         )
     return acts[value]
 
@@ -175,7 +174,8 @@ def _read_google(values: dict[str, Any], dialect: str) -> ReadConfig:
         orders = {"postln": "post", "preln": "pre"}
         kind = values.get("ln_type", "postln")
         if not isinstance(kind, str) or kind not in orders:
-            raise ConfigError("Unknown ln_type.", expected=", ".join(orders), found=shown(kind))
+            what, fix = "ln_type must be postln or preln.", "correct it in the config file"
+            raise ConfigError(what, found=shown(kind), fix=fix)
         chosen |= {
             "norm_order": orders[kind],
             "embedding_order": "project_then_norm",
@@ -220,9 +220,10 @@ def _flatten_paddle(values: dict[str, Any]) -> dict[str, Any]:
         return _flatten_paddle({**values, "init_args": body["init_args"]})
     if not isinstance(body, Mapping) or not all(isinstance(key, str) for key in body):
         raise ConfigError(
-            "init_args holds no arguments by name.",
+            "init_args holds no named arguments.",
             expected='[{"hidden_size": ..., "init_class": "AlbertModel"}]',
             found=shown(arguments),
+            fix="use the model_config.json that came with the weights",
         )
     return {**body, **{key: value for key, value in values.items() if key != "init_args"}}
 

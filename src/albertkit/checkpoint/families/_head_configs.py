@@ -63,7 +63,9 @@ def _kind(values: Mapping[str, Any], count: int) -> str | None:
             "The config does not say what the classifier is for.",
             expected="architectures, such as " + ", ".join(CLASSES),
             found=shown(values.get("architectures")),
-            fix="name the head: classification, token_classification or multiple_choice",
+            fix='pass overrides=Overrides(head="classification"), or token_classification, or '
+            "multiple_choice",
+            command_fix="add --head classification (or token_classification, multiple_choice)",
         )
     if kinds[0] != "classification":
         return kinds[0]
@@ -72,7 +74,9 @@ def _kind(values: Mapping[str, Any], count: int) -> str | None:
         return "regression" if count == 1 else "classification"
     if problem not in PROBLEM_TYPES:
         raise ConfigError(
-            "Unknown problem_type.", expected=", ".join(PROBLEM_TYPES), found=shown(problem)
+            f"problem_type must be one of {', '.join(PROBLEM_TYPES)}.",
+            found=shown(problem),
+            fix="correct or remove problem_type in config.json",
         )
     return PROBLEM_TYPES[problem]
 
@@ -90,7 +94,10 @@ def _labels(values: Mapping[str, Any], count: int) -> tuple[str, ...]:
         isinstance(x, str) for x in names.values()
     ):
         raise ConfigError(
-            "id2label is no list of names.", expected='{"0": "no", "1": "yes"}', found=shown(table)
+            "id2label must give each class a name.",
+            expected='{"0": "no", "1": "yes"}',
+            found=shown(table),
+            fix="correct or remove id2label in config.json",
         )
     made_up = all(name == f"LABEL_{number}" for number, name in names.items())
     if made_up:
@@ -100,6 +107,7 @@ def _labels(values: Mapping[str, Any], count: int) -> tuple[str, ...]:
             "The labels do not fit the classifier.",
             expected=f"{count} names in id2label",
             found=f"{len(names)}",
+            fix="correct or remove id2label in config.json",
         )
     return tuple(names[number] for number in range(count))
 

@@ -72,9 +72,9 @@ def pointer(path: Path) -> CheckpointError | None:
             text = opened.read(1024)
         if text.startswith(_POINTER):
             size = re.search(rb"^size (\d{1,15})$", text, re.MULTILINE)
-            missing = f"; its {int(size[1]):,} bytes were not fetched" if size else ""
+            missing = f"; its {int(size[1]):,} bytes were not downloaded" if size else ""
             return CheckpointError(
-                "The file is a pointer of git-lfs, not the file itself.",
+                "The file is a git-lfs pointer, not the file itself.",
                 expected="the file itself",
                 found=f"{file.name}, {len(text)} bytes of text{missing}",
                 where=file,
@@ -207,7 +207,7 @@ def _other_model(path: Path) -> AlbertkitError | None:
             expected="model_type albert or albertkit",
             found=f"{kind[:40]!r}",
             where=file,
-            fix="give the path of an ALBERT",
+            fix="give an ALBERT; other architectures are not read",
         )
     if path.is_dir() and file.is_file() and values is None:
         try:

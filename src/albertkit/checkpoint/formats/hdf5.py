@@ -135,7 +135,7 @@ class _Walk:
                 if any(len(name) > _MAX_PATH for name, _ in children):
                     raise _refused("groups in groups without end", address)
                 if len({name for name, _ in children}) != len(children):
-                    raise _refused("a name that stands twice in a group", address)
+                    raise _refused("a name that occurs twice in a group", address)
                 waiting.extend(reversed(children))
             elif path:
                 found[path] = self._dataset(parts, address)
@@ -206,7 +206,7 @@ class _Walk:
                     blocks.append((self._number(start, 8), self._number(start + 8, 8)))
                 elif kind in (_DATASPACE, _DATATYPE, _LAYOUT, _GROUP):
                     if kind in parts or self._number(start - 4, 1) & 2:
-                        raise _refused("a message that is shared or stands twice", start)
+                        raise _refused("a message that is shared or occurs twice", start)
                     parts[kind] = (start, size)
                 elif kind not in _HARMLESS:
                     raise _refused(f"a message of kind {kind:#x} (links, filters, ...)", start)
@@ -247,7 +247,7 @@ class _Walk:
             self._signature(node, b"TREE")
             kind, found = self._number(node + 4, 1), self._number(node + 5, 1)
             if kind != 0 or (level is not None and found != level) or found > 8:
-                raise _refused("a B-tree that is none of names", node)
+                raise _refused("a B-tree that is not one of names", node)
             self.spans.append((node, node + 24 + 16 * self._number(node + 6, 2)))
             for number in reversed(range(self._number(node + 6, 2))):
                 self._step(node)

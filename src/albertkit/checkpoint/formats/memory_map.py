@@ -53,7 +53,7 @@ def view(data: Bytes, offset: int, dtype: npt.DTypeLike, shape: tuple[int, ...])
     size = math.prod(shape) * kind.itemsize
     if offset < 0 or min(shape, default=0) < 0 or offset + size > len(data):
         raise CheckpointError(
-            "A tensor lies outside its file.",
+            "A tensor is outside its file.",
             expected=f"at most {len(data)} bytes",
             found=f"{size} bytes at {offset}",
             fix="the file is cut or damaged: copy or download it again",

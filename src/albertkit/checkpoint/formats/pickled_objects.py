@@ -43,5 +43,5 @@ def refused_object(module: str, name: str) -> CheckpointError:
         "The pickle asks for more than arrays, and is not opened.",
         expected="arrays, numbers and names",
         found=found,
-        fix="get the model as a safetensors file, from somebody you trust",
+        fix="get the model as a safetensors file from a source you trust",
     )

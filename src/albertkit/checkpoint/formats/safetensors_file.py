@@ -113,9 +113,9 @@ def _open(path: Path) -> tuple[Bytes, dict[str, Entry]]:
     try:
         values = json.loads(data[8 : 8 + size].tobytes(), object_pairs_hook=_pairs)
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"a header that is no JSON: {str(error)[:80]}") from error
+        raise _damaged(path, f"a header that is not JSON: {str(error)[:80]}") from error
     if not isinstance(values, dict):
-        raise _damaged(path, "a header that is no JSON object")
+        raise _damaged(path, "a header that is not a JSON object")
     values.pop("__metadata__", None)
     unusual = {
         value["dtype"][:20]
@@ -140,7 +140,7 @@ def _open(path: Path) -> tuple[Bytes, dict[str, Entry]]:
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) != len(pairs):
-        raise ValueError("a name stands twice")
+        raise ValueError("a name occurs twice")
     return values
 
 
@@ -168,13 +168,13 @@ def _check_places(path: Path, entries: Mapping[str, Entry], first: int, size: in
             raise _damaged(path, f"a gap or an overlap at byte {place}")
         place = entry.end
     if place != size:
-        raise _damaged(path, f"{size} bytes where the header tells of {place}")
+        raise _damaged(path, f"{size} bytes where the header says {place}")
 
 
 def _damaged(path: Path, found: str) -> CheckpointError:
     return CheckpointError(
         "The weights cannot be read.",
-        expected="a whole safetensors file",
+        expected="a complete safetensors file",
         found=found,
         where=path,
         fix="copy or download the file again",

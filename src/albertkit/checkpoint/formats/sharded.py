@@ -33,7 +33,7 @@ def read_any(path: Path) -> tuple[Weights, list[Path]]:
         files.append(shard)
         wrong = [key for key in read.tensors if places.get(key) != name]
         if wrong:
-            raise _index_error(path, f"{name} holds {listed(wrong)}, which the index does not tell")
+            raise _index_error(path, f"{name} holds {listed(wrong)}, which the index does not name")
         merged.tensors |= read.tensors
         merged.kinds |= read.kinds
     missing = [key for key in places if key not in merged.tensors]
@@ -75,7 +75,7 @@ def _read_index(path: Path) -> dict[str, str]:
     for name in places.values():
         plain = isinstance(name, str) and name == Path(name).name and name not in ("", ".", "..")
         if not plain or "\\" in name or name.endswith(INDEX):
-            raise _index_error(path, f"a shard that is no file of the folder: {str(name)[:80]}")
+            raise _index_error(path, f"a shard that is not a file of the folder: {str(name)[:80]}")
     if len(set(places.values())) > _MAX_SHARDS:
         raise _index_error(path, f"more than {_MAX_SHARDS} shards")
     return places

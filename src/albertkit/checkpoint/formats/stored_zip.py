@@ -78,7 +78,7 @@ def check_crc(data: Bytes, entry: ZipEntry) -> None:
             compared.
     """
     if entry.crc and zlib.crc32(data[entry.start : entry.start + entry.size].data) != entry.crc:
-        raise damaged(f"the entry {entry.name[:80]} with other bytes than its checksum tells")
+        raise damaged(f"the entry {entry.name[:80]} that does not match its checksum")
 
 
 def _find_directory(data: Bytes) -> tuple[int, int, int]:
@@ -128,7 +128,7 @@ def _entry(data: Bytes, fields: tuple[int, ...], raw: bytes, directory: int) -> 
         data[header + _LOCAL.size : header + _LOCAL.size + local[9]].tobytes() == raw[: fields[10]]
     )
     if local[0] != b"PK\x03\x04" or not same or local[3] or (local[2] ^ flags) & ~8:
-        raise damaged(f"the entry {name[:80]} with another header than the directory tells")
+        raise damaged(f"the entry {name[:80]} with another header than in the directory")
     if start + size > directory:
         raise damaged(f"the entry {name[:80]} outside the archive")
     sizes = (local[6], local[7], local[8])

@@ -321,7 +321,7 @@ def _check_overlaps(entries: Iterable[Entry]) -> None:
 def _partitioned(name: str) -> CheckpointError:
     return CheckpointError(
         "A variable is stored in slices.",
-        expected="whole variables",
+        expected="variables in one piece",
         found=name,
         fix="save the model again without a partitioner",
     )

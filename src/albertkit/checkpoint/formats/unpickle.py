@@ -158,7 +158,7 @@ class _Machine:
         try:
             return kind(raw)
         except ValueError:
-            self.fail("a number that is none")
+            self.fail("something that is not a number")
 
     def long(self, size: int) -> None:
         length = self.number(size)
@@ -212,7 +212,7 @@ class _Machine:
     def extend(self, values: list[object]) -> None:
         target = self.top()
         if type(target) is not list:
-            self.fail("values for a list that is none")
+            self.fail("values for something that is not a list")
         target.extend(values)
 
     def set_item(self) -> None:
@@ -226,7 +226,7 @@ class _Machine:
 
     def fill(self, target: object, values: list[object]) -> None:
         if type(target) not in (dict, Ordered) or len(values) % 2:
-            self.fail("values for a dict that is none")
+            self.fail("values for something that is not a dict")
         assert isinstance(target, dict)
         for key, value in zip(values[::2], values[1::2], strict=True):
             if not (type(key) is str or type(key) is int and abs(key) < 1 << 31):
@@ -258,7 +258,7 @@ class _Machine:
 
     def name(self, module: object, name: object) -> None:
         if type(module) is not str or type(name) is not str:
-            self.fail("a name that is no text")
+            self.fail("a name that is not text")
         symbol = Symbol(module, name)
         if symbol not in CALLS and symbol not in CLASSES:
             raise refused_object(module, name)
@@ -272,7 +272,7 @@ class _Machine:
         arguments = self.pop_tuple()
         function = self.pop()
         if not isinstance(function, Symbol):
-            self.fail("a call of something that is no name")
+            self.fail("a call of something that is not a name")
         if function not in CALLS:
             raise refused(f"a call of {function}")
         self.push(CALLS[function](self.places, arguments))
@@ -376,7 +376,7 @@ def expect_dict(value: object) -> dict[str, object]:
     """
     if not isinstance(value, dict) or not all(type(key) is str for key in value):
         raise CheckpointError(
-            "The pickle holds no tensors by name.",
+            "The pickle holds no named tensors.",
             expected="a dict of tensors",
             found=type(value).__name__,
             fix="save the state dict of the model",

@@ -116,7 +116,7 @@ class Places:
         elif isinstance(text, Text):
             source = self.data[text.start : text.start + text.size]
         else:
-            raise damaged("a text that is none", 0)
+            raise damaged("something that is not text", 0)
         self.left -= len(source)
         if self.left < 0:
             raise damaged("the same text decoded over and over", 0)
@@ -144,7 +144,7 @@ def refused(name: str) -> CheckpointError:
         "The pickle asks for more than arrays, and is not opened.",
         expected="arrays, numbers and names",
         found=name[:120],
-        fix="get the model as a safetensors file, from somebody you trust",
+        fix="get the model as a safetensors file from a source you trust",
     )
 
 
@@ -152,7 +152,7 @@ def damaged(found: str, place: int) -> CheckpointError:
     """The error of every broken pickle."""
     return CheckpointError(
         "The pickle is damaged.",
-        expected="a whole pickle of arrays",
+        expected="a complete pickle of arrays",
         found=f"{found}, near byte {place}" if place else found,
         fix="copy or download the file again",
     )
@@ -161,9 +161,9 @@ def damaged(found: str, place: int) -> CheckpointError:
 def _numbers(values: object) -> tuple[int, ...]:
     """A shape or strides."""
     if not isinstance(values, tuple | list) or len(values) > MAX_AXES:
-        raise damaged("a shape that is none", 0)
+        raise damaged("something that is not a shape", 0)
     if not all(type(value) is int and value >= 0 for value in values):
-        raise damaged("a shape that is none", 0)
+        raise damaged("something that is not a shape", 0)
     if math.prod(max(value, 1) for value in values) >= 1 << 50:
         raise damaged("a shape that no file can hold", 0)
     return tuple(values)
@@ -277,7 +277,7 @@ def _tuple(places: Places, arguments: tuple[object, ...]) -> object:
     """Paddle writes a parameter as tuple((name, array))."""
     _arguments(arguments, 1, 1, "tuple")
     if type(arguments[0]) not in (tuple, list):
-        raise damaged("a tuple of something that is none", 0)
+        raise damaged("a tuple of something that is not one", 0)
     assert isinstance(arguments[0], tuple | list)
     return tuple(arguments[0])
 
@@ -296,12 +296,12 @@ def build(places: Places, target: object, state: object) -> None:
     """
     if isinstance(target, Stored):
         if target.array is not None or not isinstance(state, tuple) or len(state) != 5:
-            raise damaged("an array with a state that is none", 0)
+            raise damaged("an array with a state that is not one", 0)
         _, shape, kind, fortran, raw = state
         target.array = _array(raw, kind, shape, fortran in (True, 1))
     elif isinstance(target, Kind):
         if not isinstance(state, tuple) or len(state) < 5 or state[1] not in ("<", ">", "|", "="):
-            raise damaged("a dtype with a state that is none", 0)
+            raise damaged("a dtype with a state that is not one", 0)
         if any(part is not None for part in state[2:5]):
             raise refused("numpy numbers with fields")
         target.order = ">" if state[1] == ">" else "<"
@@ -319,12 +319,12 @@ def storage(places: Places, pid: object) -> Storage:
         CheckpointError: another form, or a key that had another kind or size before.
     """
     if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage":
-        raise refused("a persistent id that is no storage")
+        raise refused("a persistent id that is not a storage")
     _, symbol, key, device, count = pid[:5]
     if len(pid) == 6 and pid[5] is not None:
         raise refused("a storage inside another")
     if not isinstance(symbol, Symbol) or symbol.module != "torch" or type(key) is not str:
-        raise refused("a persistent id that is no storage")
+        raise refused("a persistent id that is not a storage")
     kind = symbol.name.removesuffix("Storage")
     if kind not in TORCH_KINDS or type(device) is not str:
         raise refused(f"a storage of the kind {_named(symbol)}")

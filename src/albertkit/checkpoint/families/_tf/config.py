@@ -127,11 +127,12 @@ def _config_beside(prefix: Path) -> Path | None:
         there = there or sorted(path for place in places(prefix) for path in place.glob(name))
     if len(there) > 1:
         raise ConfigError(
-            "Several config files lie beside the weights.",
+            "There are several config files beside the weights.",
             expected="one",
             found=listed([path.name for path in there]),
             where=prefix.parent,
-            fix="name the one that belongs to them (--config)",
+            fix=f"pass overrides=Overrides(config={str(there[0])!r}), or another of them",
+            command_fix=f"add --config {there[0]}, or another of them",
         )
     return there[0] if there else None
 
@@ -217,7 +218,8 @@ def _check_sizes(found: _Found, layout: Layout) -> None:
             "The config has other sizes than the tensors.",
             expected="the config that belongs to the weights",
             found="; ".join(wrong),
-            fix="use the right config file (--config), or none",
+            fix="pass the right file as overrides=Overrides(config=...), or none",
+            command_fix="give the right file as --config, or none",
         )
 
 
@@ -263,11 +265,11 @@ def _doubts(resolved: ResolvedConfig) -> list[str]:
     if config.vocab_size == _ENGLISH_PIECES and "num_attention_heads" in unsure:
         doubts.append(
             f"configs of the English xlarge disagree on 16 or 32 heads (here "
-            f"{config.num_attention_heads}); --detect TEXT tells which"
+            f"{config.num_attention_heads}); --detect FILE shows which"
         )
     if config.embedding_order == "project_then_norm" and "norm_order" in unsure:
         doubts.append(
             f"configs of albert_zh's xlarge disagree on the order of norms (here "
-            f"{config.norm_order}); --detect TEXT tells which"
+            f"{config.norm_order}); --detect FILE shows which"
         )
     return doubts

@@ -98,7 +98,7 @@ def find_checkpoint(path: Path, layouts: tuple[str, ...], *, damaged: bool) -> P
         found = _latest(path, found)
     if len(found) > 1:
         raise CheckpointError(
-            "Several checkpoints lie here.",
+            "There are several checkpoints here.",
             expected="one checkpoint",
             found=listed([prefix.name for prefix in found]),
             where=path,
@@ -173,10 +173,11 @@ def names_of(entries: Mapping[str, Entry], prefix: Path) -> Names:
             names.ignored[name] = reason
         elif short in names.files:
             raise CheckpointError(
-                "One variable is there twice.",
+                "A variable occurs twice.",
                 expected="each variable once",
                 found=f"{names.files[short]}, {name}",
                 where=index_file(prefix),
+                fix="save the checkpoint again with each variable once",
             )
         else:
             names.files[short] = name

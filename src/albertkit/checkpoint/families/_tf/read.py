@@ -108,7 +108,7 @@ def shape_of(bundle: Bundle, names: Names, plain: str, *axes: int) -> tuple[str,
             "A tensor that every ALBERT has is missing or has another shape.",
             expected=f"{plain} with {' or '.join(map(str, axes))} axes",
             found="no such tensor" if name is None else f"shape {shape}",
-            fix="check that the checkpoint is whole",
+            fix="check that the checkpoint is complete",
         )
     return name, shape
 
@@ -138,7 +138,8 @@ def read_head(bundle: Bundle, names: Names, overrides: Overrides) -> TaskHead | 
                 "The head of the task has one output and the file does not say what for.",
                 expected="regression (a number for a text) or multiple_choice (a score for each)",
                 found="output_weights with one row",
-                fix="name the head (--head regression or --head multiple_choice)",
+                fix='pass overrides=Overrides(head="regression") or head="multiple_choice"',
+                command_fix="add --head regression or --head multiple_choice",
             )
         kind = kinds[0] if kinds else None
     elif kind not in kinds:
@@ -174,9 +175,10 @@ def assemble(
     ]
     if strange:
         raise CheckpointError(
-            "The file holds tensors that are no numbers.",
+            "The file holds tensors that are not numbers.",
             expected="only weights, and what TensorFlow keeps beside them",
             found=listed(strange),
+            fix="save the checkpoint without them",
         )
     tensors, report = import_tensors(Source(bundle), table, config, ignore=names.ignored.get)
     for ours, original in copies.items():
@@ -241,5 +243,8 @@ def _tokenizer_beside(prefix: Path) -> tuple[Path | None, list[str]]:
             return there[0], []
         if there:
             found = listed([path.name for path in there])
-            return None, [f"no tokenizer is read: {found} lie here; name one (--tokenizer)"]
+            return None, [
+                f"no tokenizer is read: {found} are all here; say which with --tokenizer FILE, or "
+                "tokenizer= in Python"
+            ]
     return None, []

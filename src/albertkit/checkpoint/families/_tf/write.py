@@ -79,7 +79,7 @@ def _refuse(checkpoint: Checkpoint, reasons: Mapping[str, bool]) -> None:
             "The programs of this family would compute something else.",
             expected="a model that they can be",
             found=", ".join(found),
-            fix="choose another family; albertkit holds everything",
+            fix="write another family; the family albertkit holds every model",
         )
 
 

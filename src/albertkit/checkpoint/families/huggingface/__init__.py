@@ -173,7 +173,11 @@ def _lone_choices(source: CurrentNames, values: Mapping[str, Any]) -> dict[str, 
     if source.lone == "brightmart":
         kind = values.get("ln_type", "postln")
         if not isinstance(kind, str) or kind not in _ORDERS:
-            raise ConfigError("Unknown ln_type.", expected=", ".join(_ORDERS), found=str(kind)[:80])
+            raise ConfigError(
+                f"ln_type must be one of {', '.join(_ORDERS)}.",
+                found=str(kind)[:80],
+                fix="correct ln_type in the config file",
+            )
         chosen |= {
             "norm_order": _ORDERS[kind],
             "embedding_order": "project_then_norm",

@@ -36,7 +36,7 @@ def usual_file(folder: Path) -> Path | None:
     difference = _difference(first, others[0]) if others else None
     if difference is not None:
         raise CheckpointError(
-            "Two files of weights lie here, and they disagree.",
+            "There are two files of weights here, and they disagree.",
             expected="one set of weights",
             found=f"{first.name} and {others[0].name}: {difference}",
             where=folder,

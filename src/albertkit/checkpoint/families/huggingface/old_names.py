@@ -171,8 +171,10 @@ def settle_ties(result: CurrentNames, *, tied: bool) -> None:
                     "The masked-LM decoder is not the word table, though the config ties them.",
                     expected=f"{copy} equal to the tensor it is tied to",
                     found="other numbers",
-                    fix="choose: --set tied_decoder=false keeps the decoder, tied_decoder=true the "
-                    "table",
+                    fix='pass overrides=Overrides(values={"tied_decoder": False}) to keep the '
+                    "decoder, True to keep the table",
+                    command_fix="add --set tied_decoder=false to keep the decoder, or "
+                    "tied_decoder=true to keep the table",
                 )
             result.leave_out(copy, f"a copy of {result.names[original]}")
             continue

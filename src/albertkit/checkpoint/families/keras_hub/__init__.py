@@ -241,7 +241,7 @@ def _numbers(name: str, dataset: hdf5.Dataset) -> Array:
     kinds = ("float32", "float16", "bfloat16", "float64")
     if dataset.dtype not in kinds:
         raise CheckpointError(
-            "A weight is not a fraction; perhaps the model was quantized.",
+            "A weight is not a floating-point number; perhaps the model was quantized.",
             expected=", ".join(kinds),
             found=f"{name}: {dataset.dtype}",
             fix="save the model before it is quantized",
@@ -259,7 +259,7 @@ def _drop_empty_pooler(
     for theirs, (ours, _) in list(report.loaded.items()):
         if ours in names:
             del report.loaded[theirs], tensors[ours]
-            report.ignored[theirs] = "all zero: stands for a pooler that was never there"
+            report.ignored[theirs] = "all zero: in place of a pooler that the model does not have"
     report.missing = missing_heads(tensors)
 
 

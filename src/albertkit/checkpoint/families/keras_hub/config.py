@@ -97,6 +97,7 @@ def _inside(values: object, known: Mapping[str, object] | tuple[str, ...]) -> Ma
             "This is not a config of KerasHub.",
             expected='{"class_name": ..., "config": {...}}',
             found=shown(values),
+            fix="give the config.json that KerasHub wrote beside the weights",
         )
     unknown = [key for key in inside if key not in known and key not in _DEAD]
     if unknown:
@@ -104,7 +105,7 @@ def _inside(values: object, known: Mapping[str, object] | tuple[str, ...]) -> Ma
             "Unknown keys in the config.",
             expected=", ".join(known),
             found=", ".join(str(key)[:80] for key in unknown[:6]),
-            fix="correct or remove them: nothing is skipped silently",
+            fix="correct the keys, or remove them from the config file",
         )
     return inside
 
@@ -114,7 +115,10 @@ def _read_body(values: object) -> AlbertConfig:
     missing = [key for key in KEYS if key not in inside]
     if missing:
         raise ConfigError(
-            "The config is incomplete.", expected=", ".join(KEYS), found="no " + ", ".join(missing)
+            "The config is incomplete.",
+            expected=", ".join(KEYS),
+            found="no " + ", ".join(missing),
+            fix="give the config.json that KerasHub wrote beside the weights",
         )
     sizes = {ours: inside[theirs] for theirs, ours in KEYS.items()}
     config = AlbertConfig(
@@ -129,6 +133,7 @@ def _read_body(values: object) -> AlbertConfig:
             "The groups do not divide the layers.",
             expected=f"num_layers a multiple of num_groups {config.num_hidden_groups}",
             found=config.num_hidden_layers,
+            fix="correct num_layers or num_groups in config.json",
         )
     if not deals_evenly(config):  # the float formula misses a group: the other is exact here
         config = replace(config, group_formula="huggingface")
@@ -142,20 +147,26 @@ def _read_task(values: object) -> tuple[AlbertConfig, Task]:
             "This class of KerasHub is not an ALBERT.",
             expected=", ".join((BODY_CLASS, MASKED_LM, CLASSIFIER)),
             found=shown(name),
+            fix="give a preset of one of these classes",
         )
     inside = _inside(values, _TASK_KEYS)
     body = inside.get("backbone")
     if class_name(body) != BODY_CLASS:
-        raise ConfigError("The task has another body.", expected=BODY_CLASS, found=shown(body))
+        raise ConfigError(
+            "The task has another body.",
+            expected=BODY_CLASS,
+            found=shown(body),
+            fix="give a preset whose body is an ALBERT",
+        )
     config = _read_body(body)
     if name == MASKED_LM:
         return config, Task(name)
     activation = inside.get("activation") or "linear"
     if not isinstance(activation, str) or activation not in _ACTIVATIONS:
         raise ConfigError(
-            "A classifier with an unusual activation.",
-            expected=", ".join(_ACTIVATIONS),
+            f"The activation of the classifier must be one of {', '.join(_ACTIVATIONS)}.",
             found=shown(activation),
+            fix="save the model with one of these",
         )
     count, dropout = inside.get("num_classes"), inside.get("dropout", 0.1)
     TaskHead("classification", count)  # type: ignore[arg-type]  # it checks the number

@@ -169,7 +169,10 @@ def _ask(merged: Mapping[str, Any], path: Path) -> None:
             expected=", ".join(missing),
             found="neither in the graph nor in a config beside it",
             where=path,
-            fix=f"give {given} (or what the model was trained with), or --config config.json",
+            fix="pass overrides=Overrides(values=...) with "
+            + ", ".join(f"{key}={_ASKED[key]}" for key in missing)
+            + " (or what the model was trained with)",
+            command_fix=f"give {given} (or what the model was trained with), or --config FILE",
         )
 
 
@@ -262,7 +265,8 @@ def read_task_head(
             "The graph has no head of this kind.",
             expected=", ".join(kinds),
             found=kind,
-            fix="leave --head out, or name one of these",
+            fix="leave the head out of the overrides, or give one of these",
+            command_fix="leave --head out, or give one of these",
         )
     if named is not None and named not in kinds:
         problems.append(f"the config names a head for {named}; the graph has one for {kind}")

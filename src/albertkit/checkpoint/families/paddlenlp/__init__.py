@@ -196,7 +196,7 @@ def _special_ids(
     if chinese:
         return _beside.check_special_ids(ids, tokenizer, problems)
     if tokenizer is None and vocab_size == 21128 and ids.get("bos_token_id") == 2:
-        problems.append("the config tells bos 2 and eos 3: in a Chinese vocabulary 101 and 102")
+        problems.append("the config says bos 2 and eos 3: in a Chinese vocabulary 101 and 102")
         return {**ids, "bos_token_id": 101, "eos_token_id": 102}
     return ids
 

@@ -120,7 +120,7 @@ def _check_albert(source: Mapping[str, Array]) -> None:
     missing = [name for name in needed if name not in source or source[name].ndim != 2]
     if missing:
         raise CheckpointError(
-            "This model of UER-py is no ALBERT.",
+            "This model of UER-py is not an ALBERT.",
             expected=", ".join(needed),
             found="no table " + ", ".join(missing),
             fix="check that the file is the right one",
@@ -173,14 +173,17 @@ def _head(
             "The files do not say what the output layer is for.",
             expected=", ".join(kinds),
             found="nothing" if kind is None else kind,
-            fix="name the head; UER's multiple choice (C3) has no pooler and is not read",
+            fix=f"pass overrides=Overrides(head={kinds[0]!r}); the multiple choice of UER (C3) has "
+            "no pooler and is not read",
+            command_fix=f"add --head {kinds[0]}; the multiple choice of UER (C3) has no pooler and "
+            "is not read",
         )
     poolings = {**uer_names.POOLINGS, **{x: x for x in uer_names.POOLINGS.values()}}
     if not isinstance(pooling, str) or pooling not in poolings:
         raise ConfigError(
-            "Rows are not pooled that way.",
-            expected=", ".join(uer_names.POOLINGS),
+            f"pooling must be one of {', '.join(uer_names.POOLINGS)}.",
             found=shown(pooling),
+            fix="correct pooling in the config file",
         )
     return TaskHead(kind, count, pooling=poolings[pooling] if pooled else "first")
 

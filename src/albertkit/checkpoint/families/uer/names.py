@@ -94,7 +94,9 @@ def read_config(
     order = kept.pop("layernorm_positioning", "post")
     if order not in ("pre", "post"):
         raise ConfigError(
-            "Unknown layernorm_positioning.", expected="pre or post", found=shown(order)
+            "layernorm_positioning must be pre or post.",
+            found=shown(order),
+            fix="correct it in the config file",
         )
     config = read_dialect(kept, dialect="uer", vocab_size=vocab_size).config
     pre = final_norm or order == "pre"
