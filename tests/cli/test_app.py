@@ -21,7 +21,7 @@ from albertkit.cli.output import spell_bytes
 from albertkit.infer.predictor import Predictor
 from albertkit.sizes import SIZES
 
-COMMANDS = ["build-vocab", "tokenize", "make-data", "pretrain"]
+COMMANDS = ["build-vocab", "tokenize", "make-data", "add-words", "pretrain"]
 COMMANDS += ["fill-mask", "sentence-order", "embed", "classify", "tag", "answer", "choose"]
 COMMANDS += ["info", "inspect", "convert", "download", "models", "demo"]
 

@@ -10,6 +10,7 @@ No torch here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,6 +104,30 @@ class Checkpoint:
             source, family=family, overrides=overrides, tokenizer=tokenizer, offline=offline
         )
         return opened.checkpoint
+
+    def add_words(self, words: Iterable[str]) -> Checkpoint:
+        """This model with more words in its vocabulary; text without them is cut as before.
+
+        The row of a word in the embeddings begins as the mean of the rows of its old pieces, its
+        output bias as the smallest of theirs: it is no more frequent than the rarest. Words that
+        are one piece already are left as they are.
+
+        Raises:
+            VocabularyError: there is no tokenizer, it cannot get words, or a word cannot be a
+                piece.
+        """
+        from albertkit.checkpoint.words import with_words
+        from albertkit.text.added_words import add_words
+
+        if self.tokenizer is None:
+            raise VocabularyError(
+                "Words are added to a tokenizer, and this model has none.",
+                expected="a vocabulary beside its weights",
+                found="none",
+                fix="open the model with one: tokenizer='spiece.model'",
+                command_fix="give the folder of a model that has one",
+            )
+        return with_words(self, add_words(self.tokenizer, words))
 
     def save(
         self,

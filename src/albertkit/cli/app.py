@@ -18,7 +18,7 @@ from cyclopts import App, CycloptsError
 from rich.text import Text
 
 from albertkit import __version__
-from albertkit.cli import checkpoints, models, predict, prepare, train
+from albertkit.cli import checkpoints, models, predict, prepare, train, words
 from albertkit.cli.options import LineOptions, ModelMissing, ModelOptions, SourceOptions
 from albertkit.cli.output import Output
 from albertkit.errors import AlbertkitError
@@ -43,6 +43,7 @@ EXAMPLES: dict[Callable[..., int | None], str] = {
     prepare.build_vocab: "albertkit build-vocab text.txt --size 8000 --output vocab",
     prepare.tokenize: 'albertkit tokenize "In 2009, it rained." --vocab vocab --json',
     prepare.make_data: "albertkit make-data text.txt --vocab vocab --output data",
+    words.add_words: "albertkit add-words albertkit/tiny-en model --words words.txt",
     train.pretrain: "albertkit pretrain --from albertkit/tiny-en --data data --out run",
     predict.fill_mask: 'albertkit fill-mask "Paris is the [MASK] of France."',
     predict.sentence_order: 'albertkit sentence-order "It rained." "So the street was wet."',

@@ -131,6 +131,10 @@ class UnigramTokenizer(Tokenizer):
         """What SentencePiece sees of a text."""
         return self.preprocessing.prepare(text)
 
+    def normalized(self, text: str) -> str:
+        """What is cut into pieces: a space mark in front of each word."""
+        return str(self._model.normalize(self.prepare(text)))
+
     @cached_property
     def _ties(self) -> TieFinder:
         return TieFinder(self.pieces, self.special_ids)
@@ -242,9 +246,13 @@ class UnigramTokenizer(Tokenizer):
 
     @cached_property
     def _has_ties(self) -> bool:
-        spec = self.proto.trainer_spec
+        return self.is_unigram and not self.proto.trainer_spec.byte_fallback
+
+    @property
+    def is_unigram(self) -> bool:
+        """Whether the most probable pieces are chosen; else others of SentencePiece's ways."""
         unigram = sentencepiece_model_pb2.TrainerSpec.UNIGRAM
-        return bool(spec.model_type == unigram and not spec.byte_fallback)
+        return bool(self.proto.trainer_spec.model_type == unigram)
 
     def _cut_segments(self, text: str, parts: list[Part], start: int, end: int) -> Segments:
         """Segments of the parts of a digit-and-comma piece; the comma is its last character."""

@@ -12,8 +12,11 @@ work at the speed of `str.translate`. The exception is the Greek sigma at the en
 from __future__ import annotations
 
 import codecs
+import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from albertkit.errors import VocabularyError
 from albertkit.files import translate_os_errors
 from albertkit.text.encoding import Offsets, refuse_surrogates
 from albertkit.text.tokenizer import Tokenizer
-from albertkit.text.tokenizer_settings import TokenizerSettings
+from albertkit.text.tokenizer_settings import AddedToken, AddedTokenMatcher, TokenizerSettings
 from albertkit.text.vocabulary_files import MAX_PIECES, WORDPIECE_FILE, read_bytes, too_large
 
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -38,6 +41,7 @@ MAX_PIECE_BYTES = 4096  # no piece of more than 200 characters ever stands for a
 _HEAD_BYTES = 64 << 10
 MAX_CACHED_WORDS = 1_000_000
 CAPITAL_SIGMA = "\u03a3"
+ADDED = "\x02"  # before the id of an added word; a control character, which is dropped from texts
 
 # CJK Unified Ideographs, extensions A to E, and both compatibility blocks.
 HAN_RANGES = (
@@ -140,6 +144,11 @@ class WordPieceTokenizer(Tokenizer):
         self.split_han = settings.flag("tokenize_chinese_chars") is not False
         self._words = WordCache(self)
         self._table = self.character_table()
+        self._chinese_words = ChineseWords.of(self.added) if self.split_han else None
+        if self._chinese_words is not None:
+            self.inside |= self._chinese_words.ids.keys()
+            rest = {n: token for n, token in self.added.items() if n not in self.inside}
+            self._matcher = AddedTokenMatcher(rest, self.lower_case) if rest else None
 
     def character_table(self) -> CharacterTable:
         """A new table of what becomes of each character."""
@@ -165,7 +174,15 @@ class WordPieceTokenizer(Tokenizer):
         if self.lower_case and CAPITAL_SIGMA in text:
             isolated = "".join(isolate(character, self.split_han) for character in text)
             text = " ".join(word.lower() for word in isolated.split())
-        return text.translate(self._table).split()
+        spaced = text.translate(self._table)
+        if self._chinese_words is not None:
+            spaced = self._chinese_words.marked(spaced)
+        return spaced.split()
+
+    def has_chinese_word(self, text: str) -> bool:
+        """Whether one of the added words of Chinese characters stands in a text."""
+        found = self._chinese_words
+        return found is not None and found.pattern.search(text.translate(self._table)) is not None
 
     def _ids_batch(self, texts: Sequence[str]) -> list[list[int]]:
         if len(self._words) > MAX_CACHED_WORDS:
@@ -190,11 +207,21 @@ class WordPieceTokenizer(Tokenizer):
         return ids, offsets
 
     def _aligned_words(self, text: str) -> Iterator[tuple[str, list[int], list[int]]]:
-        """The words of `words`, with start and end of each of their characters in the text.
+        """The words of `words`, with start and end of each of their characters in the text."""
+        places = self._places(text)
+        for word in self.words(text):
+            starts, ends = next(places)
+            if word.startswith(ADDED):  # each of its characters stands alone in the text
+                for _ in range(len(self.pieces[int(word[1:])]) - 1):
+                    more = next(places)
+                    starts, ends = starts + more[0], ends + more[1]
+            yield word, starts, ends
+
+    def _places(self, text: str) -> Iterator[tuple[list[int], list[int]]]:
+        """Start and end of each character of each word.
 
         A mark that is taken off belongs to the letter in front of it.
         """
-        words = iter(self.words(text))
         starts: list[int] = []
         ends: list[int] = []
         for place, character in enumerate(text):
@@ -206,13 +233,15 @@ class WordPieceTokenizer(Tokenizer):
                     starts.append(place)
                     ends.append(place + 1)
                 elif starts:
-                    yield next(words), starts, ends
+                    yield starts, ends
                     starts, ends = [], []
         if starts:
-            yield next(words), starts, ends
+            yield starts, ends
 
     def match(self, word: str) -> tuple[int, ...]:
         """The longest known pieces of a word from the left, or [UNK] for all of it."""
+        if word.startswith(ADDED):
+            return (int(word[1:]),)
         if len(word) > MAX_WORD_CHARACTERS:
             return (self.unk_id,)
         found: list[int] = []
@@ -244,6 +273,39 @@ class WordPieceTokenizer(Tokenizer):
         with translate_os_errors(folder):
             (folder / WORDPIECE_FILE).write_bytes(self._bytes)
             write_wordpiece_files(self, folder)
+
+
+@dataclass(frozen=True)
+class ChineseWords:
+    """Added words of Chinese characters, which the rules above would cut into characters.
+
+    They are found as transformers finds them: behind the rules, where each character has a space
+    on both sides; the first one in the text, of several the longest.
+    """
+
+    ids: dict[int, str]  # each with its characters
+    pattern: re.Pattern[str]
+
+    @classmethod
+    def of(cls, added: Mapping[int, AddedToken]) -> ChineseWords | None:
+        """Those among added tokens; None if there are none."""
+        ids = {n: token.text for n, token in added.items() if token == AddedToken(token.text)}
+        ids = {n: text for n, text in ids.items() if all(is_han(ord(c)) for c in text)}
+        longest_first = sorted(ids.values(), key=len, reverse=True)
+        return cls(ids, re.compile("|".join(map(spread, longest_first)))) if ids else None
+
+    def marked(self, spaced: str) -> str:
+        """The text with the id of each of these words in its place."""
+        return self.pattern.sub(lambda match: f" {ADDED}{self._numbers[match[0]]} ", spaced)
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {spread(text): number for number, text in self.ids.items()}
+
+
+def spread(text: str) -> str:
+    """Chinese characters as the rules leave them."""
+    return "".join(f" {character} " for character in text)
 
 
 class WordCache(dict[str, tuple[int, ...]]):

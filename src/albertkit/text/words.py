@@ -86,6 +86,7 @@ class JiebaSegmenter(WordSegmenter):
         self._table = tokenizer.character_table()
         self._table[ord(BOUNDARY)] = BOUNDARY
         self._words = MarkedWords(tokenizer)
+        self._wordpiece = tokenizer
 
     def parts(self) -> list[str]:
         return [version("rjieba")]
@@ -102,7 +103,8 @@ class JiebaSegmenter(WordSegmenter):
         """Ids, those that begin a word with their highest bit set."""
         refuse_surrogates(text)
         # The one letter whose lower case depends on its neighbours; tokens of more than a word.
-        if CAPITAL_SIGMA in text or self.tokenizer.added:
+        added = self._wordpiece.added.keys() - self._wordpiece.inside
+        if CAPITAL_SIGMA in text or added or self._wordpiece.has_chinese_word(text):
             return self.marked_by_offsets(text)
         words = self._cut(text.replace(BOUNDARY, ""))
         # One boundary before each word of jieba. The tokenizer's table puts a space before a
@@ -120,6 +122,7 @@ class JiebaSegmenter(WordSegmenter):
         behind = 0  # where the last token ended; what was dropped since belongs to the next one
         for each, (start, end) in zip(ids, offsets, strict=True):
             begun = bisect_right(begins, start) > bisect_left(begins, behind)
+            begun = begun or each in self.tokenizer.inside  # jieba may see other words
             starts = begun and self.tokenizer.starts_word(each)
             marked.append(each | START_BIT if starts else each)
             behind = end

@@ -85,7 +85,8 @@ def judge(
         "frequencies only",
         f"The model does not learn from context: {facts}. It knows word frequencies only.",
         "too few steps so far, or a learning rate too high to leave this plateau",
-        f"train longer; if the loss has been flat for long, {depth_advice(num_layers)}",
+        "train longer; if the loss has been flat for long, divide peak_learning_rate by 3 and "
+        f"double warmup_steps{'' if before is not None else depth_advice(num_layers)}",
     )
 
 
@@ -97,10 +98,10 @@ def depth_advice(num_layers: int) -> str:
     it with initializer_range 0.06.
     """
     return (
-        "divide peak_learning_rate by 3 and double warmup_steps, and start anew with a smaller "
-        f"initializer_range. The {num_layers} layers share their weights, whose gradients add up: "
-        "the deeper the model, the smaller rate and initializer_range must be (6 layers: 3e-4 and "
-        "0.02 to 0.04). Batches of 16 to 32 rows need far fewer tokens than large ones"
+        f", and start anew with a smaller initializer_range. The {num_layers} layers share their "
+        "weights, whose gradients add up: the deeper the model, the smaller rate and "
+        "initializer_range must be (6 layers: 3e-4, and 0.02 to 0.04). Batches of 16 to 32 rows "
+        "need far fewer tokens than large ones"
     )
 
 
