@@ -27,6 +27,7 @@ ORDER = [
     "checkpoint.mapping",
     "checkpoint.hf_names",
     "checkpoint.families",
+    "checkpoint.words",
     "checkpoint.checkpoint",
     "checkpoint",
     "model",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+
+from albertkit.cli.app import app
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -35,3 +38,15 @@ def test_the_page_of_the_python_api(
     assert getattr(names["vectors"], "shape", None) == (2, 128)
     assert getattr(names["done"], "lost", None) == []
     assert "longer than" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", ["pretrain-your-own.md"])
+def test_commands_of_a_page_have_the_options_they_are_given(page: str) -> None:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    assert len(lines) > 8
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        assert words[0] == "albertkit"
+        app.parse_args(words[1:], exit_on_error=False, print_error=False)
