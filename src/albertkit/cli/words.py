@@ -11,6 +11,7 @@ from albertkit.errors import VocabularyError
 
 if TYPE_CHECKING:
     from albertkit.checkpoint.checkpoint import Opened
+    from albertkit.text.added_words import AddedWords
     from albertkit.text.tokenizer import Tokenizer
 
 _SHOWN = 8  # words that are shown with their old pieces
@@ -73,6 +74,11 @@ def add_words(
         made = dict(zip(added.pieces, old, strict=True))
         print_json({"folder": str(out), "added": made, "known": added.known})
         return
+    _print(added, old, out)
+
+
+def _print(added: AddedWords, old: list[list[str]], out: Path) -> None:
+    """Some words with their old pieces, and the way on."""
     for piece, pieces in list(zip(added.pieces, old, strict=True))[:_SHOWN]:
         print(f"{piece}: was {' '.join(pieces)}")
     more = len(added.pieces) - _SHOWN
