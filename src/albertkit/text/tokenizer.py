@@ -56,7 +56,7 @@ class Tokenizer(TransformersCalls):
     lower_case: bool
     num_trained: int  # pieces of the vocabulary itself; tokens added later have the ids behind
     added: dict[int, AddedToken]  # tokens that are found in the text itself
-    inside: set[int]  # those of them that are found while text is cut, not before
+    inside: frozenset[int] = frozenset()  # those of them found while text is cut, not before
     notes: list[str]  # settings beside the vocabulary that are not honoured, in words
 
     @staticmethod
@@ -182,7 +182,6 @@ class Tokenizer(TransformersCalls):
             for number, token in settings.added.items()
             if self.num_trained <= number < len(self.pieces) and number not in found.values()
         }
-        self.inside = set()
         self._matcher = AddedTokenMatcher(self.added, self.lower_case) if self.added else None
 
     def changed_settings(self, defaults: Mapping[str, Sequence[str]]) -> dict[str, Any]:

@@ -146,7 +146,7 @@ class WordPieceTokenizer(Tokenizer):
         self._table = self.character_table()
         self._chinese_words = ChineseWords.of(self.added) if self.split_han else None
         if self._chinese_words is not None:
-            self.inside |= self._chinese_words.ids.keys()
+            self.inside = frozenset(self._chinese_words.ids)
             rest = {n: token for n, token in self.added.items() if n not in self.inside}
             self._matcher = AddedTokenMatcher(rest, self.lower_case) if rest else None
 
