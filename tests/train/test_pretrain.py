@@ -84,9 +84,12 @@ def test_a_run_learns_the_topics_and_leaves_a_folder_that_opens(make_recipe: Mak
 def test_the_report_needs_no_network_and_has_curves_lines_and_recipe(make_recipe: Make) -> None:
     result, _ = run(make_recipe())
     text = (result.folder / "report.html").read_text()
-    assert text.count("<svg") == 1
-    fetched = re.findall(r"""(?:src|href)=["'](?!#)[^"']*""", text)
-    assert fetched == []
+    assert text.count("<svg") == 4
+    links = re.findall(r"""(?:src|href)=["'](?!#)([^"']*)""", text)
+    assert all((result.folder / link).is_file() for link in links)
+    assert "not learned</td><td>held-out accuracy" in text
+    assert "prefers-color-scheme: dark" in text
+    assert "<details><summary>The whole recipe" in text
     assert "<script" not in text
     assert "@import" not in text
     assert f"{result.baselines.unigram_entropy:.3f} unigram entropy" in text

@@ -75,7 +75,13 @@ def _about(origin: Origin | None) -> list[tuple[str, str]]:
     """What the model went on from: whose licence and text count too."""
     if origin is None:
         return []
-    return [("goes on from", origin.describe()), ("licence of that model", origin.license)]
+    published = replace(origin, name=_published(origin.name))
+    return [("goes on from", published.describe()), ("licence of that model", origin.license)]
+
+
+def _published(name: str) -> str:
+    """A name as it is; of a path its last part."""
+    return Path(name).name if Path(name).is_absolute() else name
 
 
 def _row(figure: Figure) -> tuple[str, str, str]:
@@ -100,6 +106,11 @@ def _size_of(shards: Shards) -> str:
 def _without_folders(recipe: PretrainingRecipe) -> PretrainingRecipe:
     return replace(
         recipe,
-        data=replace(recipe.data, path=Path(recipe.data.path.name)),
+        data=replace(
+            recipe.data,
+            path=Path(recipe.data.path.name),
+            replay=None if recipe.data.replay is None else Path(recipe.data.replay.name),
+        ),
+        start=replace(recipe.start, checkpoint=_published(recipe.start.checkpoint)),
         run=replace(recipe.run, output=Path(recipe.run.output.name)),
     )

@@ -174,7 +174,7 @@ def _run(prepared: PreparedRun, resume: bool, console: Console) -> RunResult:
             if not run.metrics.size:
                 run.metrics.write("baselines", vars(baselines))
             step = run.train(step)
-        write_report(folder, recipe, facts, baselines, run.verdict)
+        write_report(folder, recipe, facts, baselines, run.verdict, run.elapsed)
     return _result(run, step, baselines)
 
 
