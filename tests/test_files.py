@@ -45,7 +45,7 @@ def test_an_existing_folder_is_refused_and_replaced_only_on_request(tmp_path: Pa
     target = tmp_path / "out"
     target.mkdir()
     (target / "old").touch()
-    with pytest.raises(OutputError, match="a name that is free"), atomic_folder(target):
+    with pytest.raises(OutputError, match="a free name"), atomic_folder(target):
         pass
     with pytest.raises(KeyError), atomic_folder(target, replace=True):
         raise KeyError

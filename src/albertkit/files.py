@@ -170,7 +170,7 @@ def require_free(target: Path) -> None:
     if target.exists() or target.is_symlink():
         raise OutputError(
             "The output exists already.",
-            expected="a name that is free",
+            expected="a free name",
             found=_what_is(target),
             where=target,
             fix="remove it, or choose another name",

@@ -303,6 +303,6 @@ def test_an_existing_output_is_not_touched(place: Path, told: Told) -> None:
         ["demo", "--out", taken],
     ):
         message = told(*arguments)
-        assert "expected: a name that is free" in message
+        assert "expected: a free name" in message
         assert "to do: remove it, or choose another name" in message
     assert (taken / "mine.txt").read_text() == "keep me"

@@ -261,7 +261,7 @@ def test_data_without_held_out_documents_are_refused(
 ) -> None:
     shutil.copytree(data, tmp_path / "data")
     shutil.rmtree(tmp_path / "data" / "validation")
-    with pytest.raises(ShardError, match="validation-fraction"):
+    with pytest.raises(ShardError, match="validation_fraction"):
         run(make_recipe(f"data.path='{tmp_path / 'data'}'"))
 
 

@@ -119,8 +119,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _show(errors: Output, message: str) -> None:
-    """The message on standard error, its first word in red on a terminal."""
-    errors.print(Text.assemble(("error: ", "bold red"), message))
+    """The message on standard error, its first word in red on a terminal.
+
+    A terminal gets lines broken between words; what to do stays one line, to be copied.
+    """
+    first, *others = message.split("\n")
+    for line in (Text.assemble(("error: ", "bold red"), first), *map(Text, others)):
+        whole = not errors.is_terminal or line.plain.startswith("  to do:")
+        errors.print(line, soft_wrap=whole)
 
 
 def _describe(error: OSError) -> str:

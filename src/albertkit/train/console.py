@@ -19,7 +19,7 @@ class RunProgress:
         self._steps = steps
         self._first = done
         self._began = time.monotonic()
-        self._logged = self._began
+        self._logged = self._began - _PLAIN_SECONDS + 1  # the first line comes soon
         self._progress: Progress | None = None
         if console.is_terminal:
             self._progress = Progress(
@@ -58,7 +58,8 @@ class RunProgress:
 
     def log(self, text: str) -> None:
         """Print a line that stays."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        whole = not self.console.is_terminal  # a terminal gets lines broken between words
+        self.console.print(text, highlight=False, markup=False, soft_wrap=whole)
 
 
 def spell_time(seconds: float) -> str:

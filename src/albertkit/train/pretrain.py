@@ -25,12 +25,12 @@ from rich.console import Console
 from albertkit import settings as recipes
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.errors import RecipeError, TrainingError
-from albertkit.files import require_free
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.loading import tensors_of
 from albertkit.train.baselines import Baselines
 from albertkit.train.card import run_card
 from albertkit.train.console import RunProgress
+from albertkit.train.expected import cpu_warning
 from albertkit.train.figures import Lesson, lessons
 from albertkit.train.health import Verdict
 from albertkit.train.lock import lock_run
@@ -39,7 +39,7 @@ from albertkit.train.metrics import Metrics
 from albertkit.train.prepare import MAY_CHANGE, PreparedRun
 from albertkit.train.recipe import PretrainingRecipe
 from albertkit.train.report import write_report
-from albertkit.train.resume import require_run, resume_run, save_state, start_run
+from albertkit.train.resume import require_new, require_run, resume_run, save_state, start_run
 from albertkit.train.run import Run
 from albertkit.train.task import PretrainingTask
 
@@ -124,9 +124,14 @@ def pretrain(
     }
     recipe = open_recipe(recipe, given, set)
     folder = recipe.run.output
-    (require_run if resume else require_free)(folder)
+    (require_run if resume else require_new)(folder)
     prepared = PreparedRun.resolve(recipe, folder if resume else None)
     return _run(prepared, resume, console)
+
+
+def _say(console: Console, text: str) -> None:
+    """Print a line; a terminal gets it broken between words."""
+    console.print(text, highlight=False, markup=False, soft_wrap=not console.is_terminal)
 
 
 def _run(prepared: PreparedRun, resume: bool, console: Console) -> RunResult:
@@ -137,7 +142,10 @@ def _run(prepared: PreparedRun, resume: bool, console: Console) -> RunResult:
     validation_set = prepared.validation_set()
     facts = prepared.describe(validation_set)
     for name, fact in facts:
-        console.print(f"{name}: {fact}", highlight=False, markup=False, soft_wrap=True)
+        _say(console, f"{name}: {fact}")
+    warning = None if resume else cpu_warning(recipe, prepared.config)
+    if warning is not None:
+        _say(console, f"warning: {warning}")
     saved: dict[str, Any] = {}
     if not resume:
         baselines = prepared.measure_baselines(validation_set)

@@ -23,8 +23,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from albertkit import settings
-from albertkit.errors import TrainingError
-from albertkit.files import atomic_folder, clear_leftovers, sha256_of
+from albertkit.errors import OutputError, TrainingError
+from albertkit.files import atomic_folder, clear_leftovers, require_free, sha256_of
 from albertkit.train.optim import slots_of
 
 RECIPE = "recipe.toml"
@@ -43,6 +43,21 @@ def start_run(folder: Path, recipe: Any, fill: Callable[[Path], None] | None = N
         settings.save(recipe, temporary / RECIPE)
         if fill is not None:
             fill(temporary)
+
+
+def require_new(folder: Path) -> None:
+    """Raise an OutputError unless the folder is free; one that holds a run can be gone on with."""
+    if (folder / RECIPE).is_file():
+        again = folder / RECIPE
+        raise OutputError(
+            "There is a run in this folder already.",
+            expected="a folder that is free",
+            where=folder,
+            fix=f'pretrain("{again}", resume=True) goes on with it; or choose another folder',
+            command_fix=f"albertkit pretrain {again} --resume goes on with it; or choose another "
+            "folder",
+        )
+    require_free(folder)
 
 
 def require_run(folder: Path) -> None:
