@@ -13,7 +13,7 @@ import torch
 from albertkit import settings as recipes
 from albertkit.config import AlbertConfig
 from albertkit.data.folder import DataFolder
-from albertkit.data.loader import PretrainingLoader
+from albertkit.data.loader import PretrainingLoader, SampleSettings
 from albertkit.data.shards import Shards
 from albertkit.errors import RecipeError, TrainingError, VocabularyError
 from albertkit.model.heads import AlbertForPretraining
@@ -106,6 +106,9 @@ class PreparedRun:
         for stage in deciding["stages"]:
             if stage["whole_words"]:
                 del stage["whole_words"]
+            for name in [field.name for field in dataclasses.fields(SampleSettings)]:
+                if name in stage:  # behind the others, as release 0.1 had them
+                    stage[name] = stage.pop(name)
         recipe = hashlib.sha256(repr(deciding).encode()).hexdigest()
         data = self.data.fingerprint
         if self.replay is not None:
