@@ -2,6 +2,9 @@
 # pinned versions change. Needs Python 3.11 or newer and make.
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# PyTorch's own index of CPU builds.
+TORCH_CPU := https://download.pytorch.org/whl/cpu
 
 .PHONY: demo test check check-interop fuzz format clean
 
@@ -38,14 +41,24 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("albertkit needs Python 3.11 or newer, found %d.%d at %s; run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" % (*sys.version_info[:2], sys.executable) if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 
-.venv/.core: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+# On Linux the torch of pip's usual index is the CUDA build, gigabytes of it. Where there is no NVIDIA
+# GPU the CPU build is installed first; if its index cannot be reached, the usual one serves.
+.venv/.torch: constraints.txt | $(BIN)/python
+	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi > /dev/null; then \
+		echo "installing torch's CPU build"; \
+		$(INSTALL) --no-deps --retries 0 --timeout 20 --index-url $(TORCH_CPU) torch 2> /dev/null \
+			|| echo "PyTorch's index cannot be reached; torch comes from pip's usual index"; \
+	fi
 	@touch $@
 
-.venv/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+.venv/.core: pyproject.toml constraints.txt .venv/.torch
+	$(INSTALL) --editable .
+	@touch $@
+
+.venv/.dev: pyproject.toml constraints.txt .venv/.torch
+	$(INSTALL) --editable '.[dev]'
 	@touch $@ .venv/.core
 
-.venv/.fuzz: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
+.venv/.fuzz: pyproject.toml constraints.txt .venv/.torch
+	$(INSTALL) --editable '.[fuzz]'
 	@touch $@ .venv/.core

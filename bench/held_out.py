@@ -16,7 +16,7 @@ import torch
 
 from albertkit import settings as recipes
 from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.cli.demo import held_out_masks
+from albertkit.cli.from_scratch import held_out_masks
 from albertkit.data.folder import DataFolder
 from albertkit.infer.predictor import Predictor
 from albertkit.model.loading import build

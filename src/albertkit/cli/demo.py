@@ -1,324 +1,295 @@
-"""The demo: from real text to a model that fills masks, in minutes and without network.
+"""The demo: what the models that ship can do, and what half a minute of training changes.
 
-English needs no input: every Python carries half a megabyte of prose, the topics of its language
-reference (`pydoc_data.topics`). The steps are those of the command line, one function each:
-text, vocabulary, data, pretraining, masks.
+Masks are filled in both languages, two sentences are put in order, the nearest of ten is found;
+then the English model goes on training, on the text that every Python carries (`python_text.py`).
+The sentences are our own and stand in no training text. `from_scratch.py` is the demo from nothing.
 """
 
 from __future__ import annotations
 
 import json
-import platform
-import random
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from albertkit import settings as recipes
+from albertkit.cli.python_text import TOPICS, TOPICS_LICENSE, write_topics
 from albertkit.data.corpus import Corpus
-from albertkit.data.shards import TOKENIZER, VALIDATION, Shards
-from albertkit.data.writing import write_shards
-from albertkit.errors import CorpusError, TrainingError, VocabularyError
-from albertkit.files import atomic_folder, require_free, write_atomic
+from albertkit.data.shards import VALIDATION
+from albertkit.data.writing import ShardSummary, write_shards
+from albertkit.errors import TrainingError
+from albertkit.files import atomic_folder, require_free
+from albertkit.hub import shipped
+from albertkit.hub.measured import OrderFigures, order_figures
+from albertkit.infer.default_model import CHINESE, ENGLISH
 from albertkit.infer.predictor import Predictor
 from albertkit.text.tokenizer import MASK, Tokenizer
-from albertkit.text.vocabulary import MIN_SIZES, Kind, train_vocabulary
 from albertkit.train.pretrain import RunResult, pretrain
-from albertkit.train.recipe import PretrainingRecipe
 
-GOAL_NATS = 0.7  # below the unigram entropy: the model reads the context
-STOP_NATS = 0.75  # the run ends here: a little more than the goal makes better guesses
-HELD_OUT = 0.1  # share of documents never trained on
-MASKS_SHOWN = 10
-TOPICS = f"pydoc_data.topics of Python {platform.python_version()}"
-PARAGRAPHS_PER_DOCUMENT = 4  # sentence order needs several sentences, held-out parts many documents
-SHORTEST_PARAGRAPH = 40  # characters; below it stand headings and scraps of grammar
-MOST_SIGNS = 0.12  # share of brackets, quotes and operators from where on a paragraph is code
-
-VOCABULARY: dict[str, tuple[Kind, int]] = {
-    "en": ("sentencepiece", 2000),
-    "zh": ("wordpiece", 4000),
+# One content word of each is masked, and stands beside it.
+MASKED = {
+    ENGLISH: (
+        ("She closed her [MASK] and fell asleep at once.", "eyes"),
+        ("He shook his [MASK] and said nothing more.", "head"),
+        ("The war between the two kingdoms lasted seven [MASK].", "years"),
+        ("The king and the [MASK] received their guests in the hall.", "queen"),
+        ("He wrote a long [MASK] to his brother in America.", "letter"),
+    ),
+    CHINESE: (
+        ("他打开门，走进了房[MASK]。", "间"),
+        ("战争结束以后，士兵们都回到了家[MASK]。", "乡"),
+        ("这条河从北向南，最后流入大[MASK]。", "海"),
+        ("请在终端里运行下面的命[MASK]。", "令"),
+        ("每一位公民都应当遵守法[MASK]。", "律"),
+    ),
 }
-# Chinese text has more kinds of tokens to tell apart: it takes more steps.
-CHANGES: dict[str, dict[str, int]] = {
-    "en": {},
-    "zh": {"stages.0.steps": 1800},
+FIRST, SECOND = "He opened the letter and read it twice.", "Then he threw it into the fire."
+QUERY = "The soldiers marched through the snow."
+TEN = (
+    "The army crossed the mountains in winter.",
+    "She bought a new dress for the party.",
+    "The book has three hundred pages.",
+    "Rain fell on the roof all night.",
+    "The queen spoke to her ministers.",
+    "He plays the violin in an orchestra.",
+    "The film was shown in many cinemas.",
+    "Our train leaves at seven in the morning.",
+    "The troops were cold and hungry.",
+    "The cat slept beside the stove.",
+)
+NEAREST_SHOWN = 3
+HELD_OUT = 0.1  # share of documents never trained on
+# About half a minute on two cores; a rate that a model so far from its end can take.
+SETTINGS = {
+    "stages.0.steps": 20,
+    "stages.0.batch_size": 8,
+    "stages.0.warmup_steps": 3,
+    "stages.0.peak_learning_rate": 5e-4,
+    "run.validation_rows": 200,
+    "run.log_every": 4,
+    "run.validate_every": 0,
+    "run.save_every": 1000,
+    "card.name": "albertkit demo",
+    "card.language": "en",
+    "card.data": TOPICS,
+    "card.data_license": TOPICS_LICENSE,
 }
 
 
 @dataclass(frozen=True)
-class DemoResult:
-    """How the demo ended: the run, and how far below the unigram entropy it came, in nats."""
+class Masks:
+    """How many masks were shown, and how many guessed."""
 
-    run: RunResult
-    gain: float
-    reached: bool
     shown: int
-    right_first: int  # of the masks shown, those whose first guess was right
+    right_first: int
     right_in_five: int
 
 
-def demo(
-    output: Path,
-    *,
-    language: str = "en",
-    source: Path | None = None,
-    overrides: Sequence[str] = (),
-    console: Console | None = None,
-) -> DemoResult:
-    """Make text, vocabulary, data and a model under `output`, which must be free.
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo found; masks by model, score that FIRST comes first, the run that went on."""
 
-    language: en or zh. source: text to learn from; English has a default, Chinese needs one.
-    overrides: changes of the recipe `demo`, as in "stages.0.steps=100".
+    masks: dict[str, Masks]
+    order: float
+    order_measured: OrderFigures | None
+    nearest: list[tuple[str, float]]
+    run: RunResult
+
+    @property
+    def before(self) -> float:
+        """Masked-LM loss on the held-out text before training."""
+        return float(self.run.before["mlm_loss"])
+
+    @property
+    def after(self) -> float:
+        """The same afterwards."""
+        return float(self.run.validation["mlm_loss"])
+
+    def to_json(self) -> dict[str, Any]:
+        """What the command line prints for programs."""
+        measured = self.order_measured
+        return {
+            "model": str(self.run.model),
+            "report": str(self.run.folder / "report.html"),
+            "masks": {name: vars(masks) for name, masks in self.masks.items()},
+            "order": {
+                "score": self.order,
+                "measured": None if measured is None else vars(measured),
+                "learned": measured is not None and measured.learned,
+            },
+            "nearest": [{"text": text, "cosine": cosine} for text, cosine in self.nearest],
+            "unigram_entropy": entropy(self.run),
+            "mlm_loss_before": self.before,
+            "mlm_loss": self.after,
+            "lessons": self.run.to_json()["lessons"],
+        }
+
+
+def demo(
+    output: Path, *, overrides: Sequence[str] = (), console: Console | None = None
+) -> DemoResult:
+    """Show the models that ship, and go on training one under `output`, which must be free.
+
+    overrides: changes of the recipe `continue`, as in "stages.0.steps=100".
     """
     console = console or Console(highlight=False)
     require_free(output)
-    if source is None and language != "en":
-        raise CorpusError(
-            "The demo brings text for English only.",
-            expected="a text in Chinese",
-            found="none",
-            fix="name one: --language zh --input FILE",
+    english, chinese = Predictor(shipped(ENGLISH)), Predictor(shipped(CHINESE))
+    step(console, "1. masks", "one word is hidden; five guesses, the right one beside them")
+    masks = {
+        name: show_masks(console, name, predictor)
+        for name, predictor in ((ENGLISH, english), (CHINESE, chinese))
+    }
+    step(console, "2. order", "which of two sentences comes first?")
+    order, measured = show_order(console, english)
+    step(console, "3. vectors", f'the nearest of ten sentences to "{QUERY}"')
+    nearest = show_nearest(console, english)
+    step(console, "4. training", f"{ENGLISH} goes on, on the language reference of Python")
+    run = go_on(console, english.tokenizer, output, overrides)
+    result = DemoResult(masks, order, measured, nearest, run)
+    print_summary(console, result)
+    return result
+
+
+def step(console: Console, title: str, what: str) -> None:
+    """The heading of a part of the demo."""
+    console.print(Text.assemble((title, "bold"), f"  {what}"))
+
+
+def show_masks(console: Console, name: str, predictor: Predictor) -> Masks:
+    """Fill the masks of a model's sentences, the right word beside the guesses."""
+    questions = MASKED[name]
+    answers = predictor.fill_mask([text for text, _ in questions], top_k=5)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(name, ratio=1)
+    table.add_column("right")
+    table.add_column("guesses", max_width=28)
+    first = five = 0
+    for (text, right), fillings in zip(questions, answers, strict=True):
+        guesses = [filling.tokens[0].removeprefix("▁") or "▁" for filling in fillings]
+        first += guesses[0] == right
+        five += right in guesses
+        before, after = text.split(MASK)
+        listed = [Text(guess, "bold green" if guess == right else "") for guess in guesses]
+        table.add_row(
+            Text.assemble(before, (MASK, "bold yellow"), after), right, Text(" ").join(listed)
         )
-    origin = require_file(source).name if source else TOPICS
+    console.print(table)
+    return Masks(len(questions), first, five)
+
+
+def show_order(console: Console, predictor: Predictor) -> tuple[float, OrderFigures | None]:
+    """Judge the order of two sentences, with how often the model is right."""
+    score = predictor.sentence_order(FIRST, SECOND)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("score", "first", "second"):
+        table.add_column(column, justify="right" if column == "score" else "left")
+    table.add_row(f"{score:.1%}", FIRST, SECOND)
+    table.add_row(f"{1 - score:.1%}", SECOND, FIRST)
+    console.print(table)
+    measured = order_figures(shipped(ENGLISH))
+    style = "" if measured is not None and measured.learned else "yellow"
+    console.print(Text(f"measured: {measured}\n", style))
+    return score, measured
+
+
+def show_nearest(console: Console, predictor: Predictor) -> list[tuple[str, float]]:
+    """The ten sentences by the cosine of their vectors to that of the query, the nearest first."""
+    vectors = predictor.embed([QUERY, *TEN], normalize=True)
+    cosines = (vectors[1:] @ vectors[0]).tolist()
+    ranked = sorted(zip(TEN, cosines, strict=True), key=lambda pair: -pair[1])
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("cosine", justify="right")
+    table.add_column(f"the nearest {NEAREST_SHOWN} of {len(TEN)}, and the farthest")
+    for text, cosine in (*ranked[:NEAREST_SHOWN], ranked[-1]):
+        table.add_row(f"{cosine:.3f}", text)
+    console.print(table)
+    console.print("Without fine-tuning, vectors compare words more than meanings.\n")
+    return ranked
+
+
+def go_on(
+    console: Console, tokenizer: Tokenizer, output: Path, overrides: Sequence[str]
+) -> RunResult:
+    """Cut Python's own text with the model's tokenizer, and train the model on it."""
     with atomic_folder(output) as folder:
-        corpus = source or write_topics(folder / "text.txt")
-        log(console, "1. text", f"{origin}: {corpus.stat().st_size / 1000:,.0f} kB")
-        tokenizer = make_vocabulary(corpus, folder / "vocabulary", language)
-        log(console, "2. vocabulary", describe(tokenizer, corpus, language))
-        documents = Corpus([corpus], language=language)
         summary = write_shards(
-            documents,
+            Corpus([write_topics(folder / "text.txt")], language="en"),
             tokenizer,
             folder / "data",
             validation_fraction=HELD_OUT,
         )
-        log(
-            console,
-            "3. data",
-            f"{summary.tokens:,} tokens in {summary.documents:,} documents; "
-            f"{summary.splits[VALIDATION]['num_documents']:,} of them are never trained on",
-        )
-        for note in (*documents.report.notes(), *summary.notes()):
-            console.print(f"note: {note}")
-    log(console, "4. pretraining", f"wanted: {GOAL_NATS} nats below the unigram entropy")
-    data = output / "data"
-    run = pretrain(settings(data, output / "run", language, origin, overrides), console=console)
+    console.print(about(summary))
+    run = pretrain(
+        "continue",
+        start_from=ENGLISH,
+        data=output / "data",
+        out=output / "run",
+        set=[*(f"{key}={json.dumps(value)}" for key, value in SETTINGS.items()), *overrides],
+        console=console,
+    )
     if not run.finished:
         raise TrainingError(
             "The demo was stopped.",
             where=run.folder,
             fix=f"to go on: albertkit pretrain {run.folder / 'recipe.toml'} --resume",
         )
-    gain = run.baselines.unigram_entropy - run.validation["mlm_loss"]
-    log(console, "5. masks", "in documents never trained on, the right answer beside the guesses")
-    shown, first, five = show_masks(console, run.model, data, language)
-    result = DemoResult(run, gain, gain >= GOAL_NATS, shown, first, five)
-    print_summary(console, result, language)
-    return result
+    return run
 
 
-def free_folder(wanted: Path) -> Path:
-    """The path itself, or with -2, -3 ... behind it: the first that does not exist."""
-    number, path = 1, wanted
-    while path.exists():
-        number += 1
-        path = wanted.with_name(f"{wanted.name}-{number}")
-    return path
-
-
-def log(console: Console, step: str, fact: str) -> None:
-    """One line of the demo: which step, and what it made."""
-    console.print(Text.assemble((f"{step}  ", "bold"), fact))
-
-
-def require_file(source: Path) -> Path:
-    """The path of a text that is there."""
-    if not source.is_file():
-        raise CorpusError(
-            "There is no such text.",
-            expected="a file",
-            found="a folder" if source.is_dir() else "no such file",
-            where=source,
-            fix="correct the path",
-        )
-    return source
-
-
-def write_topics(path: Path) -> Path:
-    """Write the prose of Python's language reference, one blank line between documents."""
-    from pydoc_data.topics import topics
-
-    documents = ["\n".join(paragraphs) for paragraphs in documents_of(topics)]
-    write_atomic(path, "\n\n".join(documents) + "\n")
-    return path
-
-
-def documents_of(topics: Mapping[str, str]) -> Iterator[list[str]]:
-    """Documents of up to four paragraphs of prose, each paragraph on one line.
-
-    Topics quote one another: a paragraph that occurred before is left out, so that none can
-    stand on both sides of the held-out split. Code, grammar and tables are left out too.
-    """
-    seen: set[str] = set()
-    for _, topic in sorted(topics.items()):
-        prose = []
-        for block in re.split(r"\n\s*\n", topic):
-            paragraph = " ".join(block.split())
-            if is_prose(paragraph) and paragraph not in seen:
-                seen.add(paragraph)
-                prose.append(paragraph)
-        for begin in range(0, len(prose), PARAGRAPHS_PER_DOCUMENT):
-            yield prose[begin : begin + PARAGRAPHS_PER_DOCUMENT]
-
-
-def is_prose(paragraph: str) -> bool:
-    """Whether a paragraph reads like sentences rather than like code or a heading."""
-    signs = sum(paragraph.count(sign) for sign in "=()[]{}<>:\"'|_*")
+def about(summary: ShardSummary) -> str:
+    """Size of the text, and of the part that is not trained on."""
+    held_out = summary.splits[VALIDATION]["num_documents"]
     return (
-        len(paragraph) >= SHORTEST_PARAGRAPH
-        and ">>>" not in paragraph
-        and signs <= MOST_SIGNS * len(paragraph)
+        f"{TOPICS}: {summary.tokens:,} tokens in {summary.documents:,} documents, of which "
+        f"{held_out:,} are never trained on"
     )
 
 
-def make_vocabulary(corpus: Path, folder: Path, language: str) -> Tokenizer:
-    """Train a vocabulary on the text and open it; a smaller one where the text is too small."""
-    kind, size = VOCABULARY[language]
-    while True:
-        documents = Corpus([corpus], language=language)
-        texts = (sentence for document in documents for sentence in document.sentences)
-        try:
-            return Tokenizer.load(train_vocabulary(texts, kind, size, folder))
-        except VocabularyError:
-            smaller = size * 9 // 10
-            if smaller < MIN_SIZES[kind]:
-                raise
-            size = smaller
-
-
-def describe(tokenizer: Tokenizer, corpus: Path, language: str) -> str:
-    """Size of the vocabulary, and how it cuts the first sentence of the text."""
-    sentence = next(Corpus([corpus], language=language)).sentences[0]
-    pieces = [tokenizer.pieces[i] for i in tokenizer.ids(sentence)]
-    return f"{tokenizer.vocab_size:,} pieces: {' '.join(pieces[:10])} ..."
-
-
-def settings(
-    data: Path, output: Path, language: str, source: str, overrides: Sequence[str]
-) -> PretrainingRecipe:
-    """The shipped recipe `demo` for these data; it stops early when it is past the goal."""
-    own = {
-        **CHANGES[language],
-        "data.path": str(data),
-        "run.output": str(output),
-        "run.stop_below": STOP_NATS,
-        "card.name": f"albertkit demo, {language}",
-        "card.language": language,
-        "card.data": source,
-    }
-    if source == TOPICS:
-        own["card.data_license"] = "PSF-2.0"
-    given = [f"{key}={json.dumps(value)}" for key, value in own.items()]
-    return recipes.load("demo", PretrainingRecipe, [*given, *overrides])
-
-
-def show_masks(console: Console, model: Path, data: Path, language: str) -> tuple[int, int, int]:
-    """Print guesses beside right answers; returns how many, right at first, right among five."""
-    tokenizer = Tokenizer.load(data / TOKENIZER)
-    questions = list(held_out_masks(Shards(data / VALIDATION), tokenizer, language))
-    if not questions:
-        console.print("No held-out sentence of 8 to 40 tokens has a word to mask.")
-        return 0, 0, 0
-    answers = Predictor(model).fill_mask([question for question, _ in questions], top_k=5)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("text", ratio=1, overflow="fold")
-    table.add_column("right")
-    table.add_column("guesses", max_width=26)
-    first = five = 0
-    for (question, right), fillings in zip(questions, answers, strict=True):
-        guesses = [f.tokens[0].removeprefix("▁") or "▁" for f in fillings]
-        first += guesses[0] == right
-        five += right in guesses
-        before, after = question.split(MASK)
-        marked = Text.assemble(before[-70:], (MASK, "bold yellow"), after[:50])
-        styles = [("bold green" if guess == right else "") for guess in guesses]
-        listed = Text(" ").join(Text(g, style=s) for g, s in zip(guesses, styles, strict=True))
-        table.add_row(marked, Text(right, style="bold green"), listed)
-    console.print(table)
-    return len(questions), first, five
-
-
-def held_out_masks(
-    shards: Shards, tokenizer: Tokenizer, language: str, count: int = MASKS_SHOWN
-) -> Iterator[tuple[str, str]]:
-    """Held-out sentences with one word masked, and that word; always the same ones.
-
-    Sentences of 8 to 40 tokens; of each, one word that is a single piece and has at least two
-    letters (English) or is a Chinese character, drawn by a fixed seed; none where there is none.
-    """
-    rng = random.Random(0)
-    wanted = re.compile(r"[一-鿿]" if language == "zh" else r"▁[a-z]{2,}")
-    numbers = list(range(shards.num_sentences))
-    rng.shuffle(numbers)
-    given = 0
-    for number in numbers:
-        text = tokenizer.decode(shards.sentence(number)[0].tolist())
-        ids, offsets = tokenizer.align(text)
-        pieces = [tokenizer.pieces[i] for i in ids]
-        # A word is a single piece if the next piece starts a word or is no letter.
-        whole = [
-            n
-            for n, piece in enumerate(pieces[:-1])
-            if wanted.fullmatch(piece) and not (pieces[n + 1][:1].isalpha() and language == "en")
-        ]
-        if not 8 <= len(ids) <= 40 or not whole:
-            continue
-        chosen = rng.choice(whole)
-        begin, end = offsets[chosen]
-        word = text[begin:end].strip()
-        begin = end - len(word)
-        yield text[:begin] + MASK + text[end:], word
-        given += 1
-        if given == count:
-            return
-
-
-def print_summary(console: Console, result: DemoResult, language: str) -> None:
-    """The two numbers, where everything is, what to try next; loudly if the goal was missed."""
+def print_summary(console: Console, result: DemoResult) -> None:
+    """What was seen, in figures, and where everything is."""
     run = result.run
-    console.print(
-        f"right at the first guess: {result.right_first} of {result.shown}; "
-        f"among five: {result.right_in_five} of {result.shown}\n"
-    )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
     table.add_column("")
     table.add_column("", justify="right")
-    entropy, loss = run.baselines.unigram_entropy, run.validation["mlm_loss"]
-    table.add_row("unigram entropy of the held-out text", f"{entropy:.3f} nats")
-    table.add_row("masked-LM loss on it", f"{loss:.3f} nats")
-    table.add_row(f"below, of {GOAL_NATS} wanted", f"{result.gain:.3f} nats")
+    for name, masks in result.masks.items():
+        found = f"{masks.right_in_five} of {masks.shown}, {masks.right_first} first"
+        table.add_row(f"right words among five guesses, {name}", found)
+    table.add_row("unigram entropy of the held-out text", f"{entropy(run):.3f} nats")
+    table.add_row("masked-LM loss on it before training", f"{result.before:.3f} nats")
+    table.add_row("afterwards", f"{result.after:.3f} nats")
+    for lesson in run.lessons:
+        table.add_row(lesson.title, lesson.verdict)
     console.print(table)
-    if not result.reached:
-        console.print(
-            "The demo did not reach its goal: look at the curves in report.html; "
-            "give more text, or more steps: --set stages.0.steps=4000\n",
-            style="bold red",
-        )
-    question = "今天[MASK]气很好。" if language == "zh" else "The [MASK] statement ends a loop."
     for line in (
         f"model: {run.model}",
-        f"report: {run.folder / 'report.html'}",
-        "try next:",
-        f'  albertkit fill-mask {run.model} "{question}"',
-        f"  albertkit info {run.model}",
-        f"  albertkit pretrain {run.folder / 'recipe.toml'} --out {run.folder}-longer "
-        "--set stages.0.steps=4000 --set run.stop_below=0",
+        f"report, for a browser: {run.folder / 'report.html'}",
+        *next_steps(run.model),
     ):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def entropy(run: RunResult) -> float:
+    """Loss of a model that knows word frequencies only."""
+    return run.baselines.unigram_entropy
+
+
+def next_steps(model: Path) -> list[str]:
+    """Commands to try, after the line that puts `albertkit` on the path where it is not."""
+    import shutil
+    import sys
+
+    activate = Path(sys.executable).parent / "activate"
+    first = [f"  source {activate}"] if shutil.which("albertkit") is None else []
+    return [
+        "try next:",
+        *first,
+        f'  albertkit fill-mask "The [MASK] statement ends a loop." --model {model}',
+        f'  albertkit fill-mask "{MASKED[CHINESE][0][0]}"',
+        "  albertkit demo --from-scratch",
+    ]

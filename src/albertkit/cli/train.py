@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from albertkit.cli.options import Flag, Json, Settings
 from albertkit.cli.output import print_json
+from albertkit.errors import CorpusError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @Parameter(name="*")
@@ -84,35 +88,69 @@ def pretrain(
 
 def demo(
     *,
+    from_scratch: Flag = False,
     language: Literal["en", "zh"] = "en",
     input: Path | None = None,
     out: Path | None = None,
     set: Settings = (),
     json: Json = False,
 ) -> int:
-    """From text to a model that fills masks, in about three minutes and without network.
+    """Show what the models that ship can do, and train one of them for half a minute.
 
     Parameters
     ----------
+    from_scratch
+        Instead go from text to a new model that fills masks, in about three minutes.
     language
-        en learns from the language reference that every Python carries; zh needs --input.
+        Of --from-scratch: en learns from the language reference that every Python carries; zh
+        needs --input.
     input
-        Text to learn from: a file, best of 500 kB or more.
+        Of --from-scratch: text to learn from, a file, best of 500 kB or more.
     out
-        Folder for everything the demo makes; by default demo-run-en, demo-run-en-2, ...
+        Folder for everything the demo makes; by default demo-run, demo-run-2, ...
     set
-        Change one setting of the recipe `demo`, as in stages.0.steps=100.
+        Change one setting of the recipe, `continue` or (--from-scratch) `demo`, as in
+        stages.0.steps=100.
     json
         At the end one JSON object. What people read goes to standard error.
     """
     from rich.console import Console
 
+    console = Console(stderr=json, highlight=False)
+    if from_scratch:
+        return _demo_from_scratch(console, language, input, out, set, json)
+    if language != "en" or input is not None:
+        raise CorpusError(
+            "The demo takes no text.",
+            expected="--language and --input with --from-scratch",
+            found="--input" if input is not None else f"--language {language}",
+            fix=f"albertkit demo --from-scratch --language {language} --input FILE",
+        )
     from albertkit.cli.demo import demo as run
-    from albertkit.cli.demo import free_folder
+    from albertkit.cli.from_scratch import free_folder
+
+    folder = out or free_folder(Path("demo-run"))
+    result = run(folder, overrides=set, console=console)
+    if json:
+        print_json({"folder": str(folder), **result.to_json()})
+    return 0 if result.after < result.before else 1
+
+
+def _demo_from_scratch(
+    console: Console,
+    language: str,
+    source: Path | None,
+    out: Path | None,
+    overrides: Settings,
+    json: bool,
+) -> int:
+    """Make vocabulary, data and model; what `demo --json` prints then."""
+    from albertkit.cli.from_scratch import free_folder, from_scratch
 
     folder = out or free_folder(Path(f"demo-run-{language}"))
-    console = Console(stderr=json, highlight=False)
-    result = run(folder, language=language, source=input, overrides=set, console=console)
+    result = from_scratch(
+        folder, language=language, source=source, overrides=overrides, console=console
+    )
     if json:
         print_json(
             {
@@ -125,6 +163,7 @@ def demo(
                 "masks": result.shown,
                 "right_at_first": result.right_first,
                 "right_among_five": result.right_in_five,
+                "lessons": result.run.to_json()["lessons"],
             }
         )
     return 0 if result.reached else 1

@@ -1,0 +1,284 @@
+"""The demo from nothing: from text to a model that fills masks, in minutes, without a network.
+
+English needs no input (`python_text.py`). The steps are those of the command line, one function
+each: text, vocabulary, data, pretraining, masks.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from albertkit import settings as recipes
+from albertkit.cli.python_text import TOPICS, TOPICS_LICENSE, write_topics
+from albertkit.data.corpus import Corpus
+from albertkit.data.shards import TOKENIZER, VALIDATION, Shards
+from albertkit.data.writing import write_shards
+from albertkit.errors import CorpusError, TrainingError, VocabularyError
+from albertkit.files import atomic_folder, require_free
+from albertkit.infer.predictor import Predictor
+from albertkit.text.tokenizer import MASK, Tokenizer
+from albertkit.text.vocabulary import MIN_SIZES, Kind, train_vocabulary
+from albertkit.train.pretrain import RunResult, pretrain
+from albertkit.train.recipe import PretrainingRecipe
+
+GOAL_NATS = 0.7  # below the unigram entropy: the model reads the context
+STOP_NATS = 0.75  # the run ends here: a little more than the goal makes better guesses
+HELD_OUT = 0.1  # share of documents never trained on
+MASKS_SHOWN = 10
+
+VOCABULARY: dict[str, tuple[Kind, int]] = {
+    "en": ("sentencepiece", 2000),
+    "zh": ("wordpiece", 4000),
+}
+# Chinese text has more kinds of tokens to tell apart: it takes more steps.
+CHANGES: dict[str, dict[str, int]] = {
+    "en": {},
+    "zh": {"stages.0.steps": 1800},
+}
+
+
+@dataclass(frozen=True)
+class ScratchResult:
+    """How the demo ended: the run, and how far below the unigram entropy it came, in nats."""
+
+    run: RunResult
+    gain: float
+    reached: bool
+    shown: int
+    right_first: int  # of the masks shown, those whose first guess was right
+    right_in_five: int
+
+
+def from_scratch(
+    output: Path,
+    *,
+    language: str = "en",
+    source: Path | None = None,
+    overrides: Sequence[str] = (),
+    console: Console | None = None,
+) -> ScratchResult:
+    """Make text, vocabulary, data and a model under `output`, which must be free.
+
+    language: en or zh. source: text to learn from; English has a default, Chinese needs one.
+    overrides: changes of the recipe `demo`, as in "stages.0.steps=100".
+    """
+    console = console or Console(highlight=False)
+    require_free(output)
+    if source is None and language != "en":
+        raise CorpusError(
+            "The demo brings text for English only.",
+            expected="a text in Chinese",
+            found="none",
+            fix="name one: --from-scratch --language zh --input FILE",
+        )
+    origin = require_file(source).name if source else TOPICS
+    with atomic_folder(output) as folder:
+        corpus = source or write_topics(folder / "text.txt")
+        log(console, "1. text", f"{origin}: {corpus.stat().st_size / 1000:,.0f} kB")
+        tokenizer = make_vocabulary(corpus, folder / "vocabulary", language)
+        log(console, "2. vocabulary", describe(tokenizer, corpus, language))
+        documents = Corpus([corpus], language=language)
+        summary = write_shards(
+            documents,
+            tokenizer,
+            folder / "data",
+            validation_fraction=HELD_OUT,
+        )
+        log(
+            console,
+            "3. data",
+            f"{summary.tokens:,} tokens in {summary.documents:,} documents; "
+            f"{summary.splits[VALIDATION]['num_documents']:,} of them are never trained on",
+        )
+        for note in (*documents.report.notes(), *summary.notes()):
+            console.print(f"note: {note}")
+    log(console, "4. pretraining", f"wanted: {GOAL_NATS} nats below the unigram entropy")
+    data = output / "data"
+    run = pretrain(settings(data, output / "run", language, origin, overrides), console=console)
+    if not run.finished:
+        raise TrainingError(
+            "The demo was stopped.",
+            where=run.folder,
+            fix=f"to go on: albertkit pretrain {run.folder / 'recipe.toml'} --resume",
+        )
+    gain = run.baselines.unigram_entropy - run.validation["mlm_loss"]
+    log(console, "5. masks", "in documents never trained on, the right answer beside the guesses")
+    shown, first, five = show_masks(console, run.model, data, language)
+    result = ScratchResult(run, gain, gain >= GOAL_NATS, shown, first, five)
+    print_summary(console, result, language)
+    return result
+
+
+def free_folder(wanted: Path) -> Path:
+    """The path itself, or with -2, -3 ... behind it: the first that does not exist."""
+    number, path = 1, wanted
+    while path.exists():
+        number += 1
+        path = wanted.with_name(f"{wanted.name}-{number}")
+    return path
+
+
+def log(console: Console, step: str, fact: str) -> None:
+    """One line of the demo: which step, and what it made."""
+    console.print(Text.assemble((f"{step}  ", "bold"), fact))
+
+
+def require_file(source: Path) -> Path:
+    """The path of a text that is there."""
+    if not source.is_file():
+        raise CorpusError(
+            "There is no such text.",
+            expected="a file",
+            found="a folder" if source.is_dir() else "no such file",
+            where=source,
+            fix="correct the path",
+        )
+    return source
+
+
+def make_vocabulary(corpus: Path, folder: Path, language: str) -> Tokenizer:
+    """Train a vocabulary on the text and open it; a smaller one where the text is too small."""
+    kind, size = VOCABULARY[language]
+    while True:
+        documents = Corpus([corpus], language=language)
+        texts = (sentence for document in documents for sentence in document.sentences)
+        try:
+            return Tokenizer.load(train_vocabulary(texts, kind, size, folder))
+        except VocabularyError:
+            smaller = size * 9 // 10
+            if smaller < MIN_SIZES[kind]:
+                raise
+            size = smaller
+
+
+def describe(tokenizer: Tokenizer, corpus: Path, language: str) -> str:
+    """Size of the vocabulary, and how it cuts the first sentence of the text."""
+    sentence = next(Corpus([corpus], language=language)).sentences[0]
+    pieces = [tokenizer.pieces[i] for i in tokenizer.ids(sentence)]
+    return f"{tokenizer.vocab_size:,} pieces: {' '.join(pieces[:10])} ..."
+
+
+def settings(
+    data: Path, output: Path, language: str, source: str, overrides: Sequence[str]
+) -> PretrainingRecipe:
+    """The shipped recipe `demo` for these data; it stops early when it is past the goal."""
+    own = {
+        **CHANGES[language],
+        "data.path": str(data),
+        "run.output": str(output),
+        "run.stop_below": STOP_NATS,
+        "card.name": f"albertkit demo, {language}",
+        "card.language": language,
+        "card.data": source,
+    }
+    if source == TOPICS:
+        own["card.data_license"] = TOPICS_LICENSE
+    given = [f"{key}={json.dumps(value)}" for key, value in own.items()]
+    return recipes.load("demo", PretrainingRecipe, [*given, *overrides])
+
+
+def show_masks(console: Console, model: Path, data: Path, language: str) -> tuple[int, int, int]:
+    """Print guesses beside right answers; returns how many, right at first, right among five."""
+    tokenizer = Tokenizer.load(data / TOKENIZER)
+    questions = list(held_out_masks(Shards(data / VALIDATION), tokenizer, language))
+    if not questions:
+        console.print("No held-out sentence of 8 to 40 tokens has a word to mask.")
+        return 0, 0, 0
+    answers = Predictor(model).fill_mask([question for question, _ in questions], top_k=5)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("text", ratio=1, overflow="fold")
+    table.add_column("right")
+    table.add_column("guesses", max_width=26)
+    first = five = 0
+    for (question, right), fillings in zip(questions, answers, strict=True):
+        guesses = [f.tokens[0].removeprefix("▁") or "▁" for f in fillings]
+        first += guesses[0] == right
+        five += right in guesses
+        before, after = question.split(MASK)
+        marked = Text.assemble(before[-70:], (MASK, "bold yellow"), after[:50])
+        styles = [("bold green" if guess == right else "") for guess in guesses]
+        listed = Text(" ").join(Text(g, style=s) for g, s in zip(guesses, styles, strict=True))
+        table.add_row(marked, Text(right, style="bold green"), listed)
+    console.print(table)
+    return len(questions), first, five
+
+
+def held_out_masks(
+    shards: Shards, tokenizer: Tokenizer, language: str, count: int = MASKS_SHOWN
+) -> Iterator[tuple[str, str]]:
+    """Held-out sentences with one word masked, and that word; always the same ones.
+
+    Sentences of 8 to 40 tokens; of each, one word that is a single piece and has at least two
+    letters (English) or is a Chinese character, drawn by a fixed seed; none where there is none.
+    """
+    rng = random.Random(0)
+    wanted = re.compile(r"[一-鿿]" if language == "zh" else r"▁[a-z]{2,}")
+    numbers = list(range(shards.num_sentences))
+    rng.shuffle(numbers)
+    given = 0
+    for number in numbers:
+        text = tokenizer.decode(shards.sentence(number)[0].tolist())
+        ids, offsets = tokenizer.align(text)
+        pieces = [tokenizer.pieces[i] for i in ids]
+        # A word is a single piece if the next piece starts a word or is no letter.
+        whole = [
+            n
+            for n, piece in enumerate(pieces[:-1])
+            if wanted.fullmatch(piece) and not (pieces[n + 1][:1].isalpha() and language == "en")
+        ]
+        if not 8 <= len(ids) <= 40 or not whole:
+            continue
+        chosen = rng.choice(whole)
+        begin, end = offsets[chosen]
+        word = text[begin:end].strip()
+        begin = end - len(word)
+        yield text[:begin] + MASK + text[end:], word
+        given += 1
+        if given == count:
+            return
+
+
+def print_summary(console: Console, result: ScratchResult, language: str) -> None:
+    """The two numbers, where everything is, what to try next; loudly if the goal was missed."""
+    run = result.run
+    console.print(
+        f"right at the first guess: {result.right_first} of {result.shown}; "
+        f"among five: {result.right_in_five} of {result.shown}\n"
+    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
+    table.add_column("")
+    table.add_column("", justify="right")
+    entropy, loss = run.baselines.unigram_entropy, run.validation["mlm_loss"]
+    table.add_row("unigram entropy of the held-out text", f"{entropy:.3f} nats")
+    table.add_row("masked-LM loss on it", f"{loss:.3f} nats")
+    table.add_row(f"below, of {GOAL_NATS} wanted", f"{result.gain:.3f} nats")
+    for lesson in run.lessons:
+        table.add_row(lesson.title, lesson.verdict)
+    console.print(table)
+    if not result.reached:
+        console.print(
+            "The demo did not reach its goal: look at the curves in report.html; "
+            "give more text, or more steps: --set stages.0.steps=4000\n",
+            style="bold red",
+        )
+    question = "今天[MASK]气很好。" if language == "zh" else "The [MASK] statement ends a loop."
+    for line in (
+        f"model: {run.model}",
+        f"report: {run.folder / 'report.html'}",
+        "try next:",
+        f'  albertkit fill-mask "{question}" --model {run.model}',
+        f"  albertkit info {run.model}",
+        f"  albertkit pretrain {run.folder / 'recipe.toml'} --out {run.folder}-longer "
+        "--set stages.0.steps=4000 --set run.stop_below=0",
+    ):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
