@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -194,14 +195,16 @@ def _read_again(folder: Path, checkpoint: Checkpoint, result: Conversion) -> Ope
 
 def _reopened(folder: Path, checkpoint: Checkpoint, result: Conversion) -> Opened:
     """What was written. Some formats do not say what a head is for; here it is known."""
+    # Numbers that are the same bit by bit are not searched for NaN a second time.
+    read = partial(open_checkpoint, folder, family=result.to, look_for_nan=False)
     head = checkpoint.head
     if head is not None:
         try:
-            return open_checkpoint(folder, family=result.to, overrides=Overrides(head=head.kind))
+            return read(overrides=Overrides(head=head.kind))
         except ConfigError:
             if not result.lost:  # else it may be the head that is gone
                 raise
-    return open_checkpoint(folder, family=result.to)
+    return read()
 
 
 def _expressed(checkpoint: Checkpoint, writer: Family, result: Conversion) -> Checkpoint:

@@ -192,6 +192,7 @@ def open_checkpoint(
     overrides: Overrides | None = None,
     tokenizer: Path | str | None = None,
     offline: bool | None = None,
+    look_for_nan: bool = True,
 ) -> Opened:
     """Read a checkpoint of any family.
 
@@ -202,6 +203,7 @@ def open_checkpoint(
         overrides: what the files do not say.
         tokenizer: spiece.model, vocab.txt or tokenizer.json to use; else what lies beside.
         offline: never ask the network; None: as the environment variable HF_HUB_OFFLINE says.
+        look_for_nan: read all numbers once and say which are NaN or infinite.
 
     Raises:
         CheckpointError: nothing there, of an unknown kind, damaged, or config and tensors differ.
@@ -220,7 +222,8 @@ def open_checkpoint(
             special_ids=result.special_ids,
             head=result.head,
         )
-        result.problems += not_finite(result.tensors)
+        if look_for_nan:
+            result.problems += not_finite(result.tensors)
     except AlbertkitError as error:
         if "where" not in error.facts:
             error.at(found)
