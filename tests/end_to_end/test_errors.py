@@ -85,7 +85,7 @@ def test_wrong_paths_say_what_was_expected(place: Path, told: Told) -> None:
         ["order", "a", "b", "--model", nowhere],
         ["embed", "--model", place / "model", "--input", nowhere],
         ["info", nowhere],
-        ["demo", "--input", nowhere, "--out", place / "out" / "demo"],
+        ["demo", "--from-scratch", "--input", nowhere, "--out", place / "out" / "demo"],
     ):
         message = told(*arguments)
         assert "nowhere" in message
