@@ -34,8 +34,9 @@ from albertkit.files import atomic_folder
 from albertkit.model.albert import Attention
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.train.prepare import PreparedRun
+from albertkit.train.pretrain import save_start
 from albertkit.train.recipe import PretrainingRecipe
-from albertkit.train.resume import newest_state, restore, save_state
+from albertkit.train.resume import newest_state, restore
 
 OFFSETS = (-1, 1, -2, 2, -3, 3)
 WINDOW = 5  # tokens on each side whose company counts, the near ones more
@@ -76,15 +77,7 @@ def begin(recipe: PretrainingRecipe, other: Path | None, plain: bool) -> None:
     with atomic_folder(recipe.run.output) as folder:
         recipes.save(prepared.recipe, folder / "recipe.toml")
         (folder / "metrics.jsonl").touch()
-        facts = {
-            "identity": prepared.identity,
-            "tokens": 0,
-            "metrics_bytes": 0,
-            "window": {"sums": {}, "counts": {}},
-            "baselines": vars(baselines),
-            "validated": {},
-        }
-        save_state(folder / "checkpoints", 0, model, optimizer, facts, keep=1)
+        save_start(prepared, model, optimizer, baselines, folder)
     print(baselines)
 
 

@@ -179,6 +179,22 @@ class Opened:
         self.checkpoint.tokenizer = _beside.open_tokenizer(place, config, problems, lower_case)
         self.result.tokenizer = find_vocabulary(place)
 
+    def require_tokenizer(self) -> Tokenizer:
+        """The checkpoint's tokenizer.
+
+        Raises:
+            VocabularyError: there is none, or it cannot be used.
+        """
+        if self.checkpoint.tokenizer is None:
+            raise self.tokenizer_error or VocabularyError(
+                "This model has no tokenizer.",
+                expected="a vocabulary beside its weights",
+                found="none",
+                where=self.path,
+                fix="give the vocabulary that came with it, such as spiece.model or vocab.txt",
+            )
+        return self.checkpoint.tokenizer
+
     def leave_out_tokenizer(self, error: VocabularyError) -> None:
         """The weights can be shown and converted all the same; text cannot be read."""
         self.tokenizer_error = error

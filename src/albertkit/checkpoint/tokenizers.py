@@ -6,7 +6,7 @@ from pathlib import Path
 
 from albertkit.checkpoint import families
 from albertkit.checkpoint.checkpoint import open_checkpoint
-from albertkit.errors import CheckpointError, VocabularyError
+from albertkit.errors import CheckpointError
 from albertkit.hub import resolve
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.vocabulary_files import SUFFIXES
@@ -25,16 +25,7 @@ def open_tokenizer(place: str | Path | Tokenizer) -> Tokenizer:
         return place
     if not _is_model(place):
         return Tokenizer.load(place)
-    opened = open_checkpoint(place)
-    if opened.checkpoint.tokenizer is None:
-        raise opened.tokenizer_error or VocabularyError(
-            "This model has no tokenizer.",
-            expected="a vocabulary beside its weights",
-            found="none",
-            where=opened.path,
-            fix="give the vocabulary that came with it, such as spiece.model or vocab.txt",
-        )
-    return opened.checkpoint.tokenizer
+    return open_checkpoint(place).require_tokenizer()
 
 
 def _is_model(place: str | Path) -> bool:

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from albertkit.cli.guesses import Masks, show_masks
 from albertkit.cli.python_text import TOPICS, TOPICS_LICENSE, write_topics
 from albertkit.data.corpus import Corpus
 from albertkit.data.shards import VALIDATION
@@ -28,7 +29,7 @@ from albertkit.hub import shipped
 from albertkit.hub.measured import OrderFigures, order_figures
 from albertkit.infer.default_model import CHINESE, ENGLISH
 from albertkit.infer.predictor import Predictor
-from albertkit.text.tokenizer import MASK, Tokenizer
+from albertkit.text.tokenizer import Tokenizer
 from albertkit.train.pretrain import RunResult, pretrain
 
 # One content word of each is masked, and stands beside it.
@@ -79,15 +80,6 @@ SETTINGS = {
     "card.data": TOPICS,
     "card.data_license": TOPICS_LICENSE,
 }
-
-
-@dataclass(frozen=True)
-class Masks:
-    """How many masks were shown, and how many guessed."""
-
-    shown: int
-    right_first: int
-    right_in_five: int
 
 
 @dataclass(frozen=True)
@@ -142,7 +134,7 @@ def demo(
     english, chinese = Predictor(shipped(ENGLISH)), Predictor(shipped(CHINESE))
     step(console, "1. masks", "one word is hidden; five guesses, the right one beside them")
     masks = {
-        name: show_masks(console, name, predictor)
+        name: show_masks(console, name, MASKED[name], predictor)
         for name, predictor in ((ENGLISH, english), (CHINESE, chinese))
     }
     step(console, "2. order", "which of two sentences comes first?")
@@ -159,28 +151,6 @@ def demo(
 def step(console: Console, title: str, what: str) -> None:
     """The heading of a part of the demo."""
     console.print(Text.assemble((title, "bold"), f"  {what}"))
-
-
-def show_masks(console: Console, name: str, predictor: Predictor) -> Masks:
-    """Fill the masks of a model's sentences, the right word beside the guesses."""
-    questions = MASKED[name]
-    answers = predictor.fill_mask([text for text, _ in questions], top_k=5)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(name, ratio=1)
-    table.add_column("right")
-    table.add_column("guesses", max_width=28)
-    first = five = 0
-    for (text, right), fillings in zip(questions, answers, strict=True):
-        guesses = [filling.tokens[0].removeprefix("▁") or "▁" for filling in fillings]
-        first += guesses[0] == right
-        five += right in guesses
-        before, after = text.split(MASK)
-        listed = [Text(guess, "bold green" if guess == right else "") for guess in guesses]
-        table.add_row(
-            Text.assemble(before, (MASK, "bold yellow"), after), right, Text(" ").join(listed)
-        )
-    console.print(table)
-    return Masks(len(questions), first, five)
 
 
 def show_order(console: Console, predictor: Predictor) -> tuple[float, OrderFigures | None]:

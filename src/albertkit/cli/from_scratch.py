@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from albertkit import settings as recipes
+from albertkit.cli.guesses import Masks, show_masks
 from albertkit.cli.python_text import TOPICS, TOPICS_LICENSE, write_topics
 from albertkit.data.corpus import Corpus
 from albertkit.data.shards import TOKENIZER, VALIDATION, Shards
@@ -54,9 +55,7 @@ class ScratchResult:
     run: RunResult
     gain: float
     reached: bool
-    shown: int
-    right_first: int  # of the masks shown, those whose first guess was right
-    right_in_five: int
+    masks: Masks
 
 
 def from_scratch(
@@ -113,8 +112,8 @@ def from_scratch(
         )
     gain = run.baselines.unigram_entropy - run.validation["mlm_loss"]
     log(console, "5. masks", "in documents never trained on, the right answer beside the guesses")
-    shown, first, five = show_masks(console, run.model, data, language)
-    result = ScratchResult(run, gain, gain >= GOAL_NATS, shown, first, five)
+    masks = fill_held_out(console, run.model, data, language)
+    result = ScratchResult(run, gain, gain >= GOAL_NATS, masks)
     print_summary(console, result, language)
     return result
 
@@ -187,30 +186,14 @@ def settings(
     return recipes.load("demo", PretrainingRecipe, [*given, *overrides])
 
 
-def show_masks(console: Console, model: Path, data: Path, language: str) -> tuple[int, int, int]:
-    """Print guesses beside right answers; returns how many, right at first, right among five."""
+def fill_held_out(console: Console, model: Path, data: Path, language: str) -> Masks:
+    """Print guesses beside right answers, for words of the held-out text."""
     tokenizer = Tokenizer.load(data / TOKENIZER)
     questions = list(held_out_masks(Shards(data / VALIDATION), tokenizer, language))
     if not questions:
         console.print("No held-out sentence of 8 to 40 tokens has a word to mask.")
-        return 0, 0, 0
-    answers = Predictor(model).fill_mask([question for question, _ in questions], top_k=5)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("text", ratio=1, overflow="fold")
-    table.add_column("right")
-    table.add_column("guesses", max_width=26)
-    first = five = 0
-    for (question, right), fillings in zip(questions, answers, strict=True):
-        guesses = [f.tokens[0].removeprefix("▁") or "▁" for f in fillings]
-        first += guesses[0] == right
-        five += right in guesses
-        before, after = question.split(MASK)
-        marked = Text.assemble(before[-70:], (MASK, "bold yellow"), after[:50])
-        styles = [("bold green" if guess == right else "") for guess in guesses]
-        listed = Text(" ").join(Text(g, style=s) for g, s in zip(guesses, styles, strict=True))
-        table.add_row(marked, Text(right, style="bold green"), listed)
-    console.print(table)
-    return len(questions), first, five
+        return Masks(0, 0, 0)
+    return show_masks(console, "text", questions, Predictor(model))
 
 
 def held_out_masks(
@@ -252,8 +235,8 @@ def print_summary(console: Console, result: ScratchResult, language: str) -> Non
     """The two numbers, where everything is, what to try next; loudly if the goal was missed."""
     run = result.run
     console.print(
-        f"right at the first guess: {result.right_first} of {result.shown}; "
-        f"among five: {result.right_in_five} of {result.shown}\n"
+        f"right at the first guess: {result.masks.right_first} of {result.masks.shown}; "
+        f"among five: {result.masks.right_in_five} of {result.masks.shown}\n"
     )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
     table.add_column("")

@@ -160,9 +160,9 @@ def _demo_from_scratch(
                 "mlm_loss": result.run.validation["mlm_loss"],
                 "nats_below": result.gain,
                 "goal_reached": result.reached,
-                "masks": result.shown,
-                "right_at_first": result.right_first,
-                "right_among_five": result.right_in_five,
+                "masks": result.masks.shown,
+                "right_at_first": result.masks.right_first,
+                "right_among_five": result.masks.right_in_five,
                 "lessons": result.run.to_json()["lessons"],
             }
         )

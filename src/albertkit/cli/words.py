@@ -56,15 +56,7 @@ def add_words(
 
     require_free(out)
     opened = open_checkpoint(model)
-    tokenizer = opened.checkpoint.tokenizer
-    if tokenizer is None:
-        raise opened.tokenizer_error or VocabularyError(
-            "Words are added to a tokenizer, and this model has none.",
-            expected="a vocabulary beside its weights",
-            found="none",
-            where=opened.path,
-            fix="give the folder of a model that has one",
-        )
+    tokenizer = opened.require_tokenizer()
     wanted = _words(tokenizer, words, learn, sources, format, language)
     added = added_words.add_words(tokenizer, wanted)
     card = _card(opened, added.pieces)

@@ -230,6 +230,17 @@ def _keep_start(
     if prepared.origin is None:
         return
     prepared.origin.write(folder)
+    save_start(prepared, model, optimizer, baselines, folder)
+
+
+def save_start(
+    prepared: PreparedRun,
+    model: AlbertForPretraining,
+    optimizer: torch.optim.Optimizer,
+    baselines: Baselines,
+    folder: Path,
+) -> None:
+    """Write a model as the state before step 0 of a run folder: `resume` begins with it."""
     state = {
         "identity": prepared.identity,
         "tokens": 0,
