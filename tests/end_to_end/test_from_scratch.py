@@ -12,11 +12,12 @@ import pytest
 from rich.console import Console
 
 from albertkit.cli import main
-from albertkit.cli.from_scratch import GOAL_NATS, free_folder, from_scratch, held_out_masks
+from albertkit.cli.from_scratch import GOAL_NATS, free_folder, from_scratch
 from albertkit.cli.python_text import documents_of, is_prose
-from albertkit.data.shards import TOKENIZER, TRAIN, VALIDATION, Shards
+from albertkit.data.folder import DataFolder
+from albertkit.data.masked_examples import masked_examples
+from albertkit.data.shards import TRAIN, VALIDATION, Shards
 from albertkit.infer.predictor import Predictor
-from albertkit.text.tokenizer import Tokenizer
 
 FEW_STEPS = ["--set", "stages.0.steps=20", "--set", "stages.0.batch_size=8"]
 # Sentences of a made-up Chinese, so that no text of others is needed: characters in short cycles.
@@ -36,6 +37,7 @@ def english(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_demo_leaves_text_vocabulary_data_model_and_report(english: Path) -> None:
     assert (english / "text.txt").stat().st_size > 200_000
     assert (english / "run" / "report.html").read_text(encoding="utf-8").startswith("<!doctype")
+    assert "Example fillings" in (english / "run" / "report.html").read_text(encoding="utf-8")
     card = (english / "run" / "model" / "README.md").read_text(encoding="utf-8")
     assert "PSF-2.0" in card
     assert "unigram entropy" in card
@@ -57,9 +59,9 @@ def test_no_paragraph_is_on_both_sides(english: Path) -> None:
 
 
 def test_masks_have_the_right_answer_beside_them(english: Path) -> None:
-    tokenizer = Tokenizer.load(english / "data" / TOKENIZER)
-    shards = Shards(english / "data" / VALIDATION)
-    questions = list(held_out_masks(shards, tokenizer, "en"))
+    data = DataFolder.open(english / "data")
+    shards, tokenizer = data.validation, data.tokenizer
+    questions = masked_examples(data, 10)
     assert len(questions) == 10
     held_out = {
         tokenizer.decode(shards.sentence(n)[0].tolist()) for n in range(shards.num_sentences)
@@ -68,7 +70,6 @@ def test_masks_have_the_right_answer_beside_them(english: Path) -> None:
         assert question.count("[MASK]") == 1
         assert answer.isalpha()
         assert question.replace("[MASK]", answer) in held_out
-    assert questions == list(held_out_masks(shards, tokenizer, "en"))
 
 
 def test_demo_in_chinese_needs_a_text(

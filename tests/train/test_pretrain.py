@@ -40,7 +40,7 @@ Make = Callable[..., PretrainingRecipe]
 def _no_drawing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Curves take longer to draw than these runs take to train; one test draws them."""
     if "report" not in request.node.name:
-        monkeypatch.setattr(report, "_curves", lambda *lines: "")
+        monkeypatch.setattr(report, "curves", lambda *lines: "")
 
 
 def run(recipe: PretrainingRecipe, *, resume: bool = False) -> tuple[RunResult, str]:

@@ -41,7 +41,7 @@ POSITIONS = "albert.embeddings.position.weight"
 
 @pytest.fixture(autouse=True)
 def _no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "_curves", lambda *lines: "")
+    monkeypatch.setattr(report, "curves", lambda *lines: "")
 
 
 def run(recipe: PretrainingRecipe, **options: object) -> tuple[RunResult, str]:

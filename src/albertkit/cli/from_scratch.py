@@ -7,9 +7,7 @@ each: text, vocabulary, data, pretraining, masks.
 from __future__ import annotations
 
 import json
-import random
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +20,14 @@ from albertkit import settings as recipes
 from albertkit.cli.guesses import Masks, show_masks
 from albertkit.cli.python_text import TOPICS, TOPICS_LICENSE, write_topics
 from albertkit.data.corpus import Corpus
-from albertkit.data.shards import TOKENIZER, VALIDATION, Shards
+from albertkit.data.folder import DataFolder
+from albertkit.data.masked_examples import masked_examples
+from albertkit.data.shards import VALIDATION
 from albertkit.data.writing import write_shards
 from albertkit.errors import CorpusError, TrainingError, VocabularyError
 from albertkit.files import atomic_folder, require_free
 from albertkit.infer.predictor import Predictor
-from albertkit.text.tokenizer import MASK, Tokenizer
+from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.vocabulary import MIN_SIZES, Kind, train_vocabulary
 from albertkit.train.pretrain import RunResult, pretrain
 from albertkit.train.recipe import PretrainingRecipe
@@ -112,7 +112,7 @@ def from_scratch(
         )
     gain = run.baselines.unigram_entropy - run.validation["mlm_loss"]
     log(console, "5. masks", "in documents never trained on, the right answer beside the guesses")
-    masks = fill_held_out(console, run.model, data, language)
+    masks = fill_held_out(console, run.model, data)
     result = ScratchResult(run, gain, gain >= GOAL_NATS, masks)
     print_summary(console, result, language)
     return result
@@ -186,49 +186,13 @@ def settings(
     return recipes.load("demo", PretrainingRecipe, [*given, *overrides])
 
 
-def fill_held_out(console: Console, model: Path, data: Path, language: str) -> Masks:
+def fill_held_out(console: Console, model: Path, data: Path) -> Masks:
     """Print guesses beside right answers, for words of the held-out text."""
-    tokenizer = Tokenizer.load(data / TOKENIZER)
-    questions = list(held_out_masks(Shards(data / VALIDATION), tokenizer, language))
+    questions = masked_examples(DataFolder.open(data), MASKS_SHOWN)
     if not questions:
         console.print("No held-out sentence of 8 to 40 tokens has a word to mask.")
         return Masks(0, 0, 0)
     return show_masks(console, "text", questions, Predictor(model))
-
-
-def held_out_masks(
-    shards: Shards, tokenizer: Tokenizer, language: str, count: int = MASKS_SHOWN
-) -> Iterator[tuple[str, str]]:
-    """Held-out sentences with one word masked, and that word; always the same ones.
-
-    Sentences of 8 to 40 tokens; of each, one word that is a single piece and has at least two
-    letters (English) or is a Chinese character, drawn by a fixed seed; none where there is none.
-    """
-    rng = random.Random(0)
-    wanted = re.compile(r"[一-鿿]" if language == "zh" else r"▁[a-z]{2,}")
-    numbers = list(range(shards.num_sentences))
-    rng.shuffle(numbers)
-    given = 0
-    for number in numbers:
-        text = tokenizer.decode(shards.sentence(number)[0].tolist())
-        ids, offsets = tokenizer.align(text)
-        pieces = [tokenizer.pieces[i] for i in ids]
-        # A word is a single piece if the next piece starts a word or is no letter.
-        whole = [
-            n
-            for n, piece in enumerate(pieces[:-1])
-            if wanted.fullmatch(piece) and not (pieces[n + 1][:1].isalpha() and language == "en")
-        ]
-        if not 8 <= len(ids) <= 40 or not whole:
-            continue
-        chosen = rng.choice(whole)
-        begin, end = offsets[chosen]
-        word = text[begin:end].strip()
-        begin = end - len(word)
-        yield text[:begin] + MASK + text[end:], word
-        given += 1
-        if given == count:
-            return
 
 
 def print_summary(console: Console, result: ScratchResult, language: str) -> None:

@@ -43,8 +43,21 @@ def show_masks(
         first += guesses[0] == right
         five += right in guesses
         before, after = text.split(MASK)
-        marked = Text.assemble(before[-_BEFORE:], (MASK, "bold yellow"), after[:_AFTER])
+        marked = Text.assemble(_end(before, _BEFORE), (MASK, "bold yellow"), _begin(after, _AFTER))
         listed = [Text(guess, "bold green" if guess == right else "") for guess in guesses]
         table.add_row(marked, right, Text(" ").join(listed))
     console.print(table)
     return Masks(len(questions), first, five)
+
+
+def _begin(text: str, limit: int) -> str:
+    """As much of a text as fits, up to the end of a word; Chinese is cut between characters."""
+    if len(text) <= limit:
+        return text
+    kept, space, _ = text[:limit].rpartition(" ")
+    return (kept if space else text[:limit]) + " …"
+
+
+def _end(text: str, limit: int) -> str:
+    """The same from the end of the text."""
+    return _begin(text[::-1], limit)[::-1]

@@ -198,7 +198,8 @@ class PreparedRun:
             ),
             (
                 "computed by",
-                f"{self.recipe.optim.name} on {run.device}, {run.precision}, {run.threads} threads",
+                f"{self.recipe.optim.name} on {run.device}, {run.precision}, "
+                + ("1 thread" if run.threads == 1 else f"{run.threads} threads"),
             ),
         ]
 

@@ -24,6 +24,7 @@ from rich.console import Console
 
 from albertkit import settings as recipes
 from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.data.masked_examples import masked_examples
 from albertkit.errors import RecipeError, TrainingError
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.loading import tensors_of
@@ -32,6 +33,7 @@ from albertkit.train.card import run_card
 from albertkit.train.console import RunProgress
 from albertkit.train.expected import cpu_warning
 from albertkit.train.figures import Lesson, lessons
+from albertkit.train.fillings import Filling, fill
 from albertkit.train.health import Verdict
 from albertkit.train.lock import lock_run
 from albertkit.train.loop import Trainer
@@ -44,6 +46,7 @@ from albertkit.train.run import Run
 from albertkit.train.task import PretrainingTask
 
 DOES_NOT_LEARN = 3  # exit code of a run that ended without learning
+_EXAMPLES = 8  # held-out sentences whose masked words the report shows
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,8 @@ def _run(prepared: PreparedRun, resume: bool, console: Console) -> RunResult:
             if not run.metrics.size:
                 run.metrics.write("baselines", vars(baselines))
             step = run.train(step)
-        write_report(folder, recipe, facts, baselines, run.verdict, run.elapsed)
+        fillings = _examples(model, prepared)
+        write_report(folder, recipe, facts, baselines, run.verdict, run.elapsed, fillings)
     return _result(run, step, baselines)
 
 
@@ -250,6 +254,14 @@ def save_start(
         "validated": {},
     }
     save_state(folder / "checkpoints", 0, model, optimizer, state, keep=1)
+
+
+def _examples(model: AlbertForPretraining, prepared: PreparedRun) -> list[Filling]:
+    """Words of the held-out text that the model fills, for the report."""
+    data, config = prepared.data, prepared.config
+    examples = masked_examples(data, _EXAMPLES)
+    precision = prepared.recipe.run.precision
+    return fill(model, examples, data.tokenizer, precision, config.max_position_embeddings)
 
 
 def _no_state(folder: Path) -> TrainingError:

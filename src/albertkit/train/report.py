@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import html
-import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from albertkit import settings as recipes
 from albertkit.files import write_atomic
+from albertkit.text.tokenizer import MASK
 from albertkit.train.baselines import Baselines
 from albertkit.train.console import spell_time
-from albertkit.train.figures import baseline_rows, figures, lessons
+from albertkit.train.curves import STYLE, curves
+from albertkit.train.figures import figures, lessons
+from albertkit.train.fillings import Filling
 from albertkit.train.health import Verdict
 from albertkit.train.metrics import read_metrics
 from albertkit.train.recipe import PretrainingRecipe
@@ -24,18 +26,27 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --text: #e6e6e6; --back: #16181b; --line: #3a3d42;
         --soft: #22252a; --good: #4cc26b; --bad: #ff8a80; } }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
-       color: var(--text); background: var(--back); overflow-wrap: anywhere; }
-.wide { overflow-x: auto; overflow-wrap: normal; }
+       color: var(--text); background: var(--back); overflow-wrap: break-word; }
 table { border-collapse: collapse; } td, th { text-align: left; padding: .2rem 1rem .2rem 0;
          border-bottom: 1px solid var(--line); vertical-align: top; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.learned { color: var(--good); font-weight: 600; white-space: nowrap; }
-.missed { color: var(--bad); font-weight: 600; white-space: nowrap; }
-a { color: inherit; } pre { background: var(--soft); padding: 1rem; overflow-x: auto; }
-.curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); }
-.curves svg { width: 100%; height: auto; background: #fff; }
+td.name { white-space: nowrap; }
+.yes { color: var(--good); font-weight: 600; white-space: nowrap; }
+.no { color: var(--bad); font-weight: 600; white-space: nowrap; }
+.guess { background: var(--soft); border-radius: .3rem; padding: 0 .4rem; margin-right: .3rem;
+         display: inline-block; white-space: nowrap; } .guesses { min-width: 16rem; }
+a { color: inherit; } summary { cursor: pointer; }
+pre { background: var(--soft); padding: 1rem; overflow-x: auto; }
+/* On a telephone each row is a block, each cell a line with its heading. */
+@media (max-width: 40rem) {
+  h1 { font-size: 1.6rem; } td.number { text-align: left; }
+  table { display: block; } tbody { display: block; } .guesses { min-width: 0; }
+  tr { display: block; padding: .5rem 0; border-bottom: 1px solid var(--line); }
+  td { display: block; border: 0; padding: 0; } td.name { font-weight: 600; }
+  tr:has(th) { display: none; }
+  td:empty { display: none; } td[data-of]::before { content: attr(data-of) ": "; }
+}
 """
-_TRAIN, _HELD_OUT, _LINE = "#9db7d5", "#1f4e8c", "#b3471d"
 
 
 def write_report(
@@ -45,10 +56,11 @@ def write_report(
     baselines: Baselines,
     verdict: Verdict | None,
     seconds: float | None = None,
+    fillings: Sequence[Filling] = (),
 ) -> Path:
     """Write RUN/report.html from RUN/metrics.jsonl; `facts` are lines about data and model.
 
-    seconds: how long the run took, all its processes together.
+    seconds: how long the run took, all its processes together. fillings: guesses to show.
     """
     metrics = read_metrics(folder / "metrics.jsonl")
     train = [line for line in metrics if line["event"] == "train"]
@@ -58,7 +70,7 @@ def write_report(
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{html.escape(folder.name)}: pretraining</title>",
-        f"<style>{_STYLE}</style></head><body>",
+        f"<style>{_STYLE}{STYLE}</style></head><body>",
         f"<h1>{html.escape(recipe.card.name or folder.name)}: pretraining</h1>",
         _when(seconds),
         '<p><a href="model/README.md">the model and its card</a>, '
@@ -70,8 +82,10 @@ def write_report(
         before = held_out[0] if held_out[0]["step"] == 0 else {}
         parts += ["<h2>What was learned</h2>", _lessons(held_out[-1], baselines, before)]
         parts += ["<h2>Held-out documents</h2>", _final_table(held_out[-1], baselines, before)]
-    parts += ["<h2>Curves</h2>", _curves(train, held_out, baselines)]
-    parts += ["<h2>Data and model</h2>", _table(facts)]
+    if fillings:
+        parts += ["<h2>Example fillings</h2>", _fillings(fillings)]
+    parts += ["<h2>Curves</h2>", curves(train, held_out, baselines)]
+    parts += ["<h2>Data and model</h2>", _table([_name(name), _cell(fact)] for name, fact in facts)]
     text = html.escape(recipes.to_toml(recipe))
     parts += [f"<details><summary>The whole recipe</summary><pre>{text}</pre></details>"]
     path = folder / "report.html"
@@ -88,103 +102,99 @@ def _when(seconds: float | None) -> str:
 def _lessons(last: dict[str, Any], baselines: Baselines, before: dict[str, Any]) -> str:
     """Masked words and sentence order, each learned or not learned, and the replayed text."""
     rows = [
-        f'<tr><td>{lesson.title}</td><td class="{"learned" if lesson.learned else "missed"}">'
-        f"{lesson.verdict}</td><td>{html.escape(lesson.facts)}</td></tr>"
+        [_name(lesson.title), _verdict(lesson.learned, lesson.verdict), _cell(lesson.facts)]
         for lesson in lessons(last, baselines, before)
     ]
     if "replay_mlm_loss" in last and "replay_mlm_loss" in before:
         loss, earlier = last["replay_mlm_loss"], before["replay_mlm_loss"]
-        kept = "kept" if loss <= earlier + 0.02 else "forgotten in part"
-        name = "learned" if kept == "kept" else "missed"
-        fact = f"held-out loss {loss:.3f}, before the run {earlier:.3f}"
-        rows.append(f'<tr><td>replayed text</td><td class="{name}">{kept}</td><td>{fact}</td></tr>')
-    return f"<table>{''.join(rows)}</table>"
+        kept = loss <= earlier + 0.02
+        rows.append(
+            [
+                _name("replayed text"),
+                _verdict(kept, "kept" if kept else "forgotten in part"),
+                _cell(f"held-out loss {loss:.3f}, before the run {earlier:.3f}"),
+            ]
+        )
+    return _table(rows)
 
 
 def _final_table(last: dict[str, Any], baselines: Baselines, before: dict[str, Any]) -> str:
     """Figures of the last validation beside the lines to beat, with 95 % intervals."""
-    rows = [
-        "<tr><th>figure</th>" + "<th>before</th>" * bool(before) + "<th>model</th>"
-        "<th>95 % interval</th><th>cases</th><th>line to beat</th></tr>"
-    ]
+    rows = []
     for figure in figures(last, baselines, before):
         title = figure.title if figure.is_share else f"{figure.title} (nats)"
-        cells = [figure.before_text] if before else []
-        cells += [figure.text, figure.interval, f"{figure.count:,}"]
+        beaten = figure.beats_baseline
         rows.append(
-            f"<tr><td>{title}</td>"
-            + "".join(f'<td class="number">{cell}</td>' for cell in cells)
-            + f"<td>{figure.baseline_text} {figure.baseline_name}</td></tr>"
+            [
+                _name(title),
+                *([_number(figure.before_text, "before the run")] if before else []),
+                _number(figure.text, "model"),
+                _number(figure.interval, "95 % interval"),
+                _number(f"{figure.count:,}", "cases"),
+                _cell(f"{figure.baseline_text} {figure.baseline_name}", "line to beat"),
+                _verdict(beaten, "beaten" if beaten else "not beaten"),
+            ]
         )
+    names = ["figure", *["before"] * bool(before), "model", "95 % interval", "cases"]
     note = (
         f"<p>After step {last['step']:,}. The interval is Wilson's, as if cases were "
         "independent; masked tokens of one document are not quite.</p>"
     )
-    return '<div class="wide"><table>' + "".join(rows) + "</table></div>" + note
+    return _table(rows, [*names, "line to beat", ""]) + note
 
 
-def _table(facts: Iterable[tuple[str, str]]) -> str:
-    rows = (
-        f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>"
-        for name, value in facts
+def _fillings(fillings: Sequence[Filling]) -> str:
+    """Held-out sentences with a word masked: what stands there, and what the model guesses."""
+    rows = []
+    for filling in fillings:
+        places = [n for n, (guess, _) in enumerate(filling.guesses) if guess == filling.word]
+        guesses = " ".join(
+            f'<span class="guess">{_bold(guess, n in places)} {score:.0%}</span>'
+            for n, (guess, score) in enumerate(filling.guesses)
+        )
+        found = "not among them" if not places else f"guess {places[0] + 1}"
+        rows.append(
+            [
+                f"<td>{_bold(MASK).join(map(html.escape, filling.text.split(MASK)))}</td>",
+                _cell(filling.word, "right"),
+                f'<td class="guesses" data-of="guesses">{guesses}</td>',
+                _verdict(bool(places), found),
+            ]
+        )
+    note = (
+        "<p>Sentences of the held-out documents as the tokenizer gives them back, one word of each "
+        "masked; always the same ones.</p>"
     )
-    return "<table>" + "".join(rows) + "</table>"
+    return _table(rows, ["sentence", "right", "guesses with scores", ""]) + note
 
 
-def _curves(
-    train: Sequence[dict[str, Any]], held_out: Sequence[dict[str, Any]], baselines: Baselines
-) -> str:
-    """Curves over steps, each an SVG: losses, accuracies, learning rate."""
-    drawn = []
-    curves = [row for row in baseline_rows(baselines) if row[0] != "sop_loss"]
-    for name, title, baseline, baseline_name in curves:
-        share = name.endswith("accuracy")
-
-        def draw(
-            panel: Any,
-            name: str = name,
-            line: float = baseline,
-            label: str = baseline_name,
-        ) -> None:
-            panel.plot(_steps(train), _values(train, name), color=_TRAIN, label="training")
-            panel.plot(
-                _steps(held_out), _values(held_out, name), "o-", color=_HELD_OUT, label="held out"
-            )
-            panel.axhline(line, linestyle="--", color=_LINE, label=label)
-            panel.legend()
-
-        drawn.append(_panel(title if share else f"{title} (nats)", draw, share=share))
-
-    def draw_rate(panel: Any) -> None:
-        panel.plot(_steps(train), _values(train, "learning_rate"), color=_HELD_OUT)
-
-    return f'<div class="curves">{"".join([*drawn, _panel("learning rate", draw_rate)])}</div>'
+def _bold(text: str, bold: bool = True) -> str:
+    return f"<b>{html.escape(text)}</b>" if bold else html.escape(text)
 
 
-def _panel(title: str, draw: Callable[[Any], None], *, share: bool = False) -> str:
-    """One drawing over steps, large enough to be read on a telephone."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
-
-    figure = Figure(figsize=(5, 3.2))
-    panel = figure.subplots()
-    draw(panel)
-    panel.set(title=title, xlabel="step")
-    if share:
-        panel.yaxis.set_major_formatter(PercentFormatter(1.0))
-    figure.tight_layout()
-    drawn = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": title}):  # ids differ between the drawings
-        figure.savefig(drawn, format="svg", metadata={"Date": None})
-    return drawn.getvalue()[drawn.getvalue().index("<svg") :]
+def _table(rows: Iterable[Sequence[str]], names: Sequence[str] = ()) -> str:
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+    lines = [f"<tr>{head}</tr>"] * bool(names) + [f"<tr>{''.join(row)}</tr>" for row in rows]
+    return f"<table>{''.join(lines)}</table>"
 
 
-def _steps(lines: Sequence[dict[str, Any]]) -> list[int]:
-    return [line["step"] for line in lines]
+def _name(text: str) -> str:
+    return f'<td class="name">{html.escape(text)}</td>'
 
 
-def _values(lines: Sequence[dict[str, Any]], name: str) -> list[float]:
-    return [line[name] for line in lines]
+def _cell(text: str, heading: str = "") -> str:
+    """heading: what a narrow screen shows before the text, where there is no row of headings."""
+    return f"<td{_of(heading)}>{html.escape(text)}</td>"
+
+
+def _number(text: str, heading: str) -> str:
+    return f'<td class="number"{_of(heading)}>{html.escape(text)}</td>'
+
+
+def _of(heading: str) -> str:
+    return f' data-of="{html.escape(heading)}"' if heading else ""
+
+
+def _verdict(good: bool, text: str) -> str:
+    """In colour and in words."""
+    return f'<td class="{"yes" if good else "no"}">{html.escape(text)}</td>'
