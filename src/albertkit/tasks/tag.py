@@ -40,7 +40,7 @@ def group_entities(words: Sequence[Entity], outside: str = "O") -> list[Entity]:
     made: list[Entity] = []
     closed = True  # whether the last entity is at its end
     for word in words:
-        mark, kind = _parts(word.label)
+        mark, kind = split_tag(word.label)
         if word.label == outside:
             closed = True
             continue
@@ -56,7 +56,7 @@ def group_entities(words: Sequence[Entity], outside: str = "O") -> list[Entity]:
     return made
 
 
-def _parts(label: str) -> tuple[str, str]:
+def split_tag(label: str) -> tuple[str, str]:
     """Mark and kind of "B-PER" or "B_PER"; "PER" has no mark, "B" alone no kind."""
     if len(label) > 2 and label[0] in "BIELSUM" and label[1] in "-_":
         return label[0], label[2:]
