@@ -37,7 +37,10 @@ class Kind:
     protocol: str
 
 
-KINDS = {"families": Kind("albertkit.checkpoint.families", "Family")}
+KINDS = {
+    "families": Kind("albertkit.checkpoint.families", "Family"),
+    "benchmarks": Kind("albertkit.benchmarks", "Benchmark"),
+}
 
 
 @dataclass(frozen=True)

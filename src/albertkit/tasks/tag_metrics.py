@@ -118,6 +118,11 @@ def to_bio(tags: Sequence[str]) -> tuple[str, ...]:
     return tuple(made)
 
 
+def bio_labels(*kinds: str) -> tuple[str, ...]:
+    """O, then B- and I- of each type of entity."""
+    return (OUTSIDE, *(f"{mark}-{kind}" for kind in kinds for mark in "BI"))
+
+
 def _of_scheme(tags: Sequence[str], scheme: str) -> list[_Pair]:
     """Marks of BIOES with the type of each tag."""
     if scheme not in SCHEMES:

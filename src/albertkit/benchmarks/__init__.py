@@ -1,0 +1,47 @@
+"""Benchmarks by name: their data sets, scores, published results and hyper-parameters.
+
+A file of this folder is a suite of data sets (`_protocol.py` says what it has); names that begin
+with `_` are no suites.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from albertkit import plugins
+from albertkit.benchmarks._protocol import DataSet
+from albertkit.errors import AlbertkitError, listed
+
+
+def suite_names() -> list[str]:
+    """Names of the suites ("glue", "clue", ...)."""
+    return plugins.names("benchmarks")
+
+
+def load_suite(name: str) -> ModuleType:
+    """One suite, a module with TITLE and SETS.
+
+    Raises:
+        AlbertkitError: there is none of this name.
+    """
+    return plugins.load("benchmarks", name)
+
+
+def find_sets(name: str) -> list[DataSet]:
+    """The data sets of a suite, or the one data set of this name in any suite.
+
+    Raises:
+        AlbertkitError: there is no suite and no data set of this name.
+    """
+    if name in suite_names():
+        return list(load_suite(name).SETS)
+    every = [x for suite in suite_names() for x in load_suite(suite).SETS]
+    found = [x for x in every if x.name == name.lower()]
+    if not found:
+        raise AlbertkitError(
+            "There is no benchmark of this name.",
+            expected=f"a suite ({', '.join(suite_names())}) or a data set of one",
+            found=f"{name}; data sets: {listed([x.name for x in every], 60)}",
+            fix="name one of them",
+        )
+    return found[:1]

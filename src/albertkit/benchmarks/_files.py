@@ -1,0 +1,153 @@
+"""Reading the official files: lines, tables, JSON, columns; packed or not, in UTF-8.
+
+Every reader yields or returns plain values and names file and line where the format is broken.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeVar
+
+from albertkit.data.archives import damage_named, decompressed
+from albertkit.errors import CorpusError, reason
+from albertkit.tasks.examples import TagExample
+from albertkit.tasks.tag_metrics import to_bio
+
+T = TypeVar("T")
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Every line with its number, from 1, without its end; a byte order mark is dropped."""
+    with _opened(path) as file:
+        try:
+            for number, line in enumerate(file, 1):
+                yield number, line.rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise broken(path, None, f"bytes that are not UTF-8: {error.reason}") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[io.TextIOWrapper]:
+    try:
+        raw = path.open("rb")
+    except OSError as error:
+        raise broken(path, None, reason(error)) from error
+    name = str(path)
+    with raw, damage_named(name), decompressed(raw, name) as content:
+        yield io.TextIOWrapper(content, encoding="utf-8-sig", newline="\n")
+
+
+def broken(path: Path, line: int | None, found: str, expected: str | None = None) -> CorpusError:
+    """The error of a file that is not of the official format."""
+    return CorpusError(
+        "A file of a benchmark cannot be read.",
+        expected=expected or "the official format",
+        found=found,
+        where=str(path) if line is None else f"{path}, line {line}",
+        fix="download the file again, or correct the line",
+    )
+
+
+def table(
+    path: Path, columns: Sequence[str] | None = None, *, separator: str = "\t"
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Rows of a table without quotes, as GLUE's files are, with their line numbers.
+
+    columns: their names, where the file has no header; rows may have further cells. A row with
+    fewer cells than the columns named here, or than the header, is an error; blank lines are not.
+    """
+    names = columns
+    for number, line in lines_of(path):
+        if not line.strip():
+            continue
+        cells = line.split(separator)
+        if names is None:
+            names = cells
+            continue
+        if len(cells) < len(names):
+            raise broken(path, number, f"{len(cells)} cells", f"{len(names)}: {', '.join(names)}")
+        yield number, dict(zip(names, cells, strict=False))
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file with one on each line, with their line numbers."""
+    for number, line in lines_of(path):
+        if line.strip():
+            yield number, _object(path, number, line)
+
+
+def _object(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise broken(path, number, reason(error), "a JSON object on each line") from error
+    if not isinstance(value, dict):
+        raise broken(path, number, f"a JSON {type(value).__name__}", "a JSON object on each line")
+    return value
+
+
+def json_document(path: Path) -> Any:
+    """The value of a JSON file."""
+    with _opened(path) as file:
+        try:
+            return json.load(file)
+        except (ValueError, RecursionError) as error:
+            raise broken(path, None, reason(error), "a JSON document") from error
+
+
+def is_json(path: Path) -> bool:
+    """Whether a file begins like JSON."""
+    return next((line for _, line in lines_of(path) if line.strip()), "").lstrip()[:1] in ("{", "[")
+
+
+@contextmanager
+def expecting(path: Path, line: int | None = None) -> Iterator[None]:
+    """Turn a missing key, or a value of another kind, into an error with file and line."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, CorpusError):
+            raise
+        what = f"no {error}" if isinstance(error, KeyError) else reason(error)
+        raise broken(path, line, what) from error
+
+
+def made(
+    path: Path, rows: Iterator[tuple[int, Mapping[str, Any]]], make: Callable[[int, Any], T]
+) -> Iterator[T]:
+    """`make(number, row)` of every row, counted from 0; errors name the line."""
+    for number, (line, row) in enumerate(rows):
+        with expecting(path, line):
+            example = make(number, row)
+        yield example
+
+
+def column_tags(
+    path: Path, *, word: Callable[[str], str] = str, bio: bool = False
+) -> Iterator[TagExample]:
+    """Sentences of a file with a word and its tag on each line, first and last of its columns.
+
+    Blank lines part sentences, -DOCSTART- lines are left out. bio: tags of another scheme (IOB1,
+    BIOES, BMES) become BIO; otherwise they stay as they are.
+    """
+    words: list[str] = []
+    tags: list[str] = []
+    count = 0
+    for number, line in chain(lines_of(path), [(0, "")]):
+        cells = line.split()
+        if cells and cells[0].startswith("-DOCSTART-"):
+            continue
+        if line.strip():
+            if len(cells) < 2:
+                raise broken(path, number, f"the line {line[:40]!r}", "a word and its tag")
+            words.append(word(cells[0]))
+            tags.append(cells[-1])
+        elif words:
+            yield TagExample(str(count), tuple(words), to_bio(tags) if bio else tuple(tags))
+            count += 1
+            words, tags = [], []

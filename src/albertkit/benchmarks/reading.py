@@ -1,0 +1,195 @@
+"""Reading comprehension in English: SQuAD 1.1 and 2.0, RACE, DREAM.
+
+Counts of the official files: SQuAD 1.1 87,599 / 10,570 questions, SQuAD 2.0 130,319 / 11,873, RACE
+87,866 / 4,887 / 4,934 (middle 25,421 / 1,436 / 1,436, high 62,445 / 3,451 / 3,498), DREAM 6,116 /
+2,040 / 2,041.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from albertkit.benchmarks._files import expecting, json_document, json_lines, lines_of
+from albertkit.benchmarks._protocol import DataSet, Settings
+from albertkit.tasks.examples import ChoiceExample, SpanExample
+
+TITLE = "reading comprehension in English"
+_PAPER = "Lan et al. 2019, table 14"
+_README = "google-research/albert README"
+LETTERS = "ABCDEFGH"
+
+
+def squad(path: Path) -> Iterator[SpanExample]:
+    """Questions of a file in SQuAD's JSON, version 1.1 or 2.0; CMRC 2018 and DRCD have it too.
+
+    An answer that is not at its place is moved to where its text stands next to it; one whose text
+    does not occur (193 of 9,657 in CMRC 2018's dev set) stays as published: it can be scored, and
+    not trained.
+    """
+    with expecting(path):
+        articles = json_document(path)["data"]
+        for article in articles:
+            for paragraph in article["paragraphs"]:
+                for question in paragraph["qas"]:
+                    yield _question(paragraph["context"], question)
+
+
+def _question(context: str, question: dict[str, Any]) -> SpanExample:
+    found = question.get("answers") or []
+    return SpanExample(
+        str(question["id"]),
+        context,
+        question["question"],
+        tuple((_placed(context, int(x["answer_start"]), x["text"]), x["text"]) for x in found),
+        bool(question.get("is_impossible", False)),
+    )
+
+
+def _placed(context: str, start: int, text: str) -> int:
+    """The place of a text nearest to `start`; `start` if it occurs nowhere."""
+    if context.startswith(text, start):
+        return start
+    before, after = context.rfind(text, 0, max(start, 0) + len(text)), context.find(text, start)
+    places = [place for place in (before, after) if place >= 0]
+    return min(places, key=lambda place: abs(place - start), default=start)
+
+
+def race(path: Path) -> Iterator[ChoiceExample]:
+    """Questions of a file of RACE: one passage as JSON; or questions as JSON lines.
+
+    JSON lines have example_id, question_id, article, question, options and answer, a letter.
+    """
+    first = next((line for _, line in lines_of(path) if line.strip()), "")
+    if '"article"' in first and '"questions"' not in first:
+        for line, row in json_lines(path):
+            with expecting(path, line):
+                example = _race_question(
+                    f"{row['example_id']}-{row['question_id']}",
+                    row["article"],
+                    row["question"],
+                    row["options"],
+                    row.get("answer"),
+                )
+            yield example
+        return
+    passage = json_document(path)
+    with expecting(path):
+        answers = passage.get("answers") or [None] * len(passage["questions"])
+        for number, question in enumerate(passage["questions"]):
+            yield _race_question(
+                f"{passage.get('id', path.stem)}-{number}",
+                passage["article"],
+                question,
+                passage["options"][number],
+                answers[number],
+            )
+
+
+def _race_question(
+    name: str, article: str, question: str, options: list[str], answer: str | None
+) -> ChoiceExample:
+    index = None if answer is None else LETTERS.index(answer)
+    return ChoiceExample(name, article, question, tuple(options), index)
+
+
+def dialogues(path: Path) -> Iterator[ChoiceExample]:
+    """Questions of DREAM and C3: a list of [turns, [{question, choice, answer}], id].
+
+    Turns are joined by line ends. The answer is written as one of the options. Ids begin with the
+    name of the file, for C3's two files of a split use the same ones.
+    """
+    with expecting(path):
+        for turns, questions, name in json_document(path):
+            for number, question in enumerate(questions):
+                options = tuple(question["choice"])
+                answer = question.get("answer")
+                yield ChoiceExample(
+                    f"{path.name.partition('.')[0]}/{name}-{number}",
+                    "\n".join(turns),
+                    question["question"],
+                    options,
+                    None if answer is None else options.index(answer),
+                )
+
+
+def _files(*names: str) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Alternatives of train, dev and test, each "a.json" or "a.json b.json" for several files."""
+    return {
+        split: tuple(tuple(way.split()) for way in ways.split("|"))
+        for split, ways in zip(("train", "dev", "test"), names, strict=False)
+        if ways
+    }
+
+
+_RACE = (
+    Settings(
+        *(_PAPER, 2e-5, 32, 512),
+        steps=12000,
+        warmup_steps=1000,
+        dropout=0.1,
+        classifier_dropout=0.1,
+        models="ALBERT-xxlarge, version 1",
+    ),
+    Settings(
+        *(_README, 1e-5, 32, 512),
+        steps=12000,
+        warmup_steps=1000,
+        dropout=0.0,
+        classifier_dropout=0.1,
+        models="version 2",
+    ),
+)
+_SQUAD1 = Settings(
+    *(_PAPER, 5e-5, 48, 384), steps=3649, warmup_steps=365, dropout=0.0, classifier_dropout=0.1
+)
+_SQUAD2 = Settings(
+    *(_PAPER, 3e-5, 48, 512), steps=8144, warmup_steps=814, dropout=0.0, classifier_dropout=0.1
+)
+_CHOICE = ("en", "multiple_choice")
+
+
+def _race_files(*levels: str) -> dict[str, tuple[tuple[str, ...], ...]]:
+    splits = ("train", "dev", "test")
+    return {split: (tuple(f"{split}/{level}/*.txt" for level in levels),) for split in splits}
+
+
+SETS: tuple[DataSet, ...] = (
+    DataSet(
+        *("squad-1.1", "SQuAD 1.1", "en", "span", squad),
+        _files("train-v1.1.json|train-v1.1.rebuilt.json", "dev-v1.1.json"),
+        ("f1", "exact_match"),
+        settings=(_SQUAD1,),
+        folders=("squad1", "squad"),
+    ),
+    DataSet(
+        *("squad-2.0", "SQuAD 2.0", "en", "beam_span", squad),
+        _files("train-v2.0.json", "dev-v2.0.json|dev-v2.0.rebuilt.json|cs224n-dev-v2.0.json"),
+        ("f1", "exact"),
+        settings=(_SQUAD2,),
+        folders=("squad2", "squad"),
+    ),
+    DataSet(
+        *("race", "RACE", *_CHOICE, race),
+        {**_race_files("middle", "high"), "sample": (("race.jsonl",),)},
+        ("accuracy",),
+        settings=_RACE,
+        folders=("race_sample",),
+    ),
+    DataSet(
+        *("race-middle", "RACE (middle)", *_CHOICE, race, _race_files("middle"), ("accuracy",)),
+        settings=_RACE,
+        folders=("RACE", "race"),
+    ),
+    DataSet(
+        *("race-high", "RACE (high)", *_CHOICE, race, _race_files("high"), ("accuracy",)),
+        settings=_RACE,
+        folders=("RACE", "race"),
+    ),
+    DataSet(
+        *("dream", "DREAM", *_CHOICE, dialogues),
+        _files("train.json", "dev.json", "test.json"),
+        ("accuracy",),
+    ),
+)
