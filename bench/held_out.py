@@ -48,7 +48,7 @@ def print_figures(run: Path, recipe: PretrainingRecipe) -> None:
     validation_set = prepared.validation_set()
     baselines = prepared.measure_baselines(validation_set)
     task = PretrainingTask(prepared, prepared.stages(), validation_set, baselines)
-    validated = task.validate(build(Checkpoint.load(run / "model")), "fp32")
+    validated = task.validate(build(Checkpoint.load(run / "model")), "fp32", 0)
     steps = max(line["step"] for line in read_metrics(run / "metrics.jsonl") if "step" in line)
 
     print(f"Step {steps:,} of {task.steps:,}; {validation_set.num_rows:,} held-out rows.\n")

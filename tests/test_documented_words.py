@@ -12,6 +12,7 @@ import pytest
 from albertkit import settings
 from albertkit.cli import main
 from albertkit.cli.app import EXAMPLES, app
+from albertkit.train.finetune_recipe import FinetuneRecipe
 from albertkit.train.recipe import PretrainingRecipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -110,8 +111,9 @@ def test_no_message_uses_them(errors: bool) -> None:
 def test_no_option_key_or_recipe_uses_them() -> None:
     assert offences(option_names()) == []
     assert offences(keys_of_answers()) == []
-    recipe = ((key.name, f"{key.name} {key.help}") for key in settings.keys(PretrainingRecipe))
-    assert offences(recipe) == []
+    for kind in (PretrainingRecipe, FinetuneRecipe):
+        recipe = ((key.name, f"{key.name} {key.help}") for key in settings.keys(kind))
+        assert offences(recipe) == []
 
 
 @pytest.mark.parametrize("command", [None, *COMMANDS])

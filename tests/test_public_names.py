@@ -19,6 +19,7 @@ PUBLIC = [
     "Tokenizer",
     "convert",
     "download",
+    "finetune",
     "load_model",
     "make_data",
     "pretrain",

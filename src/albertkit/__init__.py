@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from albertkit.model.pretrained import load_model
     from albertkit.text.tokenizer import Tokenizer
     from albertkit.train.data import make_data
+    from albertkit.train.finetune import finetune
     from albertkit.train.pretrain import pretrain
 
 __version__ = "0.1.0"
@@ -32,6 +33,7 @@ __all__ = [
     "Tokenizer",
     "convert",
     "download",
+    "finetune",
     "load_model",
     "make_data",
     "pretrain",
@@ -51,6 +53,7 @@ _HOMES = {
     "Tokenizer": "albertkit.text.tokenizer",
     "convert": "albertkit.conversion",
     "download": "albertkit.hub",
+    "finetune": "albertkit.train.finetune",
     "load_model": "albertkit.model.pretrained",
     "make_data": "albertkit.train.data",
     "pretrain": "albertkit.train.pretrain",

@@ -16,8 +16,8 @@ from albertkit import Predictor
 from albertkit.cli import main
 from albertkit.cli.demo import FIRST, MASKED, QUERY, SECOND, TEN
 from albertkit.hub import shipped
+from albertkit.hub.by_script import ENGLISH
 from albertkit.hub.measured import order_figures
-from albertkit.infer.default_model import ENGLISH
 
 FEW = ["stages.0.steps=2", "stages.0.warmup_steps=1", "run.validation_rows=16"]
 

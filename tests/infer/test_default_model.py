@@ -9,7 +9,8 @@ import pytest
 from albertkit import Predictor
 from albertkit.errors import PredictionError
 from albertkit.hub import SHIPPED, is_shipped
-from albertkit.infer.default_model import CHINESE, ENGLISH, choose_model
+from albertkit.hub.by_script import CHINESE, ENGLISH
+from albertkit.infer.default_model import choose_model
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,11 @@ from albertkit.errors import OutputError, RecipeError, ShardError, TrainingError
 from albertkit.files import sha256_of
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.train import report
+from albertkit.train.health import DOES_NOT_LEARN
 from albertkit.train.lock import lock_run
 from albertkit.train.losses import Loss
 from albertkit.train.metrics import Metrics, read_metrics
-from albertkit.train.pretrain import DOES_NOT_LEARN, PretrainingTask, RunResult, pretrain
+from albertkit.train.pretrain import PretrainingTask, RunResult, pretrain
 from albertkit.train.recipe import PretrainingRecipe
 from albertkit.train.stages import MicroBatch
 

@@ -25,9 +25,9 @@ from albertkit.model.loading import tensors_of
 from albertkit.tasks.head import TaskHead
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.train import report
-from albertkit.train.health import judge
+from albertkit.train.health import DOES_NOT_LEARN, judge
 from albertkit.train.metrics import read_metrics
-from albertkit.train.pretrain import DOES_NOT_LEARN, RunResult, pretrain
+from albertkit.train.pretrain import RunResult, pretrain
 from albertkit.train.recipe import PretrainingRecipe
 from albertkit.train.start import longer
 

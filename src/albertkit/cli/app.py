@@ -18,7 +18,7 @@ from cyclopts import App, CycloptsError
 from rich.text import Text
 
 from albertkit import __version__
-from albertkit.cli import checkpoints, models, predict, prepare, train, words
+from albertkit.cli import checkpoints, finetune, models, predict, prepare, train, words
 from albertkit.cli.options import LineOptions, ModelMissing, ModelOptions, SourceOptions
 from albertkit.cli.output import Output
 from albertkit.errors import AlbertkitError
@@ -45,6 +45,7 @@ EXAMPLES: dict[Callable[..., int | None], str] = {
     prepare.make_data: "albertkit make-data text.txt --vocab vocab --output data",
     words.add_words: "albertkit add-words albertkit/tiny-en model --words words.txt",
     train.pretrain: "albertkit pretrain --from albertkit/tiny-en --data data --out run",
+    finetune.finetune: "albertkit finetune classify --train reviews.csv --out run",
     predict.fill_mask: 'albertkit fill-mask "Paris is the [MASK] of France."',
     predict.sentence_order: 'albertkit sentence-order "It rained." "So the street was wet."',
     predict.embed: "albertkit embed --input lines.txt --output vectors.npy",
@@ -72,7 +73,8 @@ def _unwrap(documented: Any) -> None:
     documented.__doc__ = text
 
 
-for group in (LineOptions, SourceOptions, ModelOptions, train.StartOptions):
+GROUPS = (LineOptions, SourceOptions, ModelOptions, train.StartOptions)
+for group in (*GROUPS, finetune.ExampleOptions, finetune.ScheduleOptions):
     _unwrap(group)
 for number, (command, example) in enumerate(EXAMPLES.items()):
     _unwrap(command)

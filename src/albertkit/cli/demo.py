@@ -26,8 +26,8 @@ from albertkit.data.writing import ShardSummary, write_shards
 from albertkit.errors import TrainingError
 from albertkit.files import atomic_folder, require_free
 from albertkit.hub import shipped
+from albertkit.hub.by_script import CHINESE, ENGLISH
 from albertkit.hub.measured import OrderFigures, order_figures
-from albertkit.infer.default_model import CHINESE, ENGLISH
 from albertkit.infer.predictor import Predictor
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.train.pretrain import RunResult, pretrain

@@ -47,6 +47,22 @@ class Batch:
         """Index into S of the first token of each sequence, (B,)."""
         return np.cumsum(self.lengths) - self.lengths
 
+    @classmethod
+    def joined(cls, batches: Sequence[Batch]) -> Batch:
+        """The sequences of several batches, one batch after the other."""
+        return cls(
+            ids=np.concatenate([batch.ids for batch in batches]),
+            segment_ids=np.concatenate([batch.segment_ids for batch in batches]),
+            lengths=np.concatenate([batch.lengths for batch in batches]),
+        )
+
+    def take(self, rows: Sequence[int] | Ints) -> Batch:
+        """Some of the sequences, in the order of `rows`."""
+        lengths = self.lengths[rows]
+        begins = np.cumsum(lengths) - lengths
+        at = np.arange(int(lengths.sum())) + np.repeat(self.starts[rows] - begins, lengths)
+        return Batch(self.ids[at], self.segment_ids[at], lengths)
+
     def split(self, per_token: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
         """Something for every token, (S, ...), as one array for each sequence."""
         return np.split(per_token, self.starts[1:])

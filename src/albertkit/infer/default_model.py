@@ -8,11 +8,9 @@ from pathlib import Path
 
 from albertkit.errors import PredictionError
 from albertkit.hub import shipped
+from albertkit.hub.by_script import CHINESE, ENGLISH, model_for
 from albertkit.infer.texts import shown
 from albertkit.text.tokenizer import MASK
-from albertkit.text.wordpiece import is_han
-
-ENGLISH, CHINESE = "albertkit/tiny-en", "albertkit/tiny-zh"
 
 
 def choose_model(texts: Sequence[str], before: str | None = None) -> str:
@@ -25,7 +23,7 @@ def choose_model(texts: Sequence[str], before: str | None = None) -> str:
     """
     chosen, example = before, ""
     for number, text in enumerate(texts):
-        wanted = _model_of(text)
+        wanted = model_for(text.replace(MASK, ""))
         if wanted is None or wanted == chosen:
             continue
         if chosen is not None:
@@ -44,11 +42,3 @@ def folder_of(name: str) -> Path:
     """Folder of a chosen model; one line on standard error says which it is and why."""
     print(f"model: {name}, chosen by the script of the first text", file=sys.stderr, flush=True)
     return shipped(name)
-
-
-def _model_of(text: str) -> str | None:
-    """The model for a text; None if it has no letter outside its masks."""
-    text = text.replace(MASK, "")
-    if any(is_han(ord(character)) for character in text):
-        return CHINESE
-    return ENGLISH if any(map(str.isalpha, text)) else None

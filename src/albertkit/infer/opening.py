@@ -18,6 +18,7 @@ from albertkit.infer.engine import Engine
 from albertkit.infer.engines import make_engine
 from albertkit.infer.fill_mask import Filler
 from albertkit.tasks.head import TaskHead
+from albertkit.tasks.windows import MIN_TOKENS
 from albertkit.text.tokenizer import Tokenizer
 
 
@@ -150,6 +151,12 @@ class ModelOfTexts:
     def config(self) -> AlbertConfig:
         """The model's config."""
         return self.engine.config
+
+    @property
+    def max_window(self) -> int:
+        """Tokens of the longest sequence that is read at once: as it was fine-tuned."""
+        longest, tuned = self.config.max_position_embeddings, self.tokenizer.model_max_length
+        return min(longest, tuned) if tuned >= MIN_TOKENS else longest
 
     @property
     def head(self) -> TaskHead | None:

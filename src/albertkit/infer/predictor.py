@@ -34,8 +34,9 @@ from albertkit.infer.fill_mask import (
     scorer_of,
 )
 from albertkit.infer.opening import ModelOfTexts
-from albertkit.infer.texts import as_list, as_pairs, encode_texts
+from albertkit.infer.texts import as_list, as_pairs, encode_texts, refuse_empty
 from albertkit.tasks.classify import log_softmax
+from albertkit.tasks.windows import Windows
 from albertkit.text.encoding import Encoding
 
 POOLINGS = ("mean", "cls", "pooled")
@@ -231,12 +232,19 @@ class Predictor(ModelOfTexts):
     ) -> Classification | list[Classification]:
         """What a fine-tuned head says about a text, or about a text and its pair.
 
-        For heads that classify texts, with one class or several of them, or give a number.
+        For heads that classify texts, with one class or several of them, or give a number. Texts
+        longer than the model reads are read in windows, and the mean of their logits counts;
+        truncate=True cuts them at their end instead.
         """
         head = tasks.need_head(self.head, self.folder, "classify")
         firsts, seconds = as_pairs(text, pair)
-        encodings = self._encode(firsts, seconds, truncate)
-        answers = tasks.classify(self._runner, head, encodings)
+        if truncate:
+            windows = Windows.whole(self._encode(firsts, seconds, truncate))
+        else:
+            refuse_empty([*firsts, *(seconds or [])], len(firsts))
+            pairs: Sequence[str | None] = seconds or [None] * len(firsts)
+            windows = Windows.of(self.tokenizer, firsts, pairs, self.max_window)
+        answers = tasks.classify(self._runner, head, windows)
         return answers[0] if isinstance(text, str) else answers
 
     @overload

@@ -10,10 +10,12 @@ import numpy as np
 from albertkit.errors import PredictionError
 from albertkit.infer.answers import Choice, Classification, Label, TaggedSpan, Tags, TokenLabels
 from albertkit.infer.batches import Runner
+from albertkit.infer.engine import Floats
 from albertkit.tasks.classify import label_name, log_softmax, probabilities, ranked
 from albertkit.tasks.head import TaskHead
 from albertkit.tasks.kinds import kinds_where
 from albertkit.tasks.tag import group_entities, group_words
+from albertkit.tasks.windows import Windows
 from albertkit.text.encoding import Encoding
 from albertkit.text.tokenizer import Tokenizer
 
@@ -43,17 +45,25 @@ def need_head(head: TaskHead | None, path: Path | None, task: str) -> TaskHead:
     )
 
 
-def classify(runner: Runner, head: TaskHead, encodings: Sequence[Encoding]) -> list[Classification]:
-    """Class or number of each sequence, in the order of the request."""
-    answers = [Classification()] * len(encodings)
-    for outputs in runner.run(encodings, ("task",)):
-        for index, logits in zip(outputs.indices, outputs["task"], strict=True):
-            if head.kind == "regression":
-                answers[index] = Classification(value=float(logits[0]))
-            else:
-                labels = tuple(Label(name, p) for name, p in ranked(head, logits))
-                answers[index] = Classification(labels)
-    return answers
+def logits_of(runner: Runner, windows: Windows) -> Floats:
+    """Logits (N, C) of texts, the mean over the windows of each."""
+    found = [(out.indices, out["task"]) for out in runner.run(windows.encodings, ("task",))]
+    logits = np.zeros((len(windows.encodings), found[0][1].shape[1]), dtype=np.float32)
+    for indices, part in found:
+        logits[indices] = part
+    return windows.merge(logits)
+
+
+def classify(runner: Runner, head: TaskHead, windows: Windows) -> list[Classification]:
+    """Class or number of each text, in the order of the request."""
+    return [classification(head, logits) for logits in logits_of(runner, windows)]
+
+
+def classification(head: TaskHead, logits: Floats) -> Classification:
+    """The answer that the logits (C,) of one text are."""
+    if head.kind == "regression":
+        return Classification(value=float(logits[0]))
+    return Classification(tuple(Label(name, p) for name, p in ranked(head, logits)))
 
 
 def label_tokens(

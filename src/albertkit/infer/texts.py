@@ -50,6 +50,23 @@ def shown(text: str, number: int, texts: Sequence[str]) -> str:
     return short if len(texts) == 1 else f"text number {number + 1}, {short}"
 
 
+def refuse_empty(texts: Sequence[str], count: int) -> None:
+    """Refuse a text without a character; count: of the first texts, whose seconds come behind.
+
+    Raises:
+        TextError: with its number.
+    """
+    for number, text in enumerate(texts):
+        if not text.strip():
+            raise TextError(
+                "A text is empty.",
+                expected="at least one character that is not a space",
+                found=f"text number {number % count + 1} of {count}",
+                fix="leave empty texts out",
+                command_fix="give a text; --on-bad-line skip leaves out empty lines",
+            )
+
+
 def encode_texts(
     tokenizer: Tokenizer,
     texts: list[str],
@@ -66,15 +83,7 @@ def encode_texts(
     Raises:
         TextError: a text is empty, or too long and not to be cut.
     """
-    for number, text in enumerate([*texts, *(seconds or [])]):
-        if not text.strip():
-            raise TextError(
-                "A text is empty.",
-                expected="at least one character that is not a space",
-                found=f"text number {number % len(texts) + 1} of {len(texts)}",
-                fix="leave empty texts out",
-                command_fix="give a text; --on-bad-line skip leaves out empty lines",
-            )
+    refuse_empty([*texts, *(seconds or [])], len(texts))
     made = []
     for number, text in enumerate(texts):
         second = None if seconds is None else seconds[number]

@@ -58,8 +58,12 @@ class RunProgress:
 
     def log(self, text: str) -> None:
         """Print a line that stays."""
-        whole = not self.console.is_terminal  # a terminal gets lines broken between words
-        self.console.print(text, highlight=False, markup=False, soft_wrap=whole)
+        say(self.console, text)
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line; a terminal gets it broken between words."""
+    console.print(text, highlight=False, markup=False, soft_wrap=not console.is_terminal)
 
 
 def spell_time(seconds: float) -> str:

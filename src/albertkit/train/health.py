@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from albertkit.errors import TrainingError
 
+DOES_NOT_LEARN = 3  # exit code of a run that ended without learning
 # Nats below the unigram entropy from where on we say that a model uses the context.
 CLEARLY_BELOW = 0.05
 # Nats by which a run that goes on may end above where it began: noise of a few steps.
@@ -19,16 +19,20 @@ _HARDLY_MOVED = 0.5
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a run learns, in a word and a sentence; `cause` and `fix` are empty when it does."""
+    """Whether a run learns, in a word and a sentence; `cause` and `fix` are empty when it does.
 
-    kind: Literal["learns", "frequencies only", "does not move", "diverges", "gets worse"]
+    kind: "learns", or what is wrong: "frequencies only", "does not move", "diverges", "gets worse"
+    when pretraining; those of finetune_health.py when fine-tuning.
+    """
+
+    kind: str
     sentence: str
     cause: str = ""
     fix: str = ""
 
     @property
     def learns(self) -> bool:
-        """True when the loss is clearly below the unigram entropy, and not above the start."""
+        """True when the held-out figures are better than those of who reads nothing."""
         return self.kind == "learns"
 
     def __str__(self) -> str:

@@ -97,7 +97,7 @@ class Trainer:
         norm = clip_by_global_norm(self.model.parameters(), self.max_gradient_norm)
         refuse_what_is_not_finite(step + 1, totals.means(), norm)
         rate = job.learning_rate(step)
-        set_learning_rate(self.optimizer, rate)
+        set_learning_rate(self.optimizer, rate, step)
         self.optimizer.step()
         return StepResult(step + 1, totals, norm, rate)
 

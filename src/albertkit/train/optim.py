@@ -8,7 +8,7 @@ update (before LAMB's trust ratio).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -79,24 +79,34 @@ def clip_by_global_norm(parameters: Iterable[nn.Parameter], max_norm: float) -> 
     return norm
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every parameter group this learning rate."""
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float, step: int = 0) -> None:
+    """Give every parameter group this rate times its `rate_scale`, and the updates done before."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("rate_scale", 1.0)
+        group["step"] = step
 
 
 class Adam(torch.optim.Optimizer):
     """The update of both optimizers: m / (sqrt(v) + eps) + decay * weight, in place.
 
     With `layerwise` (LAMB; You et al. 2019) the update of each tensor is also scaled by
-    norm(weight) / norm(update), or by 1 when either is 0.
+    norm(weight) / norm(update), or by 1 when either is 0. With `bias_correction` m and v are
+    divided by 1 - beta ** updates, as in torch's AdamW. rate_scale: of each parameter's rate, by
+    its name.
     """
 
     def __init__(
-        self, named_parameters: Iterable[tuple[str, nn.Parameter]], settings: OptimSettings
+        self,
+        named_parameters: Iterable[tuple[str, nn.Parameter]],
+        settings: OptimSettings,
+        *,
+        bias_correction: bool = False,
+        rate_scale: Callable[[str], float] = lambda name: 1.0,
     ) -> None:
-        super().__init__(_groups(named_parameters, settings), {"lr": 0.0})
+        groups = _groups(named_parameters, settings, rate_scale)
+        super().__init__(groups, {"lr": 0.0, "step": 0})
         self.settings = settings
+        self.bias_correction = bias_correction
         self.layerwise = settings.name == "lamb"
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -107,6 +117,10 @@ class Adam(torch.optim.Optimizer):
         """Apply one update from the gradients."""
         beta_1, beta_2 = self.settings.beta_1, self.settings.beta_2
         for group in self.param_groups:
+            updates = group["step"] + 1
+            correct = self.bias_correction
+            mean_share = 1 - beta_1**updates if correct else 1.0
+            square_share = 1 - beta_2**updates if correct else 1.0
             for parameter in group["params"]:
                 gradient = parameter.grad
                 if gradient is None:
@@ -114,7 +128,10 @@ class Adam(torch.optim.Optimizer):
                 first, second = (self.state[parameter][slot] for slot in SLOTS)
                 first.lerp_(gradient, 1 - beta_1)
                 second.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
-                update = first / second.sqrt().add_(self.settings.epsilon)
+                root = second.sqrt() if not correct else (second / square_share).sqrt_()
+                update = first / root.add_(self.settings.epsilon)
+                if correct:
+                    update.div_(mean_share)
                 if group["weight_decay"]:
                     update.add_(parameter, alpha=group["weight_decay"])
                 if self.layerwise and group["trust_ratio"]:
@@ -141,20 +158,23 @@ def _trust_ratio(parameter: Tensor, update: Tensor) -> Tensor:
 
 
 def _groups(
-    named_parameters: Iterable[tuple[str, nn.Parameter]], settings: OptimSettings
+    named_parameters: Iterable[tuple[str, nn.Parameter]],
+    settings: OptimSettings,
+    rate_scale: Callable[[str], float],
 ) -> list[dict[str, Any]]:
-    """Parameters by (does it decay, has it a trust ratio); empty groups are left out."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    """Parameters by (does it decay, has it a trust ratio, its scale); none is empty."""
+    groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
     for name, parameter in named_parameters:
         decays = not any(re.search(pattern, name) for pattern in settings.no_weight_decay)
         adapts = not any(re.search(pattern, name) for pattern in settings.no_trust_ratio)
         if parameter.requires_grad:
-            groups.setdefault((decays, adapts), []).append(parameter)
+            groups.setdefault((decays, adapts, rate_scale(name)), []).append(parameter)
     return [
         {
             "params": parameters,
             "weight_decay": settings.weight_decay if decays else 0.0,
             "trust_ratio": adapts,
+            "rate_scale": scale,
         }
-        for (decays, adapts), parameters in groups.items()
+        for (decays, adapts, scale), parameters in groups.items()
     ]

@@ -30,11 +30,11 @@ from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.loading import tensors_of
 from albertkit.train.baselines import Baselines
 from albertkit.train.card import run_card
-from albertkit.train.console import RunProgress
+from albertkit.train.console import RunProgress, say
 from albertkit.train.expected import cpu_warning
 from albertkit.train.figures import Lesson, lessons
 from albertkit.train.fillings import Filling, fill
-from albertkit.train.health import Verdict
+from albertkit.train.health import DOES_NOT_LEARN, Verdict
 from albertkit.train.lock import lock_run
 from albertkit.train.loop import Trainer
 from albertkit.train.metrics import Metrics
@@ -45,7 +45,6 @@ from albertkit.train.resume import require_new, require_run, resume_run, save_st
 from albertkit.train.run import Run
 from albertkit.train.task import PretrainingTask
 
-DOES_NOT_LEARN = 3  # exit code of a run that ended without learning
 _EXAMPLES = 8  # held-out sentences whose masked words the report shows
 
 
@@ -132,11 +131,6 @@ def pretrain(
     return _run(prepared, resume, console)
 
 
-def _say(console: Console, text: str) -> None:
-    """Print a line; a terminal gets it broken between words."""
-    console.print(text, highlight=False, markup=False, soft_wrap=not console.is_terminal)
-
-
 def _run(prepared: PreparedRun, resume: bool, console: Console) -> RunResult:
     """Begin the run of a recipe, or go on, and train to the end."""
     recipe, folder = prepared.recipe, prepared.recipe.run.output
@@ -145,10 +139,10 @@ def _run(prepared: PreparedRun, resume: bool, console: Console) -> RunResult:
     validation_set = prepared.validation_set()
     facts = prepared.describe(validation_set)
     for name, fact in facts:
-        _say(console, f"{name}: {fact}")
+        say(console, f"{name}: {fact}")
     warning = None if resume else cpu_warning(recipe, prepared.config)
     if warning is not None:
-        _say(console, f"warning: {warning}")
+        say(console, f"warning: {warning}")
     saved: dict[str, Any] = {}
     if not resume:
         baselines = prepared.measure_baselines(validation_set)

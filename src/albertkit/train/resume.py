@@ -2,7 +2,8 @@
 
     RUN/checkpoints/
       step-00002000/
-        tensors.safetensors   model.<parameter>, mean.<parameter>, mean_square.<parameter>
+        tensors.safetensors   model.<parameter>, mean.<parameter>, mean_square.<parameter>,
+                              kept.<parameter> where the task keeps its best model
         state.json            step, and whatever else the task has to remember
         manifest.json         SHA-256 of both
 
@@ -45,16 +46,19 @@ def start_run(folder: Path, recipe: Any, fill: Callable[[Path], None] | None = N
             fill(temporary)
 
 
-def require_new(folder: Path) -> None:
-    """Raise an OutputError unless the folder is free; one that holds a run can be gone on with."""
+def require_new(folder: Path, command: str = "pretrain") -> None:
+    """Raise an OutputError unless the folder is free; one that holds a run can be gone on with.
+
+    command: what goes on with it, the name of a command and of a function.
+    """
     if (folder / RECIPE).is_file():
         again = folder / RECIPE
         raise OutputError(
             "There is a run in this folder already.",
             expected="a folder that is free",
             where=folder,
-            fix=f'pretrain("{again}", resume=True) goes on with it; or choose another folder',
-            command_fix=f"albertkit pretrain {again} --resume goes on with it; or choose another "
+            fix=f'{command}("{again}", resume=True) goes on with it; or choose another folder',
+            command_fix=f"albertkit {command} {again} --resume goes on with it; or choose another "
             "folder",
         )
     require_free(folder)
@@ -80,11 +84,13 @@ def resume_run(
     optimizer: torch.optim.Optimizer,
     *,
     may_change: Collection[str],
+    kept: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Any]:
     """Fill model and optimizer from the newest state; returns what it remembers.
 
     Empty when the run was killed before its first state: then it begins again. `may_change`: keys
-    of the section run that may differ from those the run began with, for messages.
+    of the section run that may differ from those the run began with, for messages. kept: tensors
+    of the task, which are filled too.
     """
     clear_leftovers(folder)
     newest = newest_state(folder / "checkpoints")
@@ -92,7 +98,7 @@ def resume_run(
         return {}
     state = read_state(newest)
     _check_same(state["identity"], identity, folder, may_change)
-    restore(newest, model, optimizer)
+    restore(newest, model, optimizer, kept)
     return state
 
 
@@ -123,14 +129,17 @@ def save_state(
     state: Mapping[str, Any],
     *,
     keep: int,
+    kept: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """Write the state after `step` steps, then remove all but the newest `keep` states.
 
-    `state` must be JSON; floats come back bit by bit. Raises OutputError.
+    `state` must be JSON; floats come back bit by bit. kept: tensors of the task. Raises
+    OutputError.
     """
     target = folder / f"{_PREFIX}{step:08d}"
     with atomic_folder(target, replace=True) as temporary:
-        safetensors.torch.save_file(tensors_of_training(model, optimizer), temporary / TENSORS)
+        tensors = tensors_of_training(model, optimizer, kept)
+        safetensors.torch.save_file(tensors, temporary / TENSORS)
         text = json.dumps({"format": _FORMAT, "step": step, **state}, indent=1)
         (temporary / STATE).write_text(text, encoding="utf-8")
         hashes = {name: sha256_of(temporary / name) for name in (TENSORS, STATE)}
@@ -173,13 +182,18 @@ def read_state(path: Path) -> dict[str, Any]:
     return dict(state)
 
 
-def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Fill weights and moments from a state that `read_state` has checked."""
+def restore(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    kept: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Fill weights, moments and the task's tensors from a state that `read_state` has checked."""
     try:
         tensors = safetensors.torch.load_file(path / TENSORS)
     except SafetensorError as error:
         raise _damaged(path, str(error)) from error
-    places = tensors_of_training(model, optimizer)
+    places = tensors_of_training(model, optimizer, kept)
     if tensors.keys() != places.keys():
         names = sorted(tensors.keys() ^ places.keys())
         raise TrainingError(
@@ -200,10 +214,13 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> N
             place.copy_(tensors[name])
 
 
-def tensors_of_training(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def tensors_of_training(
+    model: nn.Module, optimizer: torch.optim.Optimizer, kept: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
     """Every tensor of a training state by name; not copied."""
     weights = {f"model.{name}": p.detach() for name, p in model.named_parameters()}
-    return weights | slots_of(optimizer, model.named_parameters())
+    others = {f"kept.{name}": tensor for name, tensor in (kept or {}).items()}
+    return weights | slots_of(optimizer, model.named_parameters()) | others
 
 
 def _damaged(path: Path, found: str) -> TrainingError:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from albertkit.errors import TrainingError
 from albertkit.settings import setting
@@ -63,8 +63,8 @@ class Task(HasLoss, Protocol):
     def step_summary(self, means: Mapping[str, float]) -> str:
         """The losses of a step in a few words."""
 
-    def validate(self, model: nn.Module, precision: str) -> dict[str, Any]:
-        """Figures on held-out rows."""
+    def validate(self, model: nn.Module, precision: str, step: int) -> dict[str, Any]:
+        """Figures on held-out rows after so many steps."""
 
     def validation_summary(self, validated: Mapping[str, Any]) -> str:
         """The figures of a validation in one line."""
@@ -80,6 +80,10 @@ class Task(HasLoss, Protocol):
 
     def state(self) -> dict[str, Any]:
         """What a resumed run has to know of the task."""
+
+    @property
+    def kept(self) -> Mapping[str, Tensor]:
+        """Tensors besides weights and moments that a resumed run needs."""
 
 
 @dataclass
@@ -180,6 +184,7 @@ class Run:
             self.trainer.optimizer,
             self.state(),
             keep=self.cadence.keep,
+            kept=self.task.kept,
         )
         self.export()
         self._saved = step
@@ -232,7 +237,7 @@ class Run:
 
     def _validate(self, step: int) -> None:
         began = time.monotonic()
-        figures = self.task.validate(self.trainer.model, self.trainer.precision)
+        figures = self.task.validate(self.trainer.model, self.trainer.precision, step)
         self.validated = {"step": step, **figures}
         self.metrics.write("validation", self.validated)
         summary = self.task.validation_summary(self.validated)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -61,22 +61,11 @@ class Origin:
     @classmethod
     def read(cls, folder: Path) -> Origin:
         """The facts in a run folder. Raises TrainingError."""
-        path = folder / START
-        try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise TrainingError(
-                "It cannot be read what this run went on from.",
-                expected=f"{START} as the run wrote it",
-                found=f"{type(error).__name__}: {error}",
-                where=path,
-                fix="put the file back, or start the run again in another folder",
-            ) from error
+        return read_start(folder, cls)
 
     def write(self, folder: Path) -> None:
         """Write the facts into a run folder."""
-        text = json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
-        (folder / START).write_text(text + "\n", encoding="utf-8")
+        write_start(folder, self)
 
     def describe(self) -> str:
         """One line for people."""
@@ -89,6 +78,34 @@ class Origin:
                 "trained ones"
             )
         return "; ".join(facts)
+
+
+Facts = TypeVar("Facts")
+
+
+def read_start(folder: Path, kind: type[Facts]) -> Facts:
+    """What a run began with, from RUN/start.json.
+
+    Raises:
+        TrainingError: the file is not there or not what the run wrote.
+    """
+    path = folder / START
+    try:
+        return kind(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainingError(
+            "It cannot be read what this run went on from.",
+            expected=f"{START} as the run wrote it",
+            found=f"{type(error).__name__}: {error}",
+            where=path,
+            fix="put the file back, or start the run again in another folder",
+        ) from error
+
+
+def write_start(folder: Path, facts: Any) -> None:
+    """Write what a run began with, a dataclass, into its folder."""
+    text = json.dumps(dataclasses.asdict(facts), indent=1, ensure_ascii=False)
+    (folder / START).write_text(text + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True)

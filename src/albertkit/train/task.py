@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from albertkit.train.baselines import Baselines
 from albertkit.train.figures import figures
@@ -73,7 +73,7 @@ class PretrainingTask:
         loss = means["mlm_loss"] + means.get("sop_loss", 0.0)
         return f"loss {loss:.3f} (mlm {means['mlm_loss']:.3f})"
 
-    def validate(self, model: nn.Module, precision: str) -> dict[str, Any]:
+    def validate(self, model: nn.Module, precision: str, step: int) -> dict[str, Any]:
         """Means over the held-out rows, and the counts they were taken over.
 
         Those of the replayed text have "replay_" in front.
@@ -123,6 +123,11 @@ class PretrainingTask:
     def state(self) -> dict[str, Any]:
         """The baselines: measured once, for the held-out rows."""
         return {"baselines": vars(self.baselines)}
+
+    @property
+    def kept(self) -> Mapping[str, Tensor]:
+        """Nothing: the model is that of the last step."""
+        return {}
 
 
 def _figures_on(

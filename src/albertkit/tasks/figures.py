@@ -1,0 +1,77 @@
+"""Which figures each kind of head has, and which of two results is better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from albertkit.errors import RecipeError
+from albertkit.tasks.classify import Floats, losses_of, predictions_of
+from albertkit.tasks.head import TaskHead
+from albertkit.tasks.metrics import accuracy, f1, matthews, pearson, spearman
+
+# (gold, predicted) -> figure, higher is better; the first of each kind decides unless another is
+# asked for.
+FIGURES: dict[str, dict[str, Callable[[Any, Any], float]]] = {
+    "classification": {
+        "accuracy": accuracy,
+        "macro_f1": partial(f1, average="macro"),
+        "matthews": matthews,
+    },
+    "multi_label": {
+        "micro_f1": partial(f1, average="micro"),
+        "macro_f1": partial(f1, average="macro"),
+    },
+    "regression": {"pearson": pearson, "spearman": spearman},
+}
+TITLES = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "macro_f1": "F1, mean over classes",
+    "micro_f1": "F1, all classes together",
+    "matthews": "Matthews correlation",
+    "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
+}
+
+
+def deciding_figure(head: TaskHead, wanted: str = "") -> str:
+    """Name of the figure that decides for a head: the wanted one, else the first of its kind.
+
+    Raises:
+        RecipeError: there is no figure of this name.
+    """
+    known = [*FIGURES[head.kind], "loss"]
+    if wanted and wanted not in known:
+        raise RecipeError(
+            f"run.metric must be one of {', '.join(known)}.",
+            found=wanted,
+            fix="correct run.metric, or leave it out",
+        )
+    return wanted or known[0]
+
+
+def figures_of(head: TaskHead, logits: Floats, targets: Any) -> dict[str, Any]:
+    """Every figure of a head for N texts: loss, metrics, count, distinct_predictions.
+
+    A correlation with answers that are all the same is not defined; it counts as 0.
+    """
+    predictions = predictions_of(head, logits)
+    found = {name: of(targets, predictions) for name, of in FIGURES[head.kind].items()}
+    return {
+        "loss": float(losses_of(head, logits, targets).mean()),
+        **{name: 0.0 if math.isnan(value) else value for name, value in found.items()},
+        "count": len(logits),
+        "distinct_predictions": len(np.unique(predictions, axis=0)),
+    }
+
+
+def is_better(name: str, figures: Mapping[str, Any], best: Mapping[str, Any]) -> bool:
+    """Whether the figure of this name is better than the best; equal ones by their loss."""
+    if name == "loss":
+        return bool(figures["loss"] < best["loss"])
+    return (figures[name], -figures["loss"]) > (best[name], -best["loss"])

@@ -1,0 +1,286 @@
+"""Fine-tuning: `finetune("classify", train="reviews.csv", out="run")` fills a run folder.
+
+RUN/
+  recipe.toml      the full recipe, defaults included
+  start.json       the model that the run began with
+  split.json       which lines are held out, if that was left to the program
+  metrics.jsonl    losses and validations
+  checkpoints/     training states, the newest few (resume.py)
+  model/           the best model so far: a checkpoint folder for everybody's use
+  .lock            held while a process trains (lock.py)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from albertkit import settings as recipes
+from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.errors import RecipeError
+from albertkit.model.loading import tensors_of
+from albertkit.model.task_heads import AlbertForTask
+from albertkit.train.console import RunProgress, say
+from albertkit.train.finetune_card import task_card
+from albertkit.train.finetune_health import Baseline
+from albertkit.train.finetune_prepare import MAY_CHANGE, PreparedTask
+from albertkit.train.finetune_recipe import FinetuneRecipe
+from albertkit.train.finetune_task import FinetuneTask
+from albertkit.train.health import DOES_NOT_LEARN, Verdict
+from albertkit.train.lock import lock_run
+from albertkit.train.loop import Trainer
+from albertkit.train.metrics import Metrics
+from albertkit.train.resume import RECIPE, require_new, require_run, resume_run, start_run
+from albertkit.train.run import Run
+from albertkit.train.start import write_start
+
+TASKS = ("classify",)
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """How a run ended. exit_code: 0 well, 3 it does not learn, 128 + signal when stopped by one."""
+
+    folder: Path
+    model: Path
+    steps: int
+    finished: bool
+    figures: dict[str, Any]  # of the model, on the held-out examples; empty before the first
+    baseline: Baseline
+    verdict: Verdict | None
+    exit_code: int
+
+    def to_json(self) -> dict[str, Any]:
+        """What the command line prints for programs."""
+        return {
+            "folder": str(self.folder),
+            "model": str(self.model),
+            "steps": self.steps,
+            "finished": self.finished,
+            "figures": self.figures,
+            "baseline": asdict(self.baseline),
+            "learns": None if self.verdict is None else self.verdict.learns,
+            "verdict": None if self.verdict is None else self.verdict.kind,
+            "cause": None if self.verdict is None else self.verdict.cause or None,
+        }
+
+
+def finetune(
+    task: str,
+    *,
+    train: str | Path | None = None,
+    dev: str | Path | None = None,
+    model: str | Path | None = None,
+    out: str | Path | None = None,
+    set: Mapping[str, Any] | Sequence[str] = (),
+    resume: bool = False,
+    console: Console | None = None,
+    **options: Any,
+) -> FinetuneResult:
+    """Fine-tune a model for a task on examples, or go on from the newest state of a run.
+
+    Args:
+        task: "classify"; or the recipe.toml of a run.
+        train: CSV, TSV or JSON lines with a row for each example.
+        dev: the same for measuring; if left out, a tenth of the training file is held out.
+        model: path or name of any model; if left out, one of this package for the script of the
+            texts.
+        out: folder of the run.
+        set: settings by their dotted names, {"schedule.epochs": 2} or ["schedule.epochs=2"].
+        resume: go on from the newest state of the run folder.
+        options: settings by their short names, see OPTIONS: text_column, epochs, seed and so on.
+
+    Raises CorpusError, RecipeError, TrainingError, OutputError, and what `Checkpoint.load` raises,
+    for what can be seen before the first step; TrainingError for a loss that is not finite, a state
+    that is damaged, or a folder in which another process trains.
+    """
+    given = {
+        "data.train": train,
+        "data.dev": dev,
+        "model.checkpoint": model,
+        "run.output": out,
+        **_by_short_names(options),
+    }
+    recipe = open_recipe(task, given, set, resume=resume)
+    folder = recipe.run.output
+    if resume:
+        require_run(folder)
+    else:
+        require_new(folder, "finetune")
+    prepared = PreparedTask.resolve(recipe, folder if resume else None)
+    return _run(prepared, resume, console or Console())
+
+
+# Short names of settings, as the command line and `finetune` take them.
+OPTIONS = {
+    "text_column": "data.text_column",
+    "pair_column": "data.pair_column",
+    "label_column": "data.label_column",
+    "on_bad_row": "data.on_bad_row",
+    "kind": "objective.kind",
+    "max_tokens": "objective.max_tokens",
+    "label_smoothing": "objective.label_smoothing",
+    "class_weights": "objective.class_weights",
+    "epochs": "schedule.epochs",
+    "batch_size": "schedule.batch_size",
+    "learning_rate": "schedule.learning_rate",
+    "seed": "run.seed",
+    "device": "run.device",
+    "patience": "run.patience",
+    "metric": "run.metric",
+}
+
+
+def _by_short_names(options: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = sorted(options.keys() - OPTIONS.keys())
+    if unknown:
+        raise RecipeError(
+            f"finetune has no option {unknown[0]!r}.",
+            expected=f"one of {', '.join(OPTIONS)}",
+            found=", ".join(unknown),
+            fix="correct the name; other settings go into set={'section.key': value}",
+            command_fix="see albertkit finetune --help for the names of options",
+        )
+    return {OPTIONS[name]: value for name, value in options.items()}
+
+
+def open_recipe(
+    task: str,
+    given: Mapping[str, Any],
+    set: Mapping[str, Any] | Sequence[str],
+    *,
+    resume: bool,
+) -> FinetuneRecipe:
+    """The recipe of a new run for a task, or that of a run to resume, with settings changed.
+
+    task: one of TASKS, or the path of a recipe. given: settings by their dotted names; None leaves
+    the recipe's. They win over `set`.
+
+    Raises:
+        RecipeError: an unknown task or setting, or one that is missing.
+    """
+    stated = {key: value for key, value in given.items() if value is not None}
+    if Path(task).suffix == ".toml":
+        return recipes.load(task, FinetuneRecipe, set, stated)
+    if task not in TASKS:
+        raise RecipeError(
+            "There is no such task.",
+            expected=f"{', '.join(TASKS)}, or the {RECIPE} of a run",
+            found=task,
+            fix=f"finetune({TASKS[0]!r}, train='examples.csv', out='run')",
+            command_fix=f"albertkit finetune {TASKS[0]} --train examples.csv --out run",
+        )
+    if "run.output" not in stated:
+        raise RecipeError(
+            "It is not said where the run goes.",
+            expected="a folder that is free",
+            fix="pass out='run'",
+            command_fix="add --out run",
+        )
+    begun = Path(stated["run.output"]) / RECIPE
+    if resume and begun.is_file():
+        return recipes.load(begun, FinetuneRecipe, set, stated)
+    if "data.train" not in stated and not resume:
+        raise RecipeError(
+            "It is not said what to train on.",
+            expected="a file with a row for each example",
+            fix="pass train='examples.csv'",
+            command_fix="add --train examples.csv",
+        )
+    table: dict[str, Any] = {"task": task, "data": {"train": ""}}
+    recipes.apply_overrides(table, set, stated)
+    return recipes.from_table(table, FinetuneRecipe)
+
+
+def _run(prepared: PreparedTask, resume: bool, console: Console) -> FinetuneResult:
+    """Begin a run, or go on, and train to the end."""
+    recipe, folder = prepared.recipe, prepared.recipe.run.output
+    torch.set_num_threads(recipe.run.threads)
+    model, optimizer = prepared.build()
+    task = FinetuneTask.of(prepared, model)
+    for name, fact in prepared.describe():
+        say(console, f"{name}: {fact}")
+    if not resume:
+        start_run(folder, recipe, lambda made: _fill(prepared, made))
+    with lock_run(folder):
+        saved: dict[str, Any] = {}
+        if resume:
+            saved = resume_run(
+                folder,
+                prepared.identity,
+                model,
+                optimizer,
+                may_change=MAY_CHANGE,
+                kept=task.kept,
+            )
+        step = saved.get("step", 0)
+        with RunProgress(console, task.steps, step) as progress:
+            norm, run_settings = recipe.optim.max_gradient_norm, recipe.run
+            run = Run(
+                trainer=Trainer(model, optimizer, norm, run_settings.precision, run_settings.seed),
+                task=task,
+                cadence=run_settings,
+                folder=folder,
+                identity=prepared.identity,
+                metrics=Metrics(folder / "metrics.jsonl", saved.get("metrics_bytes", 0)),
+                progress=progress,
+                export=lambda: export(model, task, folder),
+            )
+            if saved:
+                task.load_state(saved)
+                run.load_state(saved)
+                progress.log(f"resumed at step {step:,} of {task.steps:,}")
+            if not run.metrics.size:
+                run.metrics.write("baselines", asdict(task.baseline))
+            step = run.train(step)
+            return _result(run, task, step)
+
+
+def _fill(prepared: PreparedTask, folder: Path) -> None:
+    """What a run folder has before its first state."""
+    write_start(folder, prepared.origin)
+    prepared.examples.write_split(folder)
+
+
+def export(model: AlbertForTask, task: FinetuneTask, folder: Path) -> None:
+    """Write RUN/model: the best model so far, or the last, as a checkpoint folder."""
+    prepared = task.prepared
+    tensors = tensors_of(model)
+    if task.best:
+        tensors |= {name: kept.cpu().float().numpy() for name, kept in task.kept.items()}
+    Checkpoint(prepared.config, tensors, prepared.tokenizer, head=prepared.head).save(
+        folder / "model", task_card(prepared, task.best, task.baseline), replace=True
+    )
+
+
+def _result(run: Run, task: FinetuneTask, step: int) -> FinetuneResult:
+    """Sum up a run, and say how it ended and what to do next."""
+    finished = step == task.steps or run.reached_goal(step)
+    figures = task.best if task.kept else run.validated
+    model, exit_code = run.folder / "model", 0
+    if not finished:
+        exit_code = 128 + run.trainer.stopped_by
+        run.progress.log(
+            f"stopped by a signal after step {step:,}; the state is saved: --resume goes on"
+        )
+    elif run.verdict is not None:
+        if step < task.steps:
+            run.progress.log(f"no better for {task.waited} validations: the run ends early")
+        run.progress.log(str(run.verdict))
+        run.progress.log(f"model: {model}, as of step {figures['step']:,}")
+        exit_code = 0 if run.verdict.learns else DOES_NOT_LEARN
+    return FinetuneResult(
+        folder=run.folder,
+        model=model,
+        steps=step,
+        finished=finished,
+        figures=figures,
+        baseline=task.baseline,
+        verdict=run.verdict,
+        exit_code=exit_code,
+    )

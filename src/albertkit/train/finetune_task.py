@@ -1,0 +1,225 @@
+"""The task of a fine-tuning run: its batches, the loss of its head, what held-out figures say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from albertkit.data.batch import Batch
+from albertkit.data.row_batches import within_budget
+from albertkit.tasks.classify import constant_logits
+from albertkit.tasks.figures import deciding_figure, figures_of, is_better
+from albertkit.train.finetune_data import Rows
+from albertkit.train.finetune_health import Baseline, judge_task
+from albertkit.train.finetune_prepare import PreparedTask
+from albertkit.train.health import Verdict
+from albertkit.train.loop import autocast
+from albertkit.train.losses import Loss
+from albertkit.train.optim import ScheduleSettings, learning_rate
+from albertkit.train.task_losses import task_loss
+from albertkit.train.validation import evaluating
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TextRows:
+    """Rows of one forward and backward pass, packed: S tokens of B rows."""
+
+    ids: Tensor  # (S,)
+    segment_ids: Tensor  # (S,)
+    lengths: Tensor  # (B,), on the CPU
+    targets: Tensor  # (B,) or (B, C)
+    weights: Tensor  # (B,)
+    step_weight: float  # sum of the weights of the whole optimizer step
+
+    @property
+    def num_tokens(self) -> int:
+        """S: padding is not counted."""
+        return len(self.ids)
+
+
+@dataclass
+class FinetuneTask:
+    """Examples of a prepared run as steps; keeps the best model so far if the recipe says so."""
+
+    prepared: PreparedTask
+    train_targets: Any
+    dev_targets: Any
+    baseline: Baseline
+    kept: dict[str, Tensor]  # weights of the best validation; empty if none is kept
+    best: dict[str, Any] = field(default_factory=dict)  # its figures
+    waited: int = 0  # validations since
+    _weights: npt.NDArray[np.float32] = field(init=False)
+    _epoch: tuple[int, list[npt.NDArray[np.int64]]] | None = None
+
+    def __post_init__(self) -> None:
+        self._weights = self.prepared.row_weights(self.train_targets)
+        self._batches = self.prepared.batches
+        schedule = self.prepared.recipe.schedule
+        self._schedule = ScheduleSettings(
+            steps=self.steps,
+            peak_learning_rate=schedule.learning_rate,
+            warmup_steps=self.prepared.warmup_steps,
+            decay_power=schedule.decay_power,
+        )
+
+    @classmethod
+    def of(cls, prepared: PreparedTask, model: nn.Module) -> FinetuneTask:
+        """The task before its first step.
+
+        Raises:
+            TrainingError: a held-out label that no training example has.
+            RecipeError: there is no figure of the name that is to decide.
+        """
+        train, dev = prepared.targets()
+        head, metric = prepared.head, deciding_figure(prepared.head, prepared.recipe.run.metric)
+        constant = np.tile(constant_logits(head, train), (len(dev), 1))
+        figures = figures_of(head, constant, dev)
+        keeps = prepared.recipe.run.keep_best
+        kept = {n: p.detach().clone() for n, p in model.named_parameters()} if keeps else {}
+        baseline = Baseline(figures["loss"], figures[metric])
+        return cls(prepared, train, dev, baseline, kept)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.prepared.steps
+
+    @property
+    def goes_on(self) -> bool:
+        """False: a new head knows nothing, so nothing is measured before step 0."""
+        return False
+
+    @property
+    def metric(self) -> str:
+        """Name of the figure that decides what is best."""
+        return deciding_figure(self.prepared.head, self.prepared.recipe.run.metric)
+
+    def micro_batches(self, step: int, device: torch.device) -> list[TextRows]:
+        """The rows of a step, in micro-batches within the budget of tokens."""
+        epoch, number = divmod(step, self._batches.steps_per_epoch)
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = (epoch, self._batches.epoch(epoch))
+        rows = self._epoch[1][number]
+        lengths = self.prepared.train.batch.lengths[rows]
+        budget = self.prepared.recipe.schedule.micro_batch_tokens
+        weight = float(self._weights[rows].sum())
+        return [
+            self._on_device(rows[indices], weight, device)
+            for indices in within_budget(lengths, budget)
+        ]
+
+    def _on_device(
+        self, rows: npt.NDArray[np.int64], step_weight: float, device: torch.device
+    ) -> TextRows:
+        batch = self.prepared.train.batch.take(rows)
+        targets = self.train_targets[self.prepared.train.owners[rows]]
+        ids, segment_ids, wanted, weights = (
+            torch.from_numpy(np.ascontiguousarray(array)).to(device)
+            for array in (batch.ids, batch.segment_ids, targets, self._weights[rows])
+        )
+        lengths = torch.from_numpy(batch.lengths)
+        return TextRows(ids, segment_ids, lengths, wanted, weights, step_weight)
+
+    def loss(self, model: nn.Module, micro_batch: TextRows) -> Loss:
+        """Loss of one micro-batch."""
+        output = model(micro_batch.ids, micro_batch.segment_ids, lengths=micro_batch.lengths)
+        return task_loss(
+            self.prepared.head.traits.loss,
+            output.logits,
+            micro_batch.targets,
+            micro_batch.weights,
+            step_weight=micro_batch.step_weight,
+            smoothing=self.prepared.recipe.objective.label_smoothing,
+        )
+
+    def learning_rate(self, step: int) -> float:
+        """Rate of a step."""
+        return learning_rate(step, self._schedule)
+
+    def step_facts(self, step: int, means: Mapping[str, float]) -> dict[str, Any]:
+        """The epoch, in which so many rows were seen."""
+        return {"epoch": round(step / self._batches.steps_per_epoch, 4)}
+
+    def step_summary(self, means: Mapping[str, float]) -> str:
+        """The loss."""
+        return f"loss {means['loss']:.3f}"
+
+    def validate(self, model: nn.Module, precision: str, step: int) -> dict[str, Any]:
+        """Figures on the held-out texts; the best model so far is kept."""
+        budget = self.prepared.recipe.schedule.micro_batch_tokens
+        logits = logits_of(model, self.prepared.dev, precision, budget)
+        figures = figures_of(self.prepared.head, logits, self.dev_targets)
+        figures["metric"] = self.metric
+        if not self.best or is_better(self.metric, figures, self.best):
+            self.best, self.waited = {"step": step, **figures}, 0
+            for name, parameter in model.named_parameters():
+                if name in self.kept:
+                    self.kept[name].copy_(parameter.detach())
+        else:
+            self.waited += 1
+        return figures
+
+    def validation_summary(self, validated: Mapping[str, Any]) -> str:
+        """The loss and the figure that decides."""
+        best = "" if validated["step"] == self.best.get("step") else " (not better)"
+        return f"loss {validated['loss']:.3f}, {self.metric} {validated[self.metric]:.3f}{best}"
+
+    def judge(self, validated: Mapping[str, Any], before: Mapping[str, Any]) -> Verdict:
+        """Whether the model that is kept is better than a constant answer."""
+        shown = self.best if self.kept else validated
+        return judge_task(shown, self.baseline, self.prepared.run_facts())
+
+    def should_learn_by(self, step: int) -> bool:
+        """Whether half of the run is over."""
+        return 2 * step >= self.steps
+
+    def reached_goal(self, validated: Mapping[str, Any]) -> bool:
+        """Whether validations have not become better for as long as the recipe waits."""
+        patience = self.prepared.recipe.run.patience
+        return 0 < patience <= self.waited
+
+    def state(self) -> dict[str, Any]:
+        """What was best so far, and how long ago."""
+        return {"best": self.best, "waited": self.waited}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state()` was."""
+        self.best, self.waited = state["best"], state["waited"]
+
+
+def logits_of(model: nn.Module, rows: Rows, precision: str, max_tokens: int) -> Floats:
+    """Logits (N, C) of texts, merged over their windows; without dropout."""
+    device = next(model.parameters()).device
+    found: list[tuple[list[int], Floats]] = []
+    with evaluating(model), autocast(model, precision):
+        for indices, batch in _by_length(rows.batch, max_tokens):
+            ids, segment_ids = (
+                torch.from_numpy(x).to(device) for x in (batch.ids, batch.segment_ids)
+            )
+            output = model(ids, segment_ids, lengths=torch.from_numpy(batch.lengths))
+            found.append((indices, output.logits.float().cpu().numpy()))
+    logits = np.zeros((len(rows.batch), found[0][1].shape[1]), dtype=np.float32)
+    for indices, part in found:
+        logits[indices] = part
+    return rows.windows.merge(logits)
+
+
+_ROWS_AT_ONCE = 256
+
+
+def _by_length(batch: Batch, max_tokens: int) -> Iterator[tuple[list[int], Batch]]:
+    """Rows of like length together, within a budget of tokens."""
+    order = np.argsort(-batch.lengths, kind="stable")
+    for begin in range(0, len(order), _ROWS_AT_ONCE):
+        part = order[begin : begin + _ROWS_AT_ONCE]
+        for indices in within_budget(batch.lengths[part], max_tokens):
+            rows = [int(part[n]) for n in indices]
+            yield rows, batch.take(rows)
