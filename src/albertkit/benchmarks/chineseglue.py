@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from albertkit.benchmarks._files import lines_of, made, table
 from albertkit.benchmarks._protocol import DataSet, Settings
 from albertkit.benchmarks.clue import NLI, files
+from albertkit.data.example_files import lines_of, made, table
 from albertkit.tasks.examples import TextExample
 
 TITLE = "ChineseGLUE"

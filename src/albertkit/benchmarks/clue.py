@@ -14,7 +14,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from albertkit.benchmarks._files import (
+from albertkit.benchmarks._protocol import DataSet, Reader, Settings
+from albertkit.benchmarks.reading import dialogues
+from albertkit.benchmarks.similarity import labelled_pairs, plain_pairs
+from albertkit.data.example_files import (
     expecting,
     is_json,
     json_document,
@@ -22,10 +25,8 @@ from albertkit.benchmarks._files import (
     lines_of,
     made,
 )
-from albertkit.benchmarks._protocol import DataSet, Reader, Settings
-from albertkit.benchmarks.reading import dialogues, squad
-from albertkit.benchmarks.similarity import labelled_pairs, plain_pairs
 from albertkit.tasks.examples import ChoiceExample, TagExample, TextExample
+from albertkit.tasks.squad_json import read_squad
 from albertkit.tasks.tag_metrics import OUTSIDE, bio_labels
 
 TITLE = "CLUE (Xu et al. 2020)"
@@ -170,7 +171,7 @@ _C3 = (
 )
 _TNEWS = tuple(str(100 + n) for n in range(17) if n not in (5, 11))
 _CLASS, _ACCURACY = ("zh", "classification"), ("accuracy",)
-_READ = ("zh", "span", squad)
+_READ = ("zh", "span", read_squad)
 _ANSWERS = ("F1", "EM")
 _PAIR = classes("sentence1", "sentence2")
 

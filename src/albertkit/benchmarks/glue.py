@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from albertkit.benchmarks._files import broken, lines_of, made, table
 from albertkit.benchmarks._protocol import DataSet, Example, Reader, Settings
+from albertkit.data.example_files import broken, lines_of, made, table
 from albertkit.errors import PredictionError, shown
 from albertkit.tasks.examples import TextExample
 

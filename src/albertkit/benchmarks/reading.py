@@ -9,51 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from albertkit.benchmarks._files import expecting, json_document, json_lines, lines_of
 from albertkit.benchmarks._protocol import DataSet, Settings
-from albertkit.tasks.examples import ChoiceExample, SpanExample
+from albertkit.data.example_files import expecting, json_document, json_lines, lines_of
+from albertkit.tasks.examples import ChoiceExample
+from albertkit.tasks.squad_json import read_squad
 
 TITLE = "reading comprehension in English"
 _PAPER = "Lan et al. 2019, table 14"
 _README = "google-research/albert README"
 LETTERS = "ABCDEFGH"
-
-
-def squad(path: Path) -> Iterator[SpanExample]:
-    """Questions of a file in SQuAD's JSON, version 1.1 or 2.0; CMRC 2018 and DRCD have it too.
-
-    An answer that is not at its place is moved to where its text stands next to it; one whose text
-    does not occur (193 of 9,657 in CMRC 2018's dev set) stays as published: it can be scored, and
-    not trained.
-    """
-    with expecting(path):
-        articles = json_document(path)["data"]
-        for article in articles:
-            for paragraph in article["paragraphs"]:
-                for question in paragraph["qas"]:
-                    yield _question(paragraph["context"], question)
-
-
-def _question(context: str, question: dict[str, Any]) -> SpanExample:
-    found = question.get("answers") or []
-    return SpanExample(
-        str(question["id"]),
-        context,
-        question["question"],
-        tuple((_placed(context, int(x["answer_start"]), x["text"]), x["text"]) for x in found),
-        bool(question.get("is_impossible", False)),
-    )
-
-
-def _placed(context: str, start: int, text: str) -> int:
-    """The place of a text nearest to `start`; `start` if it occurs nowhere."""
-    if context.startswith(text, start):
-        return start
-    before, after = context.rfind(text, 0, max(start, 0) + len(text)), context.find(text, start)
-    places = [place for place in (before, after) if place >= 0]
-    return min(places, key=lambda place: abs(place - start), default=start)
 
 
 def race(path: Path) -> Iterator[ChoiceExample]:
@@ -157,14 +122,14 @@ def _race_files(*levels: str) -> dict[str, tuple[tuple[str, ...], ...]]:
 
 SETS: tuple[DataSet, ...] = (
     DataSet(
-        *("squad-1.1", "SQuAD 1.1", "en", "span", squad),
+        *("squad-1.1", "SQuAD 1.1", "en", "span", read_squad),
         _files("train-v1.1.json|train-v1.1.rebuilt.json", "dev-v1.1.json"),
         ("f1", "exact_match"),
         settings=(_SQUAD1,),
         folders=("squad1", "squad"),
     ),
     DataSet(
-        *("squad-2.0", "SQuAD 2.0", "en", "beam_span", squad),
+        *("squad-2.0", "SQuAD 2.0", "en", "beam_span", read_squad),
         _files("train-v2.0.json", "dev-v2.0.json|dev-v2.0.rebuilt.json|cs224n-dev-v2.0.json"),
         ("f1", "exact"),
         settings=(_SQUAD2,),

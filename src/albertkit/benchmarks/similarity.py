@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from albertkit.benchmarks._files import made, table
 from albertkit.benchmarks._protocol import DataSet
+from albertkit.data.example_files import made, table
 from albertkit.tasks.examples import TextExample
 
 TITLE = "similarity and inference"

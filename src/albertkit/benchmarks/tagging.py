@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from albertkit.benchmarks._files import column_tags
 from albertkit.benchmarks._protocol import DataSet
+from albertkit.tasks.conll import read_conll
 from albertkit.tasks.tag_metrics import bio_labels
 
 TITLE = "named entities"
@@ -20,7 +20,7 @@ _WEIBO = tuple(f"{kind}.{how}" for kind in _KINDS for how in ("NAM", "NOM"))
 
 SETS: tuple[DataSet, ...] = (
     DataSet(
-        *("conll-2003", "CoNLL-2003", "en", _TAGS, partial(column_tags, bio=True)),
+        *("conll-2003", "CoNLL-2003", "en", _TAGS, partial(read_conll, bio=True)),
         {
             "train": (("eng.train",), ("train.txt",)),
             "dev": (("eng.testa",), ("valid.txt",), ("dev.txt",)),
@@ -30,7 +30,7 @@ SETS: tuple[DataSet, ...] = (
         folders=("conll2003",),
     ),
     DataSet(
-        *("msra-ner", "MSRA NER", "zh", _TAGS, column_tags),
+        *("msra-ner", "MSRA NER", "zh", _TAGS, read_conll),
         {
             "train": (("train.txt",), ("train.tsv",)),
             "test": (("test.txt",), ("dev.txt",), ("dev.tsv",)),
@@ -41,7 +41,7 @@ SETS: tuple[DataSet, ...] = (
     DataSet(
         # A word is a character with its place in a word behind it.
         *("weibo-ner", "Weibo NER", "zh", _TAGS),
-        partial(column_tags, word=lambda word: word[:1]),
+        partial(read_conll, word=lambda word: word[:1]),
         {
             split: ((f"weiboNER_2nd_conll.{split}",), (f"{split}.txt",))
             for split in ("train", "dev", "test")

@@ -23,9 +23,11 @@ class ExampleOptions:
     Parameters
     ----------
     train
-        CSV, TSV or JSON lines with a row for each example.
+        CSV, TSV, JSON lines or Parquet with a row for each example; or a folder: with a folder of
+        texts for each label, or with a data set as Hugging Face's datasets saves it.
     dev
-        The same for measuring; if left out, a tenth of the training file is held out.
+        The same for measuring; if left out, a folder's own validation part or a tenth of the
+        training file is held out.
     kind
         What a label is: one class of several, any of several, a number; found from the labels.
     text_column

@@ -113,12 +113,16 @@ class Table:
             else:
                 bad.refuse(self._wrong_length(line, cells))
 
+    def place(self, line: int) -> str:
+        """Where a row stands, for messages."""
+        return f"{self.path}, line {line}"
+
     def _wrong_length(self, line: int, cells: Sequence[str]) -> CorpusError:
         return CorpusError(
             "A row has another number of cells than the first one.",
             expected=f"{len(self.columns)} cells: {', '.join(self.columns)}",
             found=f"{len(cells)} cells",
-            where=f"{self.path}, line {line}",
+            where=self.place(line),
             fix="correct the row, or pass on_bad_row='skip'",
             command_fix="correct the row, or add --on-bad-row skip",
         )

@@ -144,7 +144,7 @@ def text_examples(
                 CorpusError(
                     f"A row has nothing in its column {lacks!r}.",
                     expected="a text and a label in each row" if needs_label else "a text",
-                    where=f"{table.path}, line {row.line}",
+                    where=table.place(row.line),
                     fix="correct the row, or pass on_bad_row='skip'",
                     command_fix="correct the row, or add --on-bad-row skip",
                 )

@@ -86,8 +86,10 @@ def finetune(
 
     Args:
         task: "classify"; or the recipe.toml of a run.
-        train: CSV, TSV or JSON lines with a row for each example.
-        dev: the same for measuring; if left out, a tenth of the training file is held out.
+        train: CSV, TSV, JSON lines or Parquet with a row for each example; or a folder with a
+            folder of texts for each label, or with a data set as `datasets` saves it.
+        dev: the same for measuring; if left out, a folder's own validation part, or a tenth of the
+            training file, is held out.
         model: path or name of any model; if left out, one of this package for the script of the
             texts.
         out: folder of the run.

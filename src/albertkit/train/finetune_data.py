@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from albertkit.data.batch import Batch
+from albertkit.data.other_tables import has_part, open_table
 from albertkit.data.tables import BadRows, Table
 from albertkit.errors import TrainingError, listed
 from albertkit.files import write_atomic
@@ -56,7 +57,7 @@ class Examples:
             CorpusError: a file that cannot be read, columns that are not found, a bad row.
             TrainingError: too few examples.
         """
-        table, bad = Table(settings.train), BadRows(settings.on_bad_row)
+        table, bad = open_table(settings.train), BadRows(settings.on_bad_row)
         columns = find_columns(
             table,
             text=settings.text_column or None,
@@ -76,12 +77,16 @@ class Examples:
             kind = kind_of_labels([example.label for example in raw])
         examples = with_labels(raw, kind, table.path, separator=settings.label_separator)
         facts = [("columns", columns.describe() + _about_header(table))]
-        if settings.dev is None:
+        held_out = settings.dev
+        if held_out is None and has_part(settings.train, "dev"):  # the folder brings its own
+            held_out = settings.train
+        if held_out is None:
             return cls._split(examples, settings, kind, seed, [*facts, *_about_bad(bad)])
-        dev = _read_dev(settings, columns, kind, bad)
+        table = open_table(held_out, "dev")
+        dev = _read_dev(table, settings, columns, kind, bad)
         facts += [
             ("to train on", f"{settings.train}: {about_labels(examples, kind)}"),
-            ("held out", f"{settings.dev}: {about_labels(dev, kind)}"),
+            ("held out", f"{table.path}: {about_labels(dev, kind)}"),
         ]
         return cls(examples, dev, kind, [*facts, *_about_bad(bad)])
 
@@ -138,11 +143,9 @@ class Examples:
 
 
 def _read_dev(
-    settings: ExampleSettings, columns: Columns, kind: str, bad: BadRows
+    table: Table, settings: ExampleSettings, columns: Columns, kind: str, bad: BadRows
 ) -> list[TextExample]:
     """Examples of the file for measuring, whose columns have the names of the training file."""
-    assert settings.dev is not None  # the caller looked
-    table = Table(settings.dev)
     same = find_columns(table, text=columns.text, pair=columns.pair, label=columns.label)
     dev = with_labels(
         list(text_examples(table, same, bad)), kind, table.path, separator=settings.label_separator
@@ -152,7 +155,7 @@ def _read_dev(
             "The file for measuring has no examples.",
             expected="rows with a text and a label",
             found="none",
-            where=settings.dev,
+            where=table.path,
             fix="check the file, or leave dev out: a part of the training file is held out then",
             command_fix="check the file, or leave --dev out: a part of the training file is held "
             "out then",

@@ -16,7 +16,7 @@ from albertkit.train.run import CadenceSettings
 class ExampleSettings:
     """Where the examples are, and which columns hold what."""
 
-    train: Path = setting(help="CSV, TSV or JSON lines with a row for each example")
+    train: Path = setting(help="CSV, TSV, JSON lines, Parquet, or a folder of examples")
     dev: Path | None = setting(
         None, "the same for measuring; if left out, a part of the training file is held out"
     )

@@ -1,4 +1,4 @@
-"""Reading the official files: lines, tables, JSON, columns; packed or not, in UTF-8.
+"""Files of examples in known formats: lines, tables, JSON; packed or not, in UTF-8.
 
 Every reader yields or returns plain values and names file and line where the format is broken.
 """
@@ -9,14 +9,11 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 from albertkit.data.archives import damage_named, decompressed
 from albertkit.errors import CorpusError, reason
-from albertkit.tasks.examples import TagExample
-from albertkit.tasks.tag_metrics import to_bio
 
 T = TypeVar("T")
 
@@ -43,13 +40,13 @@ def _opened(path: Path) -> Iterator[io.TextIOWrapper]:
 
 
 def broken(path: Path, line: int | None, found: str, expected: str | None = None) -> CorpusError:
-    """The error of a file that is not of the official format."""
+    """The error of a file that is not of its format."""
     return CorpusError(
-        "A file of a benchmark cannot be read.",
-        expected=expected or "the official format",
+        "A file of examples cannot be read.",
+        expected=expected or "the format that its kind of data has",
         found=found,
         where=str(path) if line is None else f"{path}, line {line}",
-        fix="download the file again, or correct the line",
+        fix="correct the line, or download the file again",
     )
 
 
@@ -125,29 +122,3 @@ def made(
         with expecting(path, line):
             example = make(number, row)
         yield example
-
-
-def column_tags(
-    path: Path, *, word: Callable[[str], str] = str, bio: bool = False
-) -> Iterator[TagExample]:
-    """Sentences of a file with a word and its tag on each line, first and last of its columns.
-
-    Blank lines part sentences, -DOCSTART- lines are left out. bio: tags of another scheme (IOB1,
-    BIOES, BMES) become BIO; otherwise they stay as they are.
-    """
-    words: list[str] = []
-    tags: list[str] = []
-    count = 0
-    for number, line in chain(lines_of(path), [(0, "")]):
-        cells = line.split()
-        if cells and cells[0].startswith("-DOCSTART-"):
-            continue
-        if line.strip():
-            if len(cells) < 2:
-                raise broken(path, number, f"the line {line[:40]!r}", "a word and its tag")
-            words.append(word(cells[0]))
-            tags.append(cells[-1])
-        elif words:
-            yield TagExample(str(count), tuple(words), to_bio(tags) if bio else tuple(tags))
-            count += 1
-            words, tags = [], []
