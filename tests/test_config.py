@@ -1,4 +1,4 @@
-"""Configs: every spelling of the originals is read exactly, everything else is refused."""
+"""Configs: every dialect of the originals is read exactly, everything else is refused."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_googles_file_of_albert_base_v2_is_the_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spelling", "word", "meaning"),
+    ("dialect", "word", "meaning"),
     [
         ("google", "gelu", "gelu_tanh"),
         ("brightmart", "gelu", "gelu_tanh"),
@@ -66,8 +66,8 @@ def test_googles_file_of_albert_base_v2_is_the_default() -> None:
         ("google", "linear", "linear"),
     ],
 )
-def test_an_activation_means_what_its_family_means(spelling: str, word: str, meaning: str) -> None:
-    config = AlbertConfig.from_json({**UNMARKED, "hidden_act": word}, dialect=spelling)
+def test_an_activation_means_what_its_family_means(dialect: str, word: str, meaning: str) -> None:
+    config = AlbertConfig.from_json({**UNMARKED, "hidden_act": word}, dialect=dialect)
     assert config.hidden_act == meaning
 
 
@@ -81,7 +81,7 @@ def test_gelu_in_a_file_of_nobody_asks_whose_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("marks", "spelling"),
+    ("marks", "dialect"),
     [
         ({"model_type": "albert"}, "huggingface"),
         ({"architectures": ["AlbertModel"], "net_structure_type": 0}, "huggingface"),
@@ -91,8 +91,8 @@ def test_gelu_in_a_file_of_nobody_asks_whose_it_is() -> None:
         ({"layers_to_keep": []}, "google"),
     ],
 )
-def test_the_spelling_is_told_from_the_keys(marks: dict[str, object], spelling: str) -> None:
-    assert read({**UNMARKED, **marks}).dialect == spelling
+def test_the_dialect_is_recognised_by_the_keys(marks: dict[str, object], dialect: str) -> None:
+    assert read({**UNMARKED, **marks}).dialect == dialect
 
 
 def test_albert_zh_s_own_layout_is_spelled_out() -> None:

@@ -123,7 +123,7 @@ def test_heads_of_tasks_travel(there: str, head: str, tmp_path: Path) -> None:
     same_bits(model, opened.checkpoint)
 
 
-def test_a_loss_needs_leave_and_is_told(tmp_path: Path) -> None:
+def test_a_loss_needs_leave_and_is_reported(tmp_path: Path) -> None:
     model = random_model({"head_layer_norm_eps": 1e-5})
     model.save(tmp_path / "start")
     with pytest.raises(CheckpointError, match="allow_loss"):
@@ -142,6 +142,21 @@ def test_another_function_is_never_written(kind: str, to: str, tmp_path: Path) -
     with pytest.raises(CheckpointError):
         convert(tmp_path / "start", tmp_path / "end", to, allow_loss=True)
     assert not (tmp_path / "end").exists()
+
+
+@pytest.mark.parametrize("to", ["huggingface", "google_tf", "keras_hub"])
+def test_nan_is_found_while_numbers_are_compared(to: str, tmp_path: Path) -> None:
+    model = random_model({"head_layer_norm_eps": 1e-5, "num_hidden_groups": 2})
+    model.tensors["masked_lm.transform.weight"][3, 5:8] = np.nan  # some targets transpose it
+    model.tensors["sentence_order.bias"][0] = -np.inf  # keras_hub leaves it out
+    model.save(tmp_path / "start")
+    found = open_checkpoint(tmp_path / "start").result.problems
+    for name in ("embeddings.word.weight (2 of", "transform.weight (3 of", "order.bias (1 of 2 "):
+        assert name in found[0]
+    done = convert(tmp_path / "start", tmp_path / "end", to, allow_loss=True)
+    assert done.source.result.problems == found
+    done = convert(done.source, tmp_path / "end2", to, allow_loss=True)
+    assert done.source.result.problems == found  # not twice
 
 
 def test_uers_normalisation_is_folded_with_leave_and_measured(tmp_path: Path) -> None:
@@ -202,12 +217,12 @@ def test_the_command_accounts_for_every_tensor(
 ) -> None:
     place = golden / "google_tf" / "g1_i1_gelu"
     assert main(["convert", str(place), str(tmp_path / "x"), "--to", "huggingface", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    report = told["source"]["report"]
+    output = json.loads(capsys.readouterr().out)
+    report = output["source"]["report"]
     assert len(report["loaded"]) + len(report["ignored"]) == 97
     assert sum(use["change"] == "transposed" for use in report["loaded"]) == 9
-    assert len(told["kept"]) == 32
-    assert told["lost"] == []
+    assert len(output["kept"]) == 32
+    assert output["lost"] == []
 
 
 @pytest.mark.parametrize(

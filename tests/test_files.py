@@ -63,14 +63,14 @@ def test_an_empty_folder_counts_as_free(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "x").exists()
 
 
-def test_a_full_disk_is_told_and_nothing_stays(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_nothing_stays(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="No space left") as caught, atomic_folder(tmp_path / "o"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert caught.value.facts["expected"] == "free space on the disk"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_told_also_when_safetensors_meets_it() -> None:
+def test_a_full_disk_is_reported_also_when_safetensors_meets_it() -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full")
@@ -82,7 +82,7 @@ def test_a_full_disk_is_told_also_when_safetensors_meets_it() -> None:
         raise SafetensorError("Error while serializing: I/O error: x (os error 28)")
 
 
-def test_a_parent_that_is_a_file_is_told(tmp_path: Path) -> None:
+def test_a_parent_that_is_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("text")
     with pytest.raises(OutputError, match="to do"), atomic_folder(tmp_path / "file" / "out"):
         pass
@@ -93,7 +93,7 @@ def test_a_parent_that_is_a_file_is_told(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "text"
 
 
-def test_a_missing_permission_is_told(
+def test_a_missing_permission_is_reported(
     tmp_path: Path, unprivileged: Callable[[], AbstractContextManager[None]]
 ) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)

@@ -129,7 +129,7 @@ def test_an_override_that_leads_nowhere_is_refused(override: str) -> None:
         read("path='x'\ncount = 1\n[[parts]]\n[[parts]]\n", override)
 
 
-def test_a_missing_recipe_is_told_with_the_names_of_those_that_ship(tmp_path: Path) -> None:
+def test_a_missing_recipe_is_refused_with_the_names_of_those_that_ship(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="base-en, continue, demo, small-en, small-zh, tiny-en"):
         recipes.load("tiny-fr", PretrainingRecipe)
     (tmp_path / "bad.toml").write_text("a = = 1")
@@ -158,7 +158,7 @@ def test_the_base_recipe_is_the_papers() -> None:
     assert recipe.optim.name == "lamb"
 
 
-def test_a_model_is_a_name_with_changes_and_unknown_keys_are_told() -> None:
+def test_a_model_is_a_name_with_changes_and_unknown_keys_are_reported() -> None:
     table: dict[str, Any] = {"size": "albert-base-v2", "num_hidden_layers": 3}
     config = model_config({**table, "vocab_size": "from_data"}, 8000)
     assert (config.num_hidden_layers, config.hidden_size, config.vocab_size) == (3, 768, 8000)

@@ -21,6 +21,7 @@ import numpy as np
 from albertkit.checkpoint import families
 from albertkit.checkpoint.checkpoint import Checkpoint, Opened, open_checkpoint
 from albertkit.checkpoint.families._protocol import Family, Loss, Overrides
+from albertkit.checkpoint.finite import count_not_finite, not_finite
 from albertkit.checkpoint.formats.dtypes import as_float32, narrow
 from albertkit.checkpoint.formats.memory_map import Array, chunk_slices, contiguous, drop_pages
 from albertkit.config import AlbertConfig
@@ -31,7 +32,8 @@ from albertkit.tasks.kinds import PARTS
 DTYPES = ("float32", "float16", "bfloat16")
 MODEL_CARD = "README.md"
 MAX_CARD = 1 << 20  # bytes
-_COMPARING = 4  # threads; each holds two pieces of a tensor
+_COMPARING = 2  # threads; each holds two pieces of a tensor
+_IN_CACHE = 1 << 20  # bytes of a piece that the second walk through it still finds in the cache
 # Config keys that say how to train on, not what the model computes; some formats lack them.
 TRAINING_KEYS = (
     "hidden_dropout_prob",
@@ -121,27 +123,23 @@ def convert(
         OutputError: the target is taken or cannot be written.
     """
     started = time.perf_counter()
+    searched = isinstance(source, Opened)
     if not isinstance(source, Opened):
-        source = open_checkpoint(
-            source, family=family, overrides=overrides, tokenizer=tokenizer, offline=offline
-        )
+        # NaN and infinity are looked for when the numbers are compared: a pass over them less.
+        read = partial(open_checkpoint, family=family, overrides=overrides, look_for_nan=False)
+        source = read(source, tokenizer=tokenizer, offline=offline)
     if to == "albertkit" and not source.checkpoint.fits_huggingface:
         to = "huggingface"  # our folder is transformers' layout wherever that can hold the model
     result = Conversion(source, to, Path(target), dtype)
     writer = _writer(to, dtype)
     checkpoint = _expressed(source.checkpoint, writer, result)
     if result.lost and not allow_loss:
-        raise CheckpointError(
-            f"{to} cannot hold all of this checkpoint.",
-            expected="nothing lost",
-            found="; ".join(map(str, result.lost)),
-            where=source.path,
-            fix="choose another family (albertkit holds everything), or pass allow_loss=True",
-            command_fix="choose another family (albertkit holds everything), or add --allow-loss",
-        )
+        raise _lossy(result)
     with atomic_folder(Path(target)) as temporary:
         writer.write(checkpoint, temporary, dtype)
-        again = _read_again(temporary, checkpoint, result)
+        again, counted = _read_again(temporary, checkpoint, result)
+        if not searched:
+            source.result.problems += not_finite(source.result.tensors, counted)
         if check_forward:
             from albertkit.infer.compare import check_forward as run_both
 
@@ -150,6 +148,18 @@ def convert(
         result.bytes_written = _size(temporary)
     result.seconds = time.perf_counter() - started
     return result
+
+
+def _lossy(result: Conversion) -> CheckpointError:
+    """The error about what the target cannot hold."""
+    return CheckpointError(
+        f"{result.to} cannot hold all of this checkpoint.",
+        expected="nothing lost",
+        found="; ".join(map(str, result.lost)),
+        where=result.source.path,
+        fix="choose another family (albertkit holds everything), or pass allow_loss=True",
+        command_fix="choose another family (albertkit holds everything), or add --allow-loss",
+    )
 
 
 def _copy_card(source: Path, folder: Path, result: Conversion) -> None:
@@ -183,14 +193,19 @@ def _writer(to: str, dtype: str) -> Family:
     return writer
 
 
-def _read_again(folder: Path, checkpoint: Checkpoint, result: Conversion) -> Opened:
-    """What was written, once it is known to be the same; the disk takes the files meanwhile."""
+def _read_again(
+    folder: Path, checkpoint: Checkpoint, result: Conversion
+) -> tuple[Opened, dict[int, int]]:
+    """What was written, once it is known to be the same; the disk takes the files meanwhile.
+
+    The second value is that of `compare`.
+    """
     with ThreadPoolExecutor(1) as disk:
         flushed = disk.submit(flush_folder, folder)
         again = _reopened(folder, checkpoint, result)
-        compare(checkpoint, again.checkpoint, result.dtype, result)
+        counted = compare(checkpoint, again.checkpoint, result.dtype, result)
         flushed.result()
-    return again
+    return again, counted
 
 
 def _reopened(folder: Path, checkpoint: Checkpoint, result: Conversion) -> Opened:
@@ -245,8 +260,14 @@ def _nearest(checkpoint: Checkpoint) -> tuple[Checkpoint, Loss] | None:
     return None
 
 
-def compare(before: Checkpoint, after: Checkpoint, dtype: str, result: Conversion) -> None:
+def compare(
+    before: Checkpoint, after: Checkpoint, dtype: str, result: Conversion
+) -> dict[int, int]:
     """Hold what was written against what was to be written.
+
+    Returns:
+        How many numbers of each tensor of `before` are NaN or infinite, by the id() of the tensor:
+        it may have another name in the source.
 
     Raises:
         CheckpointError: another function, or a tensor that is not the same bit by bit.
@@ -255,12 +276,14 @@ def compare(before: Checkpoint, after: Checkpoint, dtype: str, result: Conversio
     if not after.has_masked_lm:
         given_up.add("head_layer_norm_eps")
     result.notes += _compare_configs(before.config, after.config, given_up)
-    old, new = by_place(before), by_place(after)
+    old, new = without_gaps(before), without_gaps(after)
+    counted = {}
     left_out = tuple(part for key in given_up for part in _PARTS.get(key, ()))
     wrong = [name for name in old if name not in new and not name.startswith(left_out)]
     wrong += [name for name in new if name not in old]
     for name in [name for name in old if name in new]:
-        if same(old[name], new[name], dtype):
+        equal, counted[id(old[name])] = same(old[name], new[name], dtype)
+        if equal:
             result.kept.append(name)
         else:
             wrong.append(name)
@@ -271,6 +294,7 @@ def compare(before: Checkpoint, after: Checkpoint, dtype: str, result: Conversio
             found=listed(wrong),
             fix="please report it; nothing was left behind",
         )
+    return counted
 
 
 def _compare_configs(before: AlbertConfig, after: AlbertConfig, given_up: set[str]) -> list[str]:
@@ -300,40 +324,47 @@ def _compare_configs(before: AlbertConfig, after: AlbertConfig, given_up: set[st
     ]
 
 
-def by_place(checkpoint: Checkpoint) -> Mapping[str, Array]:
-    """Tensors by name, blocks counted without gaps: numbers that no layer uses are left out."""
+def without_gaps(checkpoint: Checkpoint) -> Mapping[str, Array]:
+    """Tensors by name, the blocks numbered 0, 1, 2, ... where no layer uses some numbers."""
     config = checkpoint.config
-    places = {
+    blocks = {
         "attention": config.attention_blocks,
         "feed_forward": config.feed_forward_blocks,
     }
     named = {}
     for name, tensor in checkpoint.tensors.items():
         parts = name.split(".")
-        if parts[:2] == ["albert", "encoder"] and parts[2] in places:
-            parts[3] = str(places[parts[2]].index(int(parts[3])))
+        if parts[:2] == ["albert", "encoder"] and parts[2] in blocks:
+            parts[3] = str(blocks[parts[2]].index(int(parts[3])))
         named[".".join(parts)] = tensor
     return named
 
 
-def same(old: Array, new: Array, dtype: str) -> bool:
-    """Whether two tensors have the same shape and the same bits, once `old` is of this dtype."""
+def same(old: Array, new: Array, dtype: str) -> tuple[bool, int]:
+    """Whether two tensors have the same shape and bits, once `old` is of this dtype.
+
+    The second value: how many numbers of `old` are NaN or infinite.
+    """
     if old.shape != new.shape:
-        return False
+        return False, 0
     if old.ndim == 2 and not old.flags.c_contiguous and not new.flags.c_contiguous:
         old, new = old.T, new.T  # both are stored transposed: compare them as they are stored
     if old.ndim == 0:
-        return _same_bits(old, new, dtype)
+        return _compare_numbers(old, new, dtype)
+    as_stored = old.flags.c_contiguous and new.flags.c_contiguous
+    slices = chunk_slices(old, _IN_CACHE) if as_stored else chunk_slices(old)
     with ThreadPoolExecutor(_COMPARING) as pool:
-        equal = all(pool.map(lambda x: _same_bits(old[x], new[x], dtype), chunk_slices(old)))
+        compared = list(pool.map(lambda x: _compare_numbers(old[x], new[x], dtype), slices))
     drop_pages(old)
     drop_pages(new)
-    return equal
+    return all(equal for equal, _ in compared), sum(count for _, count in compared)
 
 
-def _same_bits(old: Array, new: Array, dtype: str) -> bool:
-    rounded = stored(contiguous(old, old.dtype), dtype)
-    return np.array_equal(rounded.view(np.uint32), contiguous(new, new.dtype).view(np.uint32))
+def _compare_numbers(old: Array, new: Array, dtype: str) -> tuple[bool, int]:
+    numbers = contiguous(old, old.dtype)
+    bits = stored(numbers, dtype).view(np.uint32)
+    equal = np.array_equal(bits, contiguous(new, new.dtype).view(np.uint32))
+    return equal, count_not_finite(numbers)
 
 
 def stored(tensor: Array, dtype: str) -> Array:

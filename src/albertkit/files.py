@@ -350,7 +350,7 @@ def is_web_page(beginning: bytes) -> bool:
 
 
 def glimpse_json(path: Path) -> object:
-    """Value of a JSON file to tell whose it is; None if it cannot be read. Never raises."""
+    """Value of a JSON file, to see whose it is; None if it cannot be read. Never raises."""
     try:
         return json.loads(json_text(path))
     except (OSError, ValueError, RecursionError):

@@ -107,7 +107,7 @@ def find(source: str | Path) -> Path:
     if shipped.is_file():
         return shipped
     raise RecipeError(
-        "There is no such recipe.",
+        "Unknown recipe.",
         expected=f"a TOML file, or one of: {', '.join(names())}",
         found=source if not path.is_dir() else f"{source}, a folder",
         fix="correct the path, or give one of the names",
@@ -218,7 +218,7 @@ def keys(kind: type, prefix: str = "") -> Iterator[Key]:
         if field.default_factory is not MISSING:
             default = field.default_factory()
         shown = None if default is MISSING else default
-        yield Key(name, _spell(hint), shown, field.metadata.get("help", ""))
+        yield Key(name, _type_name(hint), shown, field.metadata.get("help", ""))
 
 
 def check_ranges(settings: Any) -> None:
@@ -254,7 +254,7 @@ def _build(table: Any, kind: Any, name: str, where: str | Path | None) -> Any:
             full = f"{name}.{key}" if name else key
             raise RecipeError(
                 f"The recipe lacks '{full}'.",
-                expected=f"{_spell(hints[key])}: {field.metadata.get('help', '')}",
+                expected=f"{_type_name(hints[key])}: {field.metadata.get('help', '')}",
                 where=where,
                 fix=f"add the key to the recipe, or pass set={{'{full}': ...}}",
                 command_fix=f"add the key to the recipe, or give --set {full}=VALUE",
@@ -270,7 +270,7 @@ def _convert(value: Any, hint: Any, name: str, where: str | Path | None) -> Any:
         if value not in typing.get_args(hint):
             near = difflib.get_close_matches(str(value), map(str, typing.get_args(hint)), n=1)
             raise RecipeError(
-                f"'{name}' must be one of {_spell(hint)}.",
+                f"'{name}' must be one of {_type_name(hint)}.",
                 found=repr(value),
                 where=where,
                 fix=f"did you mean '{near[0]}'?" if near else f"correct '{name}' in the recipe",
@@ -291,7 +291,7 @@ def _convert(value: Any, hint: Any, name: str, where: str | Path | None) -> Any:
     if hint is Path and isinstance(value, str):
         return Path(value)
     if type(value) is not hint:
-        raise _wrong_type(name, _spell(hint), value, where)
+        raise _wrong_type(name, _type_name(hint), value, where)
     return value
 
 
@@ -322,14 +322,14 @@ def _argument(hint: Any) -> Any:
     return next(a for a in typing.get_args(hint) if a is not type(None))
 
 
-def _spell(hint: Any) -> str:
+def _type_name(hint: Any) -> str:
     origin = typing.get_origin(hint)
     if origin is typing.Literal:
         return " | ".join(repr(a) for a in typing.get_args(hint))
     if origin is list:
-        return f"list of {_spell(_argument(hint))}"
+        return f"list of {_type_name(_argument(hint))}"
     if origin in (typing.Union, types.UnionType):
-        return _spell(_argument(hint))
+        return _type_name(_argument(hint))
     words = {bool: "true | false", int: "integer", float: "number", str: "text", Path: "path"}
     return words.get(hint, "table")
 

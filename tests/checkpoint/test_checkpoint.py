@@ -243,7 +243,7 @@ class ChineseTokenizer:
         (folder / "vocab.txt").write_text("[PAD]\n")
 
 
-def test_transformers_is_told_the_real_ids_of_the_tokenizer(tmp_path: Path) -> None:
+def test_transformers_gets_the_real_ids_of_the_tokenizer(tmp_path: Path) -> None:
     model = model_of({})
     tokenizer = ChineseTokenizer()
     Checkpoint(model.config, tensors_of(model), tokenizer).save(tmp_path / "x")

@@ -17,11 +17,12 @@ import pytest
 from albertkit.cli import main
 from albertkit.cli.app import EXAMPLES, app
 from albertkit.cli.inputs import read_lines
-from albertkit.cli.output import spell_bytes
+from albertkit.cli.output import format_bytes
 from albertkit.infer.predictor import Predictor
 from albertkit.sizes import SIZES
 
 COMMANDS = ["build-vocab", "tokenize", "make-data", "add-words", "pretrain"]
+COMMANDS += ["finetune"]
 COMMANDS += ["fill-mask", "sentence-order", "embed", "classify", "tag", "answer", "choose"]
 COMMANDS += ["info", "inspect", "convert", "download", "models", "demo"]
 
@@ -61,7 +62,7 @@ def test_examples_parse(command: str) -> None:
     app.parse_args(words, exit_on_error=False, print_error=False)
 
 
-def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "--version").startswith("albertkit 0.")
 
 
@@ -211,12 +212,12 @@ def test_info_reads_names_folders_and_config_files(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "words_expected"),
     [
         (["info", "albert-bse-v2"], ["error: There is no size", "albert-base-v2", "to do:"]),
         (
             ["fill-mask", "a [MASK]", "--model", "nowhere"],
-            ["no such file", "nowhere"],
+            ["No file, folder or known model", "nowhere"],
         ),
         (["tokenize", "--vocab", "nowhere"], ["error: The vocabulary was not found", "to do:"]),
         (["tokenise"], ["error:", "tokenise", "see albertkit --help"]),
@@ -225,14 +226,14 @@ def test_info_reads_names_folders_and_config_files(
         (["embed", "text", "--model", "m", "--pooling", "max"], ["error:", "max"]),
     ],
 )
-def test_mistakes_are_told_on_standard_error_with_code_2(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], told: list[str]
+def test_mistakes_are_reported_on_standard_error_with_code_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words_expected: list[str]
 ) -> None:
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "Traceback" not in captured.err
-    for words in told:
+    for words in words_expected:
         assert words in captured.err
 
 
@@ -307,4 +308,4 @@ def test_a_ctrl_c_that_is_ignored_stays_so() -> None:
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (47_255_240, "47.3 MB"), (999_600, "1.0 MB")],
 )
 def test_bytes_are_spelled_in_decimal_units(count: int, text: str) -> None:
-    assert spell_bytes(count) == text
+    assert format_bytes(count) == text

@@ -42,7 +42,9 @@ def test_tables_for_people(capsys: pytest.CaptureFixture[str], golden: Path) -> 
     assert "sentence_order" in out
 
 
-def test_what_nobody_wrote_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_what_no_program_wrote_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     (tmp_path / "model.bin").write_bytes(b"not a checkpoint at all")
     assert main(["inspect", str(tmp_path)]) == 2
     assert "not a checkpoint" in capsys.readouterr().err

@@ -108,7 +108,7 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
         ),
     ],
 )
-def test_each_format_is_told_from_its_content_and_read(
+def test_each_format_is_recognised_from_its_content_and_read(
     tmp_path: Path, name: str, format: str, content: str, expected: list[list[str]]
 ) -> None:
     path = write(tmp_path, name, content)
@@ -279,7 +279,7 @@ def test_a_huge_document_is_cut_and_counted(
     assert corpus.report.cut_documents == 1
 
 
-def test_language_and_format_are_told_from_little() -> None:
+def test_language_and_format_are_recognised_from_little() -> None:
     assert language_of("Plain English, 中 one sign.") == "en"
     assert language_of("用 Python 写的 program 程序。") == "zh"
     assert format_of("一句。\n二句。\n", "a.txt", False) == "text"

@@ -25,7 +25,7 @@ from albertkit.cli.options import ModelOptions
 TEXT = "The cat sat on the mat. A dog ran. The dogs and the cats ran on and on.\n\n" * 40
 NOBODY = 65534
 
-Told = Callable[..., str]
+Refusal = Callable[..., str]
 
 
 @pytest.fixture
@@ -39,7 +39,9 @@ def place(tmp_path: Path, tiny_model: Path) -> Path:
 
 
 @pytest.fixture
-def told(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Told:
+def refusal(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Refusal:
     """Run a command that must fail; its message. Standard input holds `data`."""
 
     def run(*arguments: object, data: bytes = b"") -> str:
@@ -73,7 +75,7 @@ def test_the_commands_of_these_tests_succeed_without_the_mistake(place: Path) ->
     assert (place / "out" / "data" / "train" / "index.json").is_file()
 
 
-def test_wrong_paths_say_what_was_expected(place: Path, told: Told) -> None:
+def test_wrong_paths_say_what_was_expected(place: Path, refusal: Refusal) -> None:
     nowhere = place / "nowhere"
     for arguments in (
         ["build-vocab", nowhere, "--output", place / "out" / "vocab"],
@@ -87,29 +89,29 @@ def test_wrong_paths_say_what_was_expected(place: Path, told: Told) -> None:
         ["info", nowhere],
         ["demo", "--from-scratch", "--input", nowhere, "--out", place / "out" / "demo"],
     ):
-        message = told(*arguments)
+        message = refusal(*arguments)
         assert "nowhere" in message
         assert "expected:" in message
 
 
-def test_a_vocabulary_of_another_model_is_refused(place: Path, told: Told) -> None:
+def test_a_vocabulary_of_another_model_is_refused(place: Path, refusal: Refusal) -> None:
     with (place / "model" / "vocab.txt").open("a", encoding="utf-8") as file:
         file.write("more\n")
-    message = told("fill-mask", "--model", place / "model", "the [MASK]")
+    message = refusal("fill-mask", "--model", place / "model", "the [MASK]")
     assert "expected: 23" in message
     assert "found: 24" in message
     assert "to do:" in message
 
 
-def test_empty_input_is_told(place: Path, told: Told) -> None:
+def test_empty_input_is_reported(place: Path, refusal: Refusal) -> None:
     (place / "empty.txt").write_text("")
     (place / "spaces.txt").write_text(" \n\n \t\n")
     for name in ("empty.txt", "spaces.txt"):
-        assert "no text" in told(*make_data(place, place / name))
-        assert "no text" in told("build-vocab", place / name, "--output", place / "out" / "v")
-    assert "no text" in told(*make_data(place, "-"))
-    assert "no text" in told("embed", "--model", place / "model", "--input", place / "empty.txt")
-    assert "no text" in told("fill-mask", "--model", place / "model")
+        assert "no text" in refusal(*make_data(place, place / name))
+        assert "no text" in refusal("build-vocab", place / name, "--output", place / "out" / "v")
+    assert "no text" in refusal(*make_data(place, "-"))
+    assert "no text" in refusal("embed", "--model", place / "model", "--input", place / "empty.txt")
+    assert "no text" in refusal("fill-mask", "--model", place / "model")
 
 
 @pytest.mark.parametrize(
@@ -121,8 +123,8 @@ def test_empty_input_is_told(place: Path, told: Told) -> None:
     ],
     ids=["bad byte", "gb18030", "utf-16"],
 )
-def test_bytes_that_are_no_utf8_are_told_with_their_place(
-    place: Path, told: Told, data: bytes, words: str
+def test_bytes_that_are_no_utf8_are_refused_with_their_place(
+    place: Path, refusal: Refusal, data: bytes, words: str
 ) -> None:
     (place / "bad.txt").write_bytes(data)
     for arguments in (
@@ -131,19 +133,19 @@ def test_bytes_that_are_no_utf8_are_told_with_their_place(
         ["tokenize", "--vocab", place / "vocab.txt", "--input", place / "bad.txt"],
         ["embed", "--model", place / "model", "--input", place / "bad.txt"],
     ):
-        message = told(*arguments)
+        message = refusal(*arguments)
         assert words in message
         assert "to do:" in message
-    assert "standard input" in told("embed", "--model", place / "model", data=data)
+    assert "standard input" in refusal("embed", "--model", place / "model", data=data)
 
 
-def test_a_nul_is_told_where_text_is_expected(place: Path, told: Told) -> None:
+def test_a_nul_is_refused_where_text_is_expected(place: Path, refusal: Refusal) -> None:
     (place / "nul.txt").write_bytes(b"the cat\na d\0g ran\n")
     for arguments in (
         make_data(place, place / "nul.txt"),
         ["embed", "--model", place / "model", "--input", place / "nul.txt"],
     ):
-        message = told(*arguments)
+        message = refusal(*arguments)
         assert "NUL" in message
         assert "to do:" in message
 
@@ -200,7 +202,7 @@ def full_disk(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_leaves_nothing_half_written(place: Path, told: Told) -> None:
+def test_a_full_disk_leaves_nothing_half_written(place: Path, refusal: Refusal) -> None:
     arguments = [
         make_data(place, place / "text.txt") + ["--held-out", "0"],
         ["build-vocab", place / "text.txt", "--size", 30, "--output", place / "out" / "vocab"],
@@ -208,14 +210,14 @@ def test_a_full_disk_leaves_nothing_half_written(place: Path, told: Told) -> Non
     ]
     for each in arguments:
         with full_disk(64):
-            message = told(*each)
+            message = refusal(*each)
         assert "Cannot write" in message
         assert "expected:" in message
         assert f"where: {each[-1] if each[-2] == '--output' else place / 'out' / 'data'}" in message
         assert "to do:" in message
 
 
-def test_standard_output_on_a_full_disk_is_told(place: Path) -> None:
+def test_standard_output_on_a_full_disk_is_reported(place: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     with Path("/dev/full").open("wb") as full:
@@ -250,7 +252,7 @@ def unprivileged() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def test_missing_write_permission_is_told(
+def test_missing_write_permission_is_reported(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Everything is loaded first: nobody may be unable to read the packages of root.
@@ -281,19 +283,19 @@ class FakePredictor:
         return np.array([self.vectors], dtype=np.float32)
 
 
-def test_a_file_in_place_of_a_folder_is_told(place: Path, told: Told) -> None:
+def test_a_file_in_place_of_a_folder_is_reported(place: Path, refusal: Refusal) -> None:
     inside = place / "text.txt" / "data"
     for arguments in (
         make_data(place, place / "text.txt", inside),
         ["build-vocab", place / "text.txt", "--size", 30, "--output", inside],
         ["embed", "--model", place / "model", "the cat", "--output", inside],
     ):
-        message = told(*arguments)
+        message = refusal(*arguments)
         assert "Cannot write" in message
         assert "part of the path is a file" in message
 
 
-def test_an_existing_output_is_not_touched(place: Path, told: Told) -> None:
+def test_an_existing_output_is_not_touched(place: Path, refusal: Refusal) -> None:
     taken = place / "out" / "taken"
     taken.mkdir()
     (taken / "mine.txt").write_text("keep me")
@@ -302,7 +304,7 @@ def test_an_existing_output_is_not_touched(place: Path, told: Told) -> None:
         ["build-vocab", place / "text.txt", "--size", 30, "--output", taken],
         ["demo", "--out", taken],
     ):
-        message = told(*arguments)
+        message = refusal(*arguments)
         assert "expected: a free name" in message
         assert "to do: remove it, or choose another name" in message
     assert (taken / "mine.txt").read_text() == "keep me"

@@ -47,8 +47,8 @@ def test_demo_leaves_text_vocabulary_data_model_and_report(english: Path) -> Non
 
 def test_no_paragraph_is_on_both_sides(english: Path) -> None:
     paragraphs = (english / "text.txt").read_text(encoding="utf-8").split("\n")
-    told = [paragraph for paragraph in paragraphs if paragraph]
-    assert len(told) == len(set(told))
+    shown = [paragraph for paragraph in paragraphs if paragraph]
+    assert len(shown) == len(set(shown))
     sides = []
     for name in (TRAIN, VALIDATION):
         shards = Shards(english / "data" / name)
@@ -140,7 +140,7 @@ def test_documents_are_prose_without_repetition() -> None:
         (">>> this would be a session of the interpreter, whatever follows the arrows", False),
     ],
 )
-def test_prose_is_told_from_code(paragraph: str, kept: bool) -> None:
+def test_prose_is_recognised_from_code(paragraph: str, kept: bool) -> None:
     assert is_prose(paragraph) is kept
 
 

@@ -184,13 +184,13 @@ def wire(data: bytes) -> None:
 
 
 def config(data: bytes) -> None:
-    """config.json, in every spelling"""
+    """config.json, in every dialect"""
     from albertkit.checkpoint.families._configs import READERS
     from albertkit.config import AlbertConfig
 
     path = _at("config.json", data)
-    for spelling in [None, *READERS]:
-        _each(lambda s=spelling: AlbertConfig.load(path, dialect=s, vocab_size=100))
+    for dialect in [None, *READERS]:
+        _each(lambda s=dialect: AlbertConfig.load(path, dialect=s, vocab_size=100))
 
 
 def family_config(data: bytes) -> None:

@@ -21,14 +21,14 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 def test_a_file_arrives_whole_with_its_sum_and_progress(site: Site, tmp_path: Path) -> None:
-    told: list[tuple[str, int, int | None]] = []
+    progress: list[tuple[str, int, int | None]] = []
     url = site.put("/a.bin", CONTENT)
-    got = fetch_file(url, tmp_path / "new" / "a.bin", progress=lambda *x: told.append(x))
+    got = fetch_file(url, tmp_path / "new" / "a.bin", progress=lambda *x: progress.append(x))
     assert (got.url, got.sha256, got.size, got.etag) == (url, SHA256, len(CONTENT), '"first"')
     assert (tmp_path / "new" / "a.bin").read_bytes() == CONTENT
     assert [x.name for x in (tmp_path / "new").iterdir()] == ["a.bin"], "nothing is left beside it"
-    assert told[-1] == ("a.bin", len(CONTENT), len(CONTENT))
-    assert [x[1] for x in told] == sorted(x[1] for x in told)
+    assert progress[-1] == ("a.bin", len(CONTENT), len(CONTENT))
+    assert [x[1] for x in progress] == sorted(x[1] for x in progress)
 
 
 def test_a_cut_connection_is_continued_where_it_broke(site: Site, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_waits_grow(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert waits == [1, 2, 4, 8, 16]
 
 
-def test_a_missing_file_is_told_at_once(site: Site, tmp_path: Path) -> None:
+def test_a_missing_file_is_refused_at_once(site: Site, tmp_path: Path) -> None:
     with pytest.raises(DownloadError) as error:
         fetch_file(site.address + "/none.bin", tmp_path / "none.bin")
     assert len(site.asked) == 1
@@ -185,7 +185,7 @@ def test_a_missing_file_is_told_at_once(site: Site, tmp_path: Path) -> None:
     assert str(tmp_path / "none.bin") in error.value.facts["to do"]
 
 
-def test_no_network_is_told_after_two_attempts(tmp_path: Path, site: Site) -> None:
+def test_no_network_is_reported_after_two_attempts(tmp_path: Path, site: Site) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -221,7 +221,7 @@ def test_an_unknown_size_is_fine(site: Site, tmp_path: Path) -> None:
     assert fetch_file(url, tmp_path / "a.bin").sha256 == SHA256
 
 
-def test_too_little_space_is_told_before_the_bytes_come(
+def test_too_little_space_is_refused_before_the_bytes_come(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import shutil
@@ -233,7 +233,7 @@ def test_too_little_space_is_told_before_the_bytes_come(
     assert error.value.facts["expected"].startswith("900,000 bytes")
 
 
-def test_a_place_that_cannot_be_written_is_told(site: Site, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_reported(site: Site, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError):
         fetch_file(site.put("/a.bin", CONTENT), tmp_path / "file" / "a.bin")

@@ -192,7 +192,7 @@ def test_too_many_members_are_refused(
             unpack(archive, out)
 
 
-def test_a_page_instead_of_an_archive_is_told(tmp_path: Path, out: Path) -> None:
+def test_a_page_instead_of_an_archive_is_reported(tmp_path: Path, out: Path) -> None:
     (tmp_path / "a.zip").write_text("<!doctype html><title>Not Found</title>")
     with pytest.raises(CheckpointError, match="archive that can be unpacked") as error:
         unpack(tmp_path / "a.zip", out)
@@ -200,7 +200,7 @@ def test_a_page_instead_of_an_archive_is_told(tmp_path: Path, out: Path) -> None
 
 
 @pytest.mark.parametrize("kind", ["tar.gz", "zip"])
-def test_an_archive_without_checkpoint_is_told(tmp_path: Path, out: Path, kind: str) -> None:
+def test_an_archive_without_checkpoint_is_reported(tmp_path: Path, out: Path, kind: str) -> None:
     with pytest.raises(CheckpointError, match="holds no checkpoint"):
         unpack(packed(tmp_path, kind, {"a.txt": b""}), out)
 
@@ -242,7 +242,7 @@ def test_a_member_of_a_zip_without_a_name_is_refused(tmp_path: Path, out: Path) 
         unpack(tmp_path / "a.zip", out)
 
 
-def test_a_member_of_a_zip_has_the_size_that_is_told(tmp_path: Path, out: Path) -> None:
+def test_a_member_of_a_zip_has_the_size_that_is_declared(tmp_path: Path, out: Path) -> None:
     data = bytearray(zip_of(tmp_path / "a.zip", {"x.index": b"abcd"}).read_bytes())
     for place in _places(data, b"PK\x01\x02", 24)[1:]:  # the first is the folder
         data[place] += 1

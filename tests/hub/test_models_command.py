@@ -36,7 +36,7 @@ def test_the_list_names_every_model_on_one_line(
     assert any(line.split()[-3:] == ["MLM", "SOP", "Apache-2.0*"] for line in lines)
 
 
-def test_one_model_is_told_whole(
+def test_one_model_is_shown_whole(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")

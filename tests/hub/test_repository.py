@@ -160,7 +160,7 @@ def test_a_revision_is_kept_apart(site: Site) -> None:
         fetch_repository("owner/model", "v9")
 
 
-def test_offline_without_a_copy_is_told_with_both_ways_out(
+def test_offline_without_a_copy_is_refused_with_both_ways_out(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.repositories["owner/model"] = ALBERT
@@ -189,7 +189,7 @@ def test_half_a_copy_is_no_copy(site: Site) -> None:
         ("owner/empty", {"config.json": b"{}", "tf_model.h5": b""}, "no weights that can be read"),
     ],
 )
-def test_what_the_hub_lacks_is_told(
+def test_what_the_hub_lacks_is_reported(
     site: Site, name: str, files: dict[str, bytes] | None, message: str
 ) -> None:
     if files is not None:
@@ -199,7 +199,7 @@ def test_what_the_hub_lacks_is_told(
     assert error.value.facts["where"] == f"{site.address}/{name}"
 
 
-def test_a_file_that_is_listed_and_not_sent_is_told(site: Site, cache: Path) -> None:
+def test_a_file_that_is_listed_and_not_sent_is_reported(site: Site, cache: Path) -> None:
     class Torn(dict[str, bytes]):
         def get(self, name: str, default: object = None) -> object:  # type: ignore[override]
             return None if name == "model.safetensors" else super().get(name, b"")
@@ -211,7 +211,7 @@ def test_a_file_that_is_listed_and_not_sent_is_told(site: Site, cache: Path) -> 
         fetch_repository("owner/model", offline=True)
 
 
-def test_no_network_is_told_at_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network_is_refused_at_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(DownloadError, match="cannot be reached") as error:
         fetch_repository("owner/model")

@@ -75,7 +75,7 @@ def test_a_wrong_path_into_a_folder_here_is_no_id_of_the_hub(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
     for wrong in ("run/modle", "a/b/c", "./x", "nowhere", "/no/such/place", "../x", "a b/c"):
-        with pytest.raises(CheckpointError, match="There is no such file"):
+        with pytest.raises(CheckpointError, match="does not exist|has this name"):
             hub.resolve(wrong)
     with pytest.raises(CheckpointError, match="albert-base-v2"):
         hub.resolve("albert-base-v3")
@@ -86,7 +86,7 @@ def test_a_wrong_path_into_a_folder_here_is_no_id_of_the_hub(
 def test_what_has_the_shape_of_a_path_is_called_a_path(site: Site, path: str) -> None:
     with pytest.raises(CheckpointError) as caught:
         hub.resolve(path)
-    assert caught.value.what == "There is no such file or folder."
+    assert caught.value.what == "The path does not exist."
     assert Path(caught.value.facts["where"]) == Path(path)
     assert site.asked == []
 
@@ -188,10 +188,10 @@ def test_a_repository_opens(site: Site, golden: Path) -> None:
     assert opened.checkpoint.has_masked_lm
 
 
-def test_progress_is_told(archive: bytes) -> None:
-    told: list[tuple[str, int, int | None]] = []
-    hub.resolve("albert_base_v2", progress=lambda *x: told.append(x))
-    assert told[-1] == ("albert_base_v2.tar.gz", len(archive), len(archive))
+def test_progress_is_reported(archive: bytes) -> None:
+    seen: list[tuple[str, int, int | None]] = []
+    hub.resolve("albert_base_v2", progress=lambda *x: seen.append(x))
+    assert seen[-1] == ("albert_base_v2.tar.gz", len(archive), len(archive))
 
 
 def test_an_archive_says_its_size_and_source_before_it_arrives(
@@ -273,9 +273,9 @@ def test_a_file_that_changed_in_the_cache_is_an_error_that_names_both(
     with pytest.raises(DownloadError, match="is not the one that was downloaded") as error:
         hub.resolve("albert_base_v2", offline=True)
     sums = {hashlib.sha256(x).hexdigest() for x in (b"words", b"other")}
-    told = error.value.facts["expected"] + error.value.facts["found"]
+    named = error.value.facts["expected"] + error.value.facts["found"]
     assert error.value.facts["where"] == str(path)
-    assert any(x in told for x in sums)
+    assert any(x in named for x in sums)
 
 
 def test_what_a_killed_unpacking_left_is_removed(cache: Path, archive: bytes) -> None:
@@ -286,7 +286,7 @@ def test_what_a_killed_unpacking_left_is_removed(cache: Path, archive: bytes) ->
     assert not left.exists()
 
 
-def test_a_damaged_record_is_told(cache: Path, archive: bytes) -> None:
+def test_a_damaged_record_is_reported(cache: Path, archive: bytes) -> None:
     hub.resolve("albert_base_v2")
     for damage in ("", "[]", '{"sources": {"a": {}}, "files": {}}', '{"sources": {}, "files": 3}'):
         (cache / "models" / "google-albert-base-v2" / "sha256.json").write_text(damage)
@@ -351,7 +351,7 @@ def test_a_model_without_address_says_so(site: Site) -> None:
         hub.resolve("brightmart-xxlarge")
 
 
-def test_a_cache_that_cannot_be_written_is_told(
+def test_a_cache_that_cannot_be_written_is_reported(
     archive: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")

@@ -198,7 +198,7 @@ def test_texts_that_do_not_fit_are_errors_unless_cutting_is_allowed(predictor: P
         (lambda p: p.order("a", ""), "text is empty"),
     ],
 )
-def test_impossible_questions_are_told_what_to_do(
+def test_impossible_questions_are_answered_with_what_to_do(
     predictor: Predictor, question: object, message: str
 ) -> None:
     with pytest.raises(PredictionError, match=message):

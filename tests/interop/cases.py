@@ -215,8 +215,8 @@ def read_again(folder: Path, family: str, source: Checkpoint) -> Checkpoint:
     """What was written, which may have lost its head; google's files do not say what it is for."""
     if source.head is not None:
         try:
-            told = Overrides(head=source.head.kind)
-            return open_checkpoint(folder, family=family, overrides=told).checkpoint
+            by_kind = Overrides(head=source.head.kind)
+            return open_checkpoint(folder, family=family, overrides=by_kind).checkpoint
         except ConfigError:
             pass
     return open_checkpoint(folder, family=family).checkpoint

@@ -28,8 +28,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def make_case(folder: Path, expected: np.ndarray, **facts: object) -> reading.Case:
     folder.mkdir(parents=True)
-    told = {"tolerance": 3e-5, "relative": False, **facts}
-    (folder / "case.json").write_text(json.dumps(told), encoding="utf-8")
+    case = {"tolerance": 3e-5, "relative": False, **facts}
+    (folder / "case.json").write_text(json.dumps(case), encoding="utf-8")
     np.savez(folder / "inputs.npz", attention_mask=np.array([[1, 1, 0]]))
     np.savez(folder / "expected.npz", hidden_00=expected)
     return reading.open_case(folder)

@@ -43,13 +43,13 @@ def load(
     name: str, case: Case, left_over: set[str], **options: object
 ) -> tuple[torch.nn.Module, list[str]]:
     """A model of this class from the case's folder, and which keys are not as they must be."""
-    model, told = getattr(transformers, name).from_pretrained(
+    model, loading_info = getattr(transformers, name).from_pretrained(
         case.checkpoint, output_loading_info=True, dtype=torch.float32, **options
     )
     wanted = {"missing_keys": set(), "unexpected_keys": left_over}
     problems = []
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
-        keys = told.get(kind) or []
+        keys = loading_info.get(kind) or []
         if set(keys) != wanted.get(kind, set()):
             problems.append(f"{name}: {kind} {sorted(map(str, keys))[:6]}")
     return model.eval(), problems

@@ -50,13 +50,13 @@ def read(case: Case) -> Answer:
         golden = torch.load(Path(case.facts["source_path"]), weights_only=True)
         problems += same(tensors, golden, "golden file")
     config = json.loads((case.checkpoint / "config.json").read_text("utf-8"))
-    told = case.facts["task_head"] or {"pooling": "first"}
+    head = case.facts["task_head"] or {"pooling": "first"}
     model = Uer(tensors, config, pre=config["layernorm_positioning"] == "pre")
     found = model.answers(
         torch.from_numpy(case.inputs["input_ids"]),
         torch.from_numpy(case.inputs["token_type_ids"]),
         case.facts["head"],
-        told["pooling"],
+        head["pooling"],
     )
     if model.used != set(tensors):
         problems.append(f"tensors that UER does not use: {sorted(set(tensors) - model.used)[:6]}")

@@ -75,8 +75,8 @@ class Case:
 
 
 def open_case(folder: Path) -> Case:
-    spelling = "google_fast" if folder.name.startswith("google_fast") else None
-    config = AlbertConfig.load(folder / "albert_config.json", dialect=spelling)
+    dialect = "google_fast" if folder.name.startswith("google_fast") else None
+    config = AlbertConfig.load(folder / "albert_config.json", dialect=dialect)
     model = AlbertForPretraining(config).eval()
     with np.load(folder / "weights.npz") as weights:
         tensors = renamed(weights)

@@ -155,7 +155,7 @@ def test_a_body_can_be_shared() -> None:
     torch.testing.assert_close(again, model(ids, types, mask=real).logits)
 
 
-def test_what_does_not_fit_is_told() -> None:
+def test_what_does_not_fit_is_reported() -> None:
     ids, types, real = batch()
     body = Checkpoint(CONFIG, tensors_of(Albert(CONFIG)))
     with pytest.raises(CheckpointError, match="not fine-tuned"):

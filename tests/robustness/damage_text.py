@@ -22,8 +22,8 @@ def safetensors_cases(whole: bytes) -> Iterator[Case]:
     start, end = header[one]["data_offsets"]
     last = max(names, key=lambda name: header[name]["data_offsets"][1])
 
-    def raw(text: bytes, rest: bytes = data, told: int | None = None) -> bytes:
-        return (len(text) if told is None else told).to_bytes(8, "little") + text + rest
+    def raw(text: bytes, rest: bytes = data, size: int | None = None) -> bytes:
+        return (len(text) if size is None else size).to_bytes(8, "little") + text + rest
 
     def of(name: str = one, rest: bytes = data, **changed: object) -> bytes:
         values = {**header, name: {**header[name], **changed}}
@@ -76,8 +76,8 @@ def safetensors_cases(whole: bytes) -> Iterator[Case]:
     less = {name: value for name, value in header.items() if name != last}
     rest = data[: header[last]["data_offsets"][0]]
     yield "a tensor left out", raw(json.dumps(less).encode(), rest), "\n"
-    for told in (0, 1, len(text) - 1, len(text) + 1, len(whole), 2**31, 2**63, 2**64 - 1):
-        yield f"a header of {told} bytes", raw(text, told=told), "\n"
+    for size in (0, 1, len(text) - 1, len(text) + 1, len(whole), 2**31, 2**63, 2**64 - 1):
+        yield f"a header of {size} bytes", raw(text, size=size), "\n"
     yield "a list as header", raw(b"[]", b""), "not a JSON object"
     yield "no JSON", raw(b"{'a': 1}", b""), "not JSON"
     yield "no UTF-8", raw(b'{"\xff": 1}', b""), "not JSON"

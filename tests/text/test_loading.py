@@ -23,7 +23,7 @@ def refusal(path: Path, **options: object) -> str:
     return message
 
 
-def test_the_kind_is_told_from_the_files(small_english: Path, small_chinese: Path) -> None:
+def test_the_kind_is_recognised_from_the_files(small_english: Path, small_chinese: Path) -> None:
     assert Tokenizer.load(small_english).kind == "sentencepiece"
     assert Tokenizer.load(small_english / "spiece.model").kind == "sentencepiece"
     assert Tokenizer.load(str(small_chinese)).kind == "wordpiece"
@@ -133,7 +133,7 @@ def test_damaged_settings_are_refused(tmp_path: Path, small_english: Path, conte
     assert "tokenizer_config.json" in refusal(tmp_path)
 
 
-def test_missing_permissions_are_told(
+def test_missing_permissions_are_reported(
     tmp_path: Path,
     small_english: Path,
     unprivileged: Callable[[], AbstractContextManager[None]],
@@ -152,7 +152,7 @@ def test_missing_permissions_are_told(
             tokenizer.save(folder)
 
 
-def test_saving_where_no_folder_can_be_is_told(tmp_path: Path, small_english: Path) -> None:
+def test_saving_where_no_folder_can_be_is_reported(tmp_path: Path, small_english: Path) -> None:
     taken = tmp_path / "file"
     taken.write_text("x")
     with pytest.raises(OutputError, match="folder"):

@@ -143,7 +143,7 @@ def test_special_pieces_of_the_other_kind_are_known_without_settings(
     assert Tokenizer.load(place).pad_id == 0
 
 
-def test_a_name_that_is_no_piece_is_told(tmp_path: Path) -> None:
+def test_a_name_that_is_no_piece_is_reported(tmp_path: Path) -> None:
     place = say(wordpiece(tmp_path / "a", "a"), pad_token="<pad>", cls_token="[CLS]")
     tokenizer = Tokenizer.load(place)
     assert tokenizer.pad_id == 0
@@ -154,7 +154,7 @@ def test_a_name_that_is_no_piece_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "value", [{"never_split": ["x"]}, {"remove_space": False}, {"do_basic_tokenize": False}]
 )
-def test_a_setting_that_is_not_supported_is_told(tmp_path: Path, value: dict[str, Any]) -> None:
+def test_a_setting_that_is_not_supported_is_reported(tmp_path: Path, value: dict[str, Any]) -> None:
     tokenizer = Tokenizer.load(say(wordpiece(tmp_path / "a", "a"), **value))
     assert next(iter(value)) in tokenizer.notes[0]
     again = saved(tokenizer, tmp_path / "b")

@@ -46,7 +46,7 @@ def test_roots_are_the_shortest_strings_that_repeat() -> None:
     assert [root_of(word) for word in words] == ["6", "6", "ha", "hah", "ab", "aba"]
 
 
-def test_pieces_that_make_the_text_in_another_order_are_told() -> None:
+def test_pieces_that_make_the_text_in_another_order_are_reported() -> None:
     assert reorders(["lo", "lol", "olo"])
     assert reorders(["6", "66"])
     assert reorders(["a", "b", "aba"])

@@ -44,7 +44,7 @@ def test_a_recipe_for_a_gpu_says_so_on_a_cpu_with_the_time() -> None:
     assert cpu_warning(on_cpu("demo"), tiny) is None
 
 
-def test_a_second_run_into_a_folder_is_told_how_to_go_on(tmp_path: Path) -> None:
+def test_a_second_run_into_a_folder_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text("")
     with pytest.raises(OutputError) as caught:
         require_new(tmp_path)

@@ -33,7 +33,7 @@ def holder(tmp_path: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_second_process_is_refused_and_told_the_id_of_the_first(
+def test_a_second_process_is_refused_with_the_id_of_the_first(
     tmp_path: Path, holder: subprocess.Popen[str]
 ) -> None:
     with holder:

@@ -196,7 +196,7 @@ def test_a_nan_stops_the_run_names_the_step_and_leaves_the_last_good_state(
     assert run(recipe, resume=True)[0].finished
 
 
-def test_a_run_with_rate_zero_is_told_that_the_weights_did_not_move(make_recipe: Make) -> None:
+def test_a_run_with_rate_zero_is_warned_that_the_weights_did_not_move(make_recipe: Make) -> None:
     result, said = run(
         make_recipe("stages.0.peak_learning_rate=0.0", "stages.1.peak_learning_rate=0")
     )

@@ -1,7 +1,7 @@
 """Tables of tensor names that are read in both directions, and the strict account of a result.
 
 A rule pairs one tensor of ours with one of a foreign program. {g} and {i} stand for the number of
-a block and its inner place (`AlbertConfig.attention_blocks`, `.inner_group_num`). The config tells
+a block and its inner place (`AlbertConfig.attention_blocks`, `.inner_group_num`). The config says
 which tensors exist, so a table expands to plain names: a reading that leaves one over is an error.
 """
 
@@ -83,7 +83,7 @@ def expand(
 
     Args:
         rules: the table.
-        config: tells which tensors exist.
+        config: says which tensors exist.
         head: the head of a task, if there is one.
         renumber: count blocks without gaps instead of by their number in the config.
     """

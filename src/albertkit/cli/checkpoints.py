@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.text import Text
 
 from albertkit.cli.options import Flag, Json, SourceOptions
-from albertkit.cli.output import Output, print_json, print_table, spell_bytes
+from albertkit.cli.output import Output, format_bytes, print_json, print_table
 
 if TYPE_CHECKING:
     from albertkit.conversion import Conversion
@@ -39,7 +39,7 @@ def info(source: str, /, *, options: SourceOptions = NO_OPTIONS, json: Json = Fa
     counts = [(name, f"{count:,}") for name, count in facts["parameters"].items()]
     print_table("exact parameters", ["counted", "parameters"], counts, right=[1])
     memory = [
-        (m["for"], m["batch"], m["tokens"], spell_bytes(m["weights"]), spell_bytes(m["total"]))
+        (m["for"], m["batch"], m["tokens"], format_bytes(m["weights"]), format_bytes(m["total"]))
         for m in facts["memory"]
     ]
     columns = ["to", "batch", "tokens", "weights", "total memory"]
@@ -182,7 +182,7 @@ def _show_conversion(done: Conversion) -> None:
         ("heads missing", ", ".join(result.report.missing) or "none"),
         ("read back, equal bit by bit", f"{len(done.kept)} tensors in {done.dtype}"),
         ("lost", len(done.lost)),
-        ("written", f"{spell_bytes(done.bytes_written)} in {done.seconds:.2f} s"),
+        ("written", f"{format_bytes(done.bytes_written)} in {done.seconds:.2f} s"),
     ]
     print_table("", ["", ""], rows)
     reasons = Counter(result.report.ignored.values())

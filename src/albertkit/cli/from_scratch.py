@@ -136,7 +136,7 @@ def require_file(source: Path) -> Path:
     """The path of a text that is there."""
     if not source.is_file():
         raise CorpusError(
-            "There is no such text.",
+            "The text file does not exist.",
             expected="a file",
             found="a folder" if source.is_dir() else "no such file",
             where=source,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from albertkit.cli.options import Flag, Json
-from albertkit.cli.output import Output, print_json, spell_bytes
+from albertkit.cli.output import Output, format_bytes, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -171,7 +171,7 @@ def _facts(model: KnownModel, counts: dict[str, int]) -> Iterator[tuple[str, str
     )
     yield "heads", ", ".join(model.heads) if model.heads is not None else NOT_KNOWN
     if model.parameters_in_file is not None:
-        size = spell_bytes(model.parameters_in_file * 4)
+        size = format_bytes(model.parameters_in_file * 4)
         yield "in the file", f"{model.parameters_in_file:,} parameters, {size} as float32"
     width = max(len(f"{count:,}") for count in counts.values())
     rows = (f"{count:>{width},}  {part}" for part, count in counts.items())

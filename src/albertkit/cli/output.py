@@ -140,7 +140,7 @@ def _is_same_file(path: Path, other: Path) -> bool:
     return path.is_file() and other.is_file() and path.samefile(other)
 
 
-def spell_bytes(count: int) -> str:
+def format_bytes(count: int) -> str:
     """A size in decimal units: 999 B, 1.2 MB, 3.4 GB."""
     size, unit = float(count), 0
     while size >= 999.5 and unit < len(UNITS) - 1:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from albertkit.cli.inputs import BadLines, answered, groups_of
 from albertkit.cli.options import Flag, Json, LineOptions, Sources, TextsOrLines
-from albertkit.cli.output import print_json, print_table, spell_bytes
+from albertkit.cli.output import format_bytes, print_json, print_table
 
 if TYPE_CHECKING:
     from albertkit.data.corpus import Corpus
@@ -174,7 +174,7 @@ def make_data(
         return
     _print_parts(made)
     _print_notes([*corpus.report.notes(), *made.notes()])
-    print(f"wrote {made.folder} from {spell_bytes(made.corpus['text_bytes'])} of text")
+    print(f"wrote {made.folder} from {format_bytes(made.corpus['text_bytes'])} of text")
 
 
 def _print_parts(made: ShardSummary) -> None:

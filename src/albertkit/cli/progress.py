@@ -17,7 +17,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from albertkit.cli.output import spell_bytes
+from albertkit.cli.output import format_bytes
 
 if TYPE_CHECKING:
     from albertkit.data.writing import Progress as Written
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def data_progress() -> Iterator[Callable[[Written], None] | None]:
-    """A function to tell how far the writing is; None when nobody watches (no terminal)."""
+    """A function to show how far the writing is; None without a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None
@@ -34,20 +34,20 @@ def data_progress() -> Iterator[Callable[[Written], None] | None]:
     with Progress(*columns, console=console, transient=True) as shown:
         task = shown.add_task("", total=None)
 
-        def tell(written: Written) -> None:
+        def show(written: Written) -> None:
             shown.update(
                 task,
                 total=written.input_total,
                 completed=written.input_bytes,
-                description=_spell(written),
+                description=_describe(written),
             )
 
-        yield tell
+        yield show
 
 
 @contextmanager
 def download_progress() -> Iterator[Callable[[str, int, int | None], None] | None]:
-    """A function to tell how much has arrived; None when nobody watches (no terminal)."""
+    """A function to show how much has arrived; None without a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None
@@ -62,18 +62,18 @@ def download_progress() -> Iterator[Callable[[str, int, int | None], None] | Non
     with Progress(*columns, console=console, transient=True) as shown:
         tasks: dict[str, TaskID] = {}
 
-        def tell(name: str, done: int, total: int | None) -> None:
+        def show(name: str, done: int, total: int | None) -> None:
             if name not in tasks:
                 tasks[name] = shown.add_task(name, total=total)
             shown.update(tasks[name], completed=done, total=total)
 
-        yield tell
+        yield show
 
 
-def _spell(written: Written) -> str:
+def _describe(written: Written) -> str:
     left = written.seconds_left
     facts = [
-        f"{spell_bytes(written.text_bytes)} of text",
+        f"{format_bytes(written.text_bytes)} of text",
         f"{written.tokens:,} tokens",
         f"{written.megabytes_per_second:.1f} MB/s",
     ]

@@ -233,14 +233,14 @@ def _announced(url: str, progress: Progress | None) -> Progress:
     """Progress of one file that says first what comes and from where."""
     names: set[str] = set()
 
-    def tell(name: str, done: int, total: int | None) -> None:
+    def report(name: str, done: int, total: int | None) -> None:
         if name not in names:
             names.add(name)
             announce(name, url, total)
         if progress is not None:
             progress(name, done, total)
 
-    return tell
+    return report
 
 
 @contextmanager
@@ -286,7 +286,7 @@ def _unknown(text: str) -> CheckpointError:
     if _looks_like_a_path(text) or os.sep in text and _HUB_ID.fullmatch(text) is None:
         there = next(parent for parent in path.parents if os.path.exists(parent))
         return CheckpointError(
-            "There is no such file or folder.",
+            "The path does not exist.",
             expected="the path of a checkpoint",
             found=f"no {path.name} in {there.resolve()}"
             if there == path.parent
@@ -297,7 +297,7 @@ def _unknown(text: str) -> CheckpointError:
     likely = [_OWNER + x for x in shipped_models() if x == text or text.startswith(_OWNER)]
     likely += near(text)
     return CheckpointError(
-        "There is no such file, folder or known model.",
+        "No file, folder or known model has this name.",
         expected="a path; a name of `albertkit models`; or owner/name of the Hugging Face hub",
         found=text[:200],
         fix=("perhaps you mean " + ", ".join(likely)) if likely else "check the path or the name",

@@ -214,7 +214,7 @@ class _Budget:
 
 
 class _Careful:
-    """The file of a zip archive. `zipfile` trusts what sizes and places its directory tells.
+    """The file of a zip archive. `zipfile` trusts the sizes and places in its directory.
 
     No read may be long (a directory of 1000 members is short, and its entries grow tenfold in
     memory), none may begin where no file has a byte.

@@ -18,8 +18,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from albertkit.errors import DownloadError, reason
 from albertkit.files import clear_leftovers, sha256_of, translate_os_errors, write_atomic
 from albertkit.hub.fetch import Fetched
@@ -69,6 +67,8 @@ class Place:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """One process at a time, the others wait; what a killed one left unpacked is removed."""
+        from filelock import FileLock
+
         with translate_os_errors(self.downloads):
             self.downloads.mkdir(parents=True, exist_ok=True)
         with FileLock(self.root / "downloads" / f"{self.name}.lock"):

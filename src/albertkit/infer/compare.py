@@ -11,7 +11,7 @@ from albertkit.errors import CheckpointError
 from albertkit.infer.engine import Floats, run_checked
 from albertkit.infer.torch_engine import TorchEngine
 
-_ROWS, _LONGEST = 4, 32
+_SEQUENCES, _MAX_TOKENS = 4, 32
 _SEED = 20191108
 _TARGETS = 4  # tokens of each sequence that are predicted: V numbers each
 
@@ -45,7 +45,7 @@ def check_forward(a: Checkpoint, b: Checkpoint) -> dict[str, float]:
             expected=f"vocab_size={a.config.vocab_size}",
             found=f"vocab_size={b.config.vocab_size}",
         )
-    columns = min(_LONGEST, a.config.max_position_embeddings, b.config.max_position_embeddings)
+    columns = min(_MAX_TOKENS, a.config.max_position_embeddings, b.config.max_position_embeddings)
     left, right = _outputs(a, columns), _outputs(b, columns)
     return {name: _largest(left[name], right[name], name) for name in left if name in right}
 
@@ -65,7 +65,7 @@ def _largest(left: list[Floats], right: list[Floats], name: str) -> float:
 def _batch(config: AlbertConfig, columns: int) -> Batch:
     """Four sequences; the first is the longest, each has two segments."""
     draws = np.random.default_rng(_SEED)
-    ids = draws.integers(0, config.vocab_size, (_ROWS, columns))
+    ids = draws.integers(0, config.vocab_size, (_SEQUENCES, columns))
     lengths = np.array([max(1, columns * part // 4) for part in (4, 3, 2, 1)])
     second = np.arange(columns) >= lengths[:, None] // 2
     segments = min(2, config.type_vocab_size)

@@ -30,7 +30,7 @@ from albertkit.text.encoding import Encoding
 from albertkit.text.tokenizer import MASK, Tokenizer
 
 MAX_MASKS_TOGETHER = 64  # each mask costs a run of the network over all that are followed
-_SMALLEST_BEAM = 16  # fillings followed at least: a good one may begin with a poor token
+_MIN_BEAM = 16  # fillings followed at least: a good one may begin with a poor token
 
 Floats = npt.NDArray[np.floating]
 
@@ -236,7 +236,7 @@ class Filler:
         score: Scorer,
     ) -> Fillings:
         """The best fillings by the chain rule; first (masks, V) log-probabilities."""
-        width = max(top_k, _SMALLEST_BEAM)
+        width = max(top_k, _MIN_BEAM)
         beams = search(score, encoding.ids, positions, first, width=width, barred=self.barred)
         return self._fillings(text, encoding, positions, first, top_k, beams[:top_k])
 

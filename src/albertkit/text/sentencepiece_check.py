@@ -90,6 +90,8 @@ def _parts(content: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _varint(content: bytes, place: int) -> tuple[int, int]:
+    if place < len(content) and content[place] < 0x80:  # nearly all
+        return content[place], place + 1
     value = shift = 0
     for byte in content[place : place + 5]:
         value |= (byte & 0x7F) << shift
@@ -121,32 +123,31 @@ def check_table(table: bytes) -> None:
 def _walk(units: npt.NDArray[np.uint32], texts: int) -> None:
     """Follow every text of the trie, all of one length at a time.
 
-    A place is where the units of the next byte begin: that of byte b is `place ^ b`. matches: how
-    many texts of the table end on the way there, at most.
+    A place is where the units of the next byte begin: that of byte b is `place ^ b`. So a unit with
+    the label b belongs to the place `index ^ b`, if bit 31 does not mark it as a value.
     """
-    bytes_ = np.arange(_BLOCK, dtype=np.uint32)
-    places, matches = _offset(units[:1]), np.zeros(1, np.int64)
+    belongs = np.arange(len(units), dtype=np.uint32) ^ (units & np.uint32(0xFF))
+    labelled = units < 1 << 31
+    places, counts = _offset(units[:1]), np.zeros(1, np.int64)
     for _ in range(_MAX_DEPTH):
         if np.any(places >= len(units)):  # a block of 256 is inside or outside as a whole
             raise ValueError("a normalizer whose trie leaves its array")
-        children = places[:, None] ^ bytes_
-        row, byte = np.nonzero((units[children] & np.uint32(0x8000_00FF)) == bytes_)
-        if not len(row):
+        # How many texts of the table end on the way to a place, at most; -1: no way leads there.
+        matches = np.full(len(units), -1, np.int64)
+        np.maximum.at(matches, places, counts)
+        child = np.flatnonzero(labelled & (matches[belongs] >= 0))
+        if not len(child):
             return
-        child = children[row, byte]
         unit = units[child]
         ends = unit >> np.uint32(8) & np.uint32(1)
-        after, counts = child ^ _offset(unit), matches[row] + ends
-        values = after[ends == 1]
+        places, counts = child.astype(np.uint32) ^ _offset(unit), matches[belongs[child]] + ends
+        values = places[ends == 1]
         if np.any(values >= len(units)) or np.any(
             (units[values] & np.uint32(0x7FFF_FFFF)) >= texts
         ):
             raise ValueError("a normalizer with a replacement outside of it")
         if counts.max() > _MAX_MATCHES:
             raise ValueError(f"a normalizer with more than {_MAX_MATCHES} matches in a row")
-        places, inverse = np.unique(after, return_inverse=True)
-        matches = np.zeros(len(places), np.int64)
-        np.maximum.at(matches, inverse, counts)
     raise ValueError(f"a normalizer of texts longer than {_MAX_DEPTH} bytes")
 
 

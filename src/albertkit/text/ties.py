@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 UNKNOWN_PENALTY = 10.0
 USER_DEFINED_MALUS = 0.1
-SMALLEST_FLOAT = 2.0**-126  # FLT_MIN: where the original begins to look for the highest score
+MIN_FLOAT = 2.0**-126  # FLT_MIN: where the original begins to look for the highest score
 
 MAX_CACHED_RUNS = 1_000_000
 MAX_SEARCHED_PIECES = 12
@@ -57,7 +57,7 @@ class TieFinder:
             for begin, end in zip(begins[long].tolist(), ends[long].tolist(), strict=True)
             if self._repeats(ids[begin:end].tobytes())
         ]
-        return np.union1d(powers, np.array(repeating, dtype=np.intp))
+        return np.concatenate([powers, np.array(repeating, dtype=np.intp)])
 
     def _repeats(self, run: bytes) -> bool:
         known = self._repeating.get(run)
@@ -132,7 +132,7 @@ class Segmenter:
             for number, score in enumerate(scores)
             if number not in unmatched and number not in user_defined
         ]
-        highest = max([SMALLEST_FLOAT, *normal])
+        highest = max([MIN_FLOAT, *normal])
         self._unknown_score = float(np.float32(min(normal, default=0.0) - UNKNOWN_PENALTY))
         self._scores = {
             piece: (

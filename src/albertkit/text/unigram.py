@@ -77,7 +77,7 @@ class UnigramTokenizer(Tokenizer):
             lower_case=lower_case, keep_accents=self.keep_accents, quotes=quotes
         )
         self._bytes, self.proto, self._model = open_model(path)
-        pieces = [self._model.id_to_piece(i) for i in range(self._model.get_piece_size())]
+        pieces = [piece.piece for piece in self.proto.pieces]
         unknown = self._model.id_to_piece(self._model.unk_id())
         names = {**SPECIAL_NAMES, "unk": (*SPECIAL_NAMES["unk"], unknown)}
         self._use(pieces, settings, names, path)
@@ -327,8 +327,6 @@ def open_model(
         proto = check_model(content)
         model = sentencepiece.SentencePieceProcessor()
         model.LoadFromSerializedProto(content)
-        for number in range(model.get_piece_size()):
-            model.id_to_piece(number)  # raises if it is no UTF-8
     except (DecodeError, RuntimeError, ValueError) as error:
         raise VocabularyError(
             "This SentencePiece model cannot be used for ALBERT.",

@@ -25,7 +25,7 @@ class Baselines:
 
     unigram_entropy: float  # nats per held-out masked token
     unigram_accuracy: float  # share of targets that are the most frequent token
-    # Share of held-out pairs whose order the bag of words tells; None for masked-LM alone.
+    # Share of held-out pairs whose order the bag of words judges right; None for masked-LM alone.
     order_accuracy: float | None
 
 

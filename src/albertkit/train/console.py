@@ -54,7 +54,7 @@ class RunProgress:
         if now - self._logged >= _PLAIN_SECONDS or step == self._steps:
             self._logged = now
             left = (now - self._began) / max(1, step - self._first) * (self._steps - step)
-            self.log(f"step {step:,}/{self._steps:,}  {facts}  {spell_time(left)} left")
+            self.log(f"step {step:,}/{self._steps:,}  {facts}  {format_time(left)} left")
 
     def log(self, text: str) -> None:
         """Print a line that stays."""
@@ -66,7 +66,7 @@ def say(console: Console, text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=not console.is_terminal)
 
 
-def spell_time(seconds: float) -> str:
+def format_time(seconds: float) -> str:
     """A duration in words: "48 s", "12 min", "3 h 20 min"."""
     whole = round(seconds)
     if whole < 100:

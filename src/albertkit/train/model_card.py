@@ -20,7 +20,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True, kw_only=True)
 class CardFacts:
-    """What a card tells. Texts are plain; figures are (name, value) pairs in their order."""
+    """What a card says. Texts are plain; figures are (name, value) pairs in their order."""
 
     name: str
     config: AlbertConfig

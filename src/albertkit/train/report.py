@@ -12,7 +12,7 @@ from albertkit import settings as recipes
 from albertkit.files import write_atomic
 from albertkit.text.tokenizer import MASK
 from albertkit.train.baselines import Baselines
-from albertkit.train.console import spell_time
+from albertkit.train.console import format_time
 from albertkit.train.curves import STYLE, curves
 from albertkit.train.figures import figures, lessons
 from albertkit.train.fillings import Filling
@@ -96,7 +96,7 @@ def write_report(
 def _when(seconds: float | None) -> str:
     """The date, and how long the run took."""
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return f"<p>{now}{'' if seconds is None else f', after {spell_time(seconds)}'}</p>"
+    return f"<p>{now}{'' if seconds is None else f', after {format_time(seconds)}'}</p>"
 
 
 def _lessons(last: dict[str, Any], baselines: Baselines, before: dict[str, Any]) -> str:

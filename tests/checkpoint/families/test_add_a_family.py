@@ -59,7 +59,7 @@ def test_two_plugins_of_one_name_are_refused(toy: Path) -> None:
         families.all_families()
 
 
-def test_a_folder_of_plugins_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_plugins_that_is_not_there_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALBERTKIT_PLUGINS", "/no/such/folder")
     with pytest.raises(AlbertkitError, match="ALBERTKIT_PLUGINS"):
         families.all_families()

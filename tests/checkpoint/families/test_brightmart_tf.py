@@ -88,8 +88,8 @@ def test_layers_of_their_own_are_scopes_of_their_own(tmp_path: Path) -> None:
     opened = open_checkpoint(tmp_path)
     assert opened.checkpoint.config == checkpoint.config
     assert same(opened.checkpoint, checkpoint)
-    told = opened.result.provenance
-    assert told["share"] == "layout of the tensors"
+    provenance = opened.result.provenance
+    assert provenance["share"] == "layout of the tensors"
     (tmp_path / "albert_config.json").unlink()
     values = {"num_attention_heads": 5, "hidden_act": "gelu_tanh", "norm_order": "pre"}
     assert same(

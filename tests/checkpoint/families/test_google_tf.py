@@ -19,7 +19,7 @@ from albertkit.checkpoint.families import google_tf
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.checkpoint.formats.tensor_bundle import read_bundle, write_bundle
 from albertkit.config import AlbertConfig
-from albertkit.conversion import by_place, convert
+from albertkit.conversion import convert, without_gaps
 from albertkit.errors import CheckpointError, ConfigError
 from albertkit.model.loading import build_task
 from albertkit.tasks.head import TaskHead
@@ -41,7 +41,7 @@ WHOLE = [p for p in PRETRAINED if not p.values[0].parent.name.endswith("_index_v
 FINE_TUNED = cases("google_tf_finetune/*/*")
 
 
-def spelling(folder: Path) -> str | None:
+def dialect_of(folder: Path) -> str | None:
     return "google_fast" if folder.name.startswith("google_fast") else None
 
 
@@ -61,7 +61,7 @@ def test_outputs_are_those_of_the_original(prefix: Path, tmp_path: Path) -> None
     folder = prefix.parent
     if folder.name.endswith("_index_variants"):
         folder = folder.parent / "g1_i1_gelu"
-    expected = AlbertConfig.load(folder / "albert_config.json", dialect=spelling(folder))
+    expected = AlbertConfig.load(folder / "albert_config.json", dialect=dialect_of(folder))
     assert opened.checkpoint.config == expected
     least = 0.0 if folder.name == "eps_probe" else 1.0
     check_pretraining(opened.checkpoint, folder, least)
@@ -187,8 +187,8 @@ def test_without_a_config_the_shapes_tell_sizes_and_the_rest_is_asked(tmp_path: 
     expected = open_checkpoint(SMALL)
     assert opened.checkpoint.config == replace(expected.checkpoint.config, initializer_range=0.02)
     assert opened.result.provenance["hidden_act"] == "given"
-    told = opened.result.provenance["vocab_size"]
-    assert told == "shape of bert/embeddings/word_embeddings"
+    origin = opened.result.provenance["vocab_size"]
+    assert origin == "shape of bert/embeddings/word_embeddings"
     assert expected.result.provenance["vocab_size"] == "albert_config.json"
 
 
@@ -453,7 +453,7 @@ def test_blocks_of_transformers_formula_get_googles_numbers(tmp_path: Path) -> N
     google_tf.write(checkpoint, tmp_path, "float32")
     again = open_checkpoint(tmp_path).checkpoint
     assert again.config.attention_blocks[5] == 29
-    old, new = by_place(checkpoint), by_place(again)
+    old, new = without_gaps(checkpoint), without_gaps(again)
     assert set(old) == set(new)
     assert all(np.array_equal(old[name], new[name]) for name in old)
     other = changed(num_hidden_layers=22, num_hidden_groups=22, group_formula="huggingface")

@@ -164,7 +164,7 @@ def test_a_classifier_with_an_activation_says_what_it_is_for(classifier: Path) -
     refused(classifier, "num_labels")
 
 
-def test_quantized_weights_are_told(tmp_path: Path) -> None:
+def test_quantized_weights_are_reported(tmp_path: Path) -> None:
     place = shutil.copytree(HERE / "masked_lm_preset", tmp_path / "preset")
     with h5py.File(place / "model.weights.h5", "a") as file:
         del file["layers/dense/vars/0"]

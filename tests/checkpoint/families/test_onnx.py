@@ -106,7 +106,7 @@ def test_graphs_of_other_programs_are_refused_by_name(case: str, tmp_path: Path)
 
 @pytest.mark.parametrize("case", CASES)
 def test_outputs_are_those_of_the_graph(case: str, tmp_path: Path) -> None:
-    told, expected = case_of(case)
+    facts, expected = case_of(case)
     opened = open_checkpoint(unpacked(case, tmp_path / "x"))
     ids = expected["in/input_ids"]
     mask = expected.get("in/attention_mask", np.ones_like(ids))
@@ -115,7 +115,7 @@ def test_outputs_are_those_of_the_graph(case: str, tmp_path: Path) -> None:
     seen = 0
     for name, values in expected.items():
         if name.startswith("out/"):
-            ours = OURS.get(name[4:], "mlm" if "MaskedLM" in told["class"] else "logits")
+            ours = OURS.get(name[4:], "mlm" if "MaskedLM" in facts["class"] else "logits")
             real = mask.reshape(-1, mask.shape[-1]) if ours not in ("pooled", "order") else None
             assert distance(found[ours], values, real) <= HALF.get(case, BOUND), name
             seen += 1
@@ -124,9 +124,9 @@ def test_outputs_are_those_of_the_graph(case: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_graph_tells_the_config_alone(case: str, tmp_path: Path) -> None:
-    told, _ = case_of(case)
+    facts, _ = case_of(case)
     opened = open_checkpoint(unpacked(case, tmp_path / "x"))
-    config, given = opened.checkpoint.config, told["config"]
+    config, given = opened.checkpoint.config, facts["config"]
     for key in set(given) - {"hidden_act", "layer_norm_eps", "type_vocab_size"}:
         assert getattr(config, key) == given[key], key
     assert config.hidden_act == ACTS[given["hidden_act"]]
@@ -135,7 +135,7 @@ def test_the_graph_tells_the_config_alone(case: str, tmp_path: Path) -> None:
     assert config.embedding_order == "norm_then_project"
     assert config.tied_decoder == (case != "dynamo23_untied")
     head = opened.checkpoint.head
-    kind = HEADS.get(told["class"])
+    kind = HEADS.get(facts["class"])
     if case == "old4_30":  # one label, as in transformers
         kind = "regression"
     assert (None if head is None else head.kind) == kind
@@ -266,8 +266,8 @@ def test_the_command_converts_what_is_then_opened_by_transformers(
 
 def write_config(folder: Path, **values: object) -> None:
     """A config of transformers beside a case, with other values."""
-    told, _ = case_of("dynamo20")
-    config = {**told["config"], "model_type": "albert", **values}
+    facts, _ = case_of("dynamo20")
+    config = {**facts["config"], "model_type": "albert", **values}
     (folder / "config.json").write_text(json.dumps(config))
 
 
@@ -290,12 +290,12 @@ def test_the_graph_wins_over_a_config_and_says_so(tmp_path: Path) -> None:
     config = result.config
     assert (config.num_attention_heads, config.hidden_act) == (4, "gelu_tanh")
     assert config.num_hidden_layers == 2
-    told = " ".join(result.problems)
+    problems = " ".join(result.problems)
     for key in ("num_attention_heads=2", "hidden_act='relu'", "num_hidden_layers=7"):
-        assert f"config.json says {key}" in told
+        assert f"config.json says {key}" in problems
 
 
-def test_a_config_that_cannot_be_read_is_told_and_not_used(tmp_path: Path) -> None:
+def test_a_config_that_cannot_be_read_is_reported_and_not_used(tmp_path: Path) -> None:
     path = unpacked("dynamo20", tmp_path / "x")
     write_config(path.parent, some_new_key=1, classifier_dropout_prob=0.3)
     result = open_checkpoint(path).result

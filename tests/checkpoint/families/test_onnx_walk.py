@@ -58,10 +58,10 @@ def assert_blocks(opened: Opened, graph: Albert, blocks: list[int]) -> None:
     groups=st.integers(1, 6),
     inner=st.integers(1, 3),
     copies=st.booleans(),
-    told=st.booleans(),
+    overridden=st.booleans(),
 )
 def test_groups_and_inner_groups(
-    layers: int, groups: int, inner: int, copies: bool, told: bool, tmp_path_factory
+    layers: int, groups: int, inner: int, copies: bool, overridden: bool, tmp_path_factory
 ) -> None:
     # google-research/albert, modeling.py: int(layer / layers * groups).
     groups = min(layers, groups)
@@ -73,9 +73,9 @@ def test_groups_and_inner_groups(
     graph = Albert(blocks, copies=copies)
     path = write(tmp_path_factory.mktemp("x"), graph)
     keys = {"num_hidden_layers": layers, "num_hidden_groups": groups, "inner_group_num": inner}
-    opened = open_checkpoint(path, overrides=Overrides(values=keys if told else {}))
+    opened = open_checkpoint(path, overrides=Overrides(values=keys if overridden else {}))
     config = opened.checkpoint.config
-    if told:
+    if overridden:
         assert {key: getattr(config, key) for key in keys} == keys
     assert_blocks(opened, graph, blocks)
     assert config.num_attention_heads == 2

@@ -149,7 +149,7 @@ def test_a_bare_file_needs_a_config(model: Path, tmp_path: Path) -> None:
     assert not open_checkpoint(file).checkpoint.has_masked_lm
 
 
-def test_wrong_ids_and_lower_casing_are_told_and_put_right(model: Path) -> None:
+def test_wrong_ids_and_lower_casing_are_reported_and_put_right(model: Path) -> None:
     words = ["[PAD]", "[UNK]", *(f"w{n}" for n in range(18)), "[CLS]", "[SEP]", "[MASK]"]
     assert len(words) == open_checkpoint(model).checkpoint.config.vocab_size
     (model / "vocab.txt").write_text("\n".join(words) + "\n")
@@ -158,9 +158,9 @@ def test_wrong_ids_and_lower_casing_are_told_and_put_right(model: Path) -> None:
     opened = open_checkpoint(model)
     ids = {"pad_token_id": 0, "bos_token_id": 20, "eos_token_id": 21}
     assert opened.checkpoint.special_ids == ids
-    told = "\n".join(opened.result.problems)
-    assert "bos_token_id is 2, not 20" in told
-    assert "do_lower_case" in told
+    problems = "\n".join(opened.result.problems)
+    assert "bos_token_id is 2, not 20" in problems
+    assert "do_lower_case" in problems
     tokenizer = opened.checkpoint.tokenizer
     assert tokenizer.encode("W3").ids == tokenizer.encode("w3").ids
     (model / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "W1", *words[3:]]) + "\n")

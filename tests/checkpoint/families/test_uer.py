@@ -77,7 +77,7 @@ def test_a_classifier_gives_the_logits_of_uer(pooling: str, shared: Path) -> Non
 
 
 @pytest.mark.shared
-def test_the_files_of_a_folder_are_told_apart(shared: Path) -> None:
+def test_the_files_of_a_folder_are_kept_apart(shared: Path) -> None:
     family = families.named("uer")
     folder = shared / "golden" / "uer" / "relu_untied"
     assert family.detect(folder) == folder / "model.bin"

@@ -186,7 +186,7 @@ def test_bfloat16_is_kept_as_keras_keeps_it(tmp_path: Path) -> None:
         assert file["x"].dtype == np.dtype("V2")
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         hdf5.write(tmp_path / "no" / "x.h5", {"x": np.ones(3, np.float32)}, "float32")
 

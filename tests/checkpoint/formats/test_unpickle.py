@@ -77,8 +77,8 @@ def refused(hostile: Hostile, folder: Path) -> None:
                 reader.read_weights(place)
             assert time.process_time() - started < 2
             # The reader of .pdparams knows no storages, so it stops at the first.
-            told = [hostile.found, "a persistent id"] if reader is pdparams else [hostile.found]
-            assert any(one in str(caught.value) for one in told), str(caught.value)
+            named = [hostile.found, "a persistent id"] if reader is pdparams else [hostile.found]
+            assert any(one in str(caught.value) for one in named), str(caught.value)
             assert len(str(caught.value)) < 1000
 
 

@@ -160,10 +160,10 @@ def make(name: str) -> None:
         key: x.float().numpy() for key, x in model.state_dict().items() if x.is_floating_point()
     }
     save(path.parent, inputs, used, dict(zip(names, results, strict=True)), state)
-    told = {key: getattr(config, key) for key in CONFIG if not key.endswith("prob")}
-    told |= {key: getattr(config, key) for key in ("num_hidden_groups", "inner_group_num")}
+    given = {key: getattr(config, key) for key in CONFIG if not key.endswith("prob")}
+    given |= {key: getattr(config, key) for key in ("num_hidden_groups", "inner_group_num")}
     versions = {"transformers": transformers.__version__, "torch": torch.__version__}
-    case = {"class": f"Albert{kind}", "opset": opset, "exporter": exporter, "config": told}
+    case = {"class": f"Albert{kind}", "opset": opset, "exporter": exporter, "config": given}
     data = gzip.compress(path.read_bytes(), 9, mtime=0)
     path.with_name("model.onnx.gz").write_bytes(data)
     path.unlink()

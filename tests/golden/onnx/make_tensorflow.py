@@ -62,9 +62,9 @@ def main() -> None:
     np.savez_compressed(HERE / "expected.npz", **arrays)
     (HERE / "model.onnx.gz").write_bytes(gzip.compress(path.read_bytes(), 9, mtime=0))
     path.unlink()
-    told = {**SIZES, "num_hidden_groups": 1, "inner_group_num": 1}
+    given = {**SIZES, "num_hidden_groups": 1, "inner_group_num": 1}
     versions = {"transformers": "4.36.2", "tensorflow": "2.15.1", "tf2onnx": "1.16.1"}
-    case = {"class": "AlbertForPreTraining", "opset": 13, "exporter": "tf2onnx", "config": told}
+    case = {"class": "AlbertForPreTraining", "opset": 13, "exporter": "tf2onnx", "config": given}
     text = json.dumps({**case, "versions": versions, "after": None}, indent=1)
     (HERE / "case.json").write_text(text + "\n")
 

@@ -74,7 +74,7 @@ def detect(path: Path | str) -> tuple[str, Path]:
         )
     nothing = not is_there(path)
     raise CheckpointError(
-        "There is no such file or folder."
+        "The path does not exist."
         if nothing
         else "This is not a checkpoint that albertkit can read.",
         expected="a checkpoint of one of: " + ", ".join(all_families()),

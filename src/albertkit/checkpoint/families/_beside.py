@@ -189,7 +189,7 @@ def open_tokenizer(
 
 
 def special_ids(values: Mapping[str, Any]) -> dict[str, int]:
-    """Ids of special pieces that a config file tells."""
+    """Ids of special pieces that a config file gives."""
     return {name: values[name] for name in SPECIAL_IDS if type(values.get(name)) is int}
 
 
@@ -215,6 +215,6 @@ def check_special_ids(
 
 
 def ids_of(tokenizer: Tokenizer) -> dict[str, int]:
-    """The ids of the special pieces as config files tell them."""
+    """The ids of the special pieces as config files give them."""
     known = (tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id)
     return dict(zip(SPECIAL_IDS, known, strict=True))

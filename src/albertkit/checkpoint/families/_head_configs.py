@@ -113,7 +113,7 @@ def _labels(values: Mapping[str, Any], count: int) -> tuple[str, ...]:
 
 
 def write_head(head: TaskHead | None, *, own: bool) -> dict[str, Any]:
-    """Keys of a config file that tell the head; none without a head."""
+    """Keys of a config file that describe the head; none without a head."""
     if head is None:
         return {}
     if own:

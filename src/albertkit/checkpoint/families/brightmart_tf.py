@@ -1,7 +1,7 @@
 """brightmart/albert_zh in its own layout: checkpoints of TensorFlow 1, without TensorFlow.
 
 Word embeddings are multiplied by a second table before positions and segments of hidden width are
-added; the normalisation comes after that. `ln_type` in the config tells the order of the blocks'
+added; the normalisation comes after that. `ln_type` in the config gives the order of the blocks'
 normalisations, which have the same names either way.
 """
 
@@ -83,7 +83,7 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
 
 
 def _layout(bundle: Bundle, names: Names, layers: set[int]) -> Layout:
-    """What the tensors tell about their model."""
+    """What the tensors say about their model."""
     first = _OWN.format(g=0) if layers else _SHARED
     where = {
         "vocab_size": ("bert/embeddings/word_embeddings", 0, 2),

@@ -150,7 +150,7 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
 
 
 def _layout(bundle: Bundle, names: Names) -> Layout:
-    """What the tensors of google's layout tell about their model."""
+    """What the tensors of google's layout say about their model."""
     sizes = shape_sizes(bundle, names, _SIZES)
     _, kernel = shape_of(bundle, names, f"{_FIRST}ffn_1/intermediate/dense/kernel", 2, 3)
     sliced = len(kernel) == 3

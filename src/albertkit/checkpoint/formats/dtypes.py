@@ -35,7 +35,7 @@ def item_size(dtype: str) -> int:
 
 
 def as_float32(tensor: np.ndarray, kind: str) -> np.ndarray:
-    """Fractions in float32, copied if they have another width; whole numbers stay.
+    """Floats in float32, copied if they have another width; integers stay.
 
     Args:
         tensor: the numbers; bfloat16 as their bits in uint16.

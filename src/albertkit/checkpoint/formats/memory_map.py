@@ -70,9 +70,9 @@ def drop_pages(tensor: Array) -> None:
         base.madvise(mmap.MADV_DONTNEED)
 
 
-def chunk_slices(tensor: Array) -> list[slice]:
-    """Runs of rows of a few megabytes each that cover a tensor of one axis or more."""
-    rows = max(1, _BLOCK_BYTES * len(tensor) // max(1, tensor.nbytes))
+def chunk_slices(tensor: Array, size: int = _BLOCK_BYTES) -> list[slice]:
+    """Runs of rows of some `size` bytes each that cover a tensor of one axis or more."""
+    rows = max(1, size * len(tensor) // max(1, tensor.nbytes))
     return [slice(start, start + rows) for start in range(0, len(tensor), rows)]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from albertkit.errors import CheckpointError
 
-# A field: its number and value. Whole numbers come as int, everything else as bytes.
+# A field: its number and value. Integers come as int, everything else as bytes.
 Field = tuple[int, int | memoryview]
 _MAX_VARINT_BYTES = 10
 
@@ -112,7 +112,7 @@ def message(value: int | memoryview) -> memoryview:
 
 
 def number(value: int | memoryview) -> int:
-    """A field that holds a whole number."""
+    """A field that holds an integer."""
     if not isinstance(value, int):
         raise damaged("bytes where a number is expected", 0)
     return value

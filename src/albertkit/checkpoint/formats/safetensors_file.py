@@ -1,6 +1,6 @@
 """Tensors in safetensors files: read as views of the mapped file, written in a stream.
 
-Fractions of any width become float32 numpy arrays; whole numbers stay as they are.
+Floats of any width become float32 numpy arrays; integers stay as they are.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Entry:
 class Weights:
     """What a file of tensors holds, of whatever format.
 
-    tensors: by name; fractions in float32, views of the file where it has them so. kinds: name of
+    tensors: by name; floats in float32, views of the file where it has them so. kinds: name of
     the numbers in the file ("float16") and shape of each tensor. ignored: other entries, each with
     the reason why it is left out. notes: where in the file they were, if not at the top.
     """

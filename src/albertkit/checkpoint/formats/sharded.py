@@ -1,6 +1,6 @@
 """Weights of transformers' folders: one file or many, safetensors or torch's.
 
-A sharded folder has an index, `*.index.json`, whose `weight_map` tells the file of each tensor.
+A sharded folder has an index, `*.index.json`, whose `weight_map` names the file of each tensor.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def read_any(path: Path) -> tuple[Weights, list[Path]]:
     """The tensors of a safetensors file, a torch file, or an index and its shards; the files read.
 
     Raises:
-        CheckpointError: a file is missing or damaged, or the index tells something else.
+        CheckpointError: a file is missing or damaged, or the index says something else.
     """
     if not path.name.endswith(INDEX):
         return _read_one(path), [path]

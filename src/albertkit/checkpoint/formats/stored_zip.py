@@ -133,7 +133,7 @@ def _entry(data: Bytes, fields: tuple[int, ...], raw: bytes, directory: int) -> 
         raise damaged(f"the entry {name[:80]} outside the archive")
     sizes = (local[6], local[7], local[8])
     if not local[2] & 8 and sizes not in ((crc, size, size), (crc, _UNKNOWN, _UNKNOWN)):
-        raise damaged(f"the entry {name[:80]} with another size than the directory tells")
+        raise damaged(f"the entry {name[:80]} with another size than the directory says")
     return ZipEntry(name, start, size, crc, header)
 
 

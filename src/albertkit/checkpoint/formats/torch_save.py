@@ -1,6 +1,6 @@
 """torch's files of tensors, read and written without torch: zip archives, and the older streams.
 
-A zip archive (torch 1.6 and later) holds a pickle that tells names and shapes, and one entry for
+A zip archive (torch 1.6 and later) holds a pickle with names and shapes, and one entry for
 each storage. An older file is a row of pickles (magic number, version, machine, tensors, keys)
 followed by the storages.
 """
@@ -278,7 +278,7 @@ def text(value: str) -> bytes:
 
 
 def whole(value: int) -> bytes:
-    """The step that puts a whole number on a pickle's stack."""
+    """The step that puts an integer on a pickle's stack."""
     if 0 <= value < 1 << 8:
         return b"K" + bytes([value])
     if 0 <= value < 1 << 31:

@@ -1,4 +1,4 @@
-"""The config of a TensorFlow 1 checkpoint, from all that tells something about it.
+"""The config of a TensorFlow 1 checkpoint, from all that says something about it.
 
 A config file may be missing, incomplete or wrong. Sizes come from the shapes of tensors; heads,
 activation and the order of norms from a graph file, where there is one; what the user gives wins.
@@ -31,7 +31,7 @@ _FIXED = {
     "tied_decoder": True,
 }
 _KEYS = [item.name for item in fields(AlbertConfig)]
-# Keys that decide the function and that no shape tells, with an example in Python and as words.
+# Keys that decide the function and that no shape shows, with an example in Python and as words.
 _OPEN = {
     "num_hidden_layers": ("12", "12"),
     "num_attention_heads": ("16", "16"),
@@ -44,10 +44,10 @@ _XLARGE = 2048
 
 @dataclass
 class Layout:
-    """What the tensors of a file tell about its model.
+    """What the tensors of a file say about its model.
 
     dialect: of the config file that belongs to it. sizes: config key to its value and the tensor
-    that tells it. fixed: keys that the layout decides. hints: keys for a config that lacks them.
+    that says it. fixed: keys that the layout decides. hints: keys for a config that lacks them.
     """
 
     dialect: str
@@ -165,7 +165,7 @@ def _read(values: dict[str, Any], layout: Layout) -> dict[str, Any]:
     dialect = layout.dialect
     try:
         theirs = detect_dialect({"embedding_size": 0, **values})
-    except ConfigError:  # nothing in the file tells it; the weights do
+    except ConfigError:  # the file does not say it; the weights do
         theirs = dialect
     if theirs in ("huggingface", "paddle", "uer", "albertkit"):
         dialect = theirs
@@ -181,7 +181,7 @@ def _read(values: dict[str, Any], layout: Layout) -> dict[str, Any]:
 
 
 def _add_layout(found: _Found, layout: Layout, resolved: ResolvedConfig) -> None:
-    """What the tensors tell.
+    """What the tensors say.
 
     Raises:
         CheckpointError: the file says other sizes.

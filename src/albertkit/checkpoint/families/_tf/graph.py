@@ -1,7 +1,7 @@
-"""What a TensorFlow graph tells of an ALBERT that its config may have wrong or leave out.
+"""What a TensorFlow graph says of an ALBERT that its config may have wrong or leave out.
 
 A `.meta` file (MetaGraphDef) or a `saved_model.pb` holds every operation by name. Nothing is run:
-names, kinds and connections tell the number of heads, the activation and the order of norms.
+names, kinds and connections give the number of heads, the activation and the order of norms.
 Field numbers: tensorflow/core/framework/{graph,node_def,attr_value,tensor}.proto and
 core/protobuf/{meta_graph,saved_model}.proto.
 """
@@ -246,7 +246,7 @@ def _vector(graph: _Graph, name: str) -> list[int]:
 
 
 def _whole(node: _Node | None) -> list[int]:
-    """A constant of whole numbers; empty for anything else."""
+    """A constant of integers; empty for anything else."""
     values = _constant(node) if node is not None and node.op == "Const" else []
     return [value for value in values if isinstance(value, int)]
 

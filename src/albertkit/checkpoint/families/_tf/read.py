@@ -59,7 +59,7 @@ class Source(Mapping[str, Array]):
     bundle: Bundle
 
     def __getitem__(self, name: str) -> Array:
-        """float32 for fractions, other numbers as they are."""
+        """float32 for floats, other numbers as they are."""
         if self.bundle.entries[name].dtype in FLOATS:
             return self.bundle.float32(name)
         return self.bundle.raw(name)
@@ -74,7 +74,7 @@ class Source(Mapping[str, Array]):
 def shape_sizes(
     bundle: Bundle, names: Names, where: Mapping[str, tuple[str, int, int]]
 ) -> dict[str, tuple[int, str]]:
-    """Sizes of a model by the shapes of its tensors, with the tensor that tells each.
+    """Sizes of a model by the shapes of its tensors, with the tensor that shows each.
 
     Args:
         bundle, names: the checkpoint.

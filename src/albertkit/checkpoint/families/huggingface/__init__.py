@@ -199,7 +199,7 @@ def _drop_unused(source: CurrentNames, config: AlbertConfig) -> None:
 
 
 def _ignored(tensors: Mapping[str, Array], config: AlbertConfig) -> Callable[[str], str | None]:
-    """The function that tells why a tensor may be left out, by its name of today."""
+    """The function that says why a tensor may be left out, by its name of today."""
     unused = frozenset(range(config.num_hidden_groups)) - frozenset(config.attention_blocks)
 
     def why(name: str) -> str | None:

@@ -94,7 +94,9 @@ def current_names(read: Weights) -> CurrentNames:
         today = _today(own_names[name], lone=result.lone is not None)
         if bare and today.startswith(_BODY):
             today = f"albert.{today}"
-        today = name if today in result.tensors else today  # two spellings: the second is left over
+        today = (
+            name if today in result.tensors else today
+        )  # two names of one tensor: the second is left over
         result.tensors[today] = tensor
         result.names[today] = name
     _drop_project_layer(result)

@@ -69,7 +69,7 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
     blocks = named_blocks(config.config, layers)
     assert blocks is not None  # the plan was made of them
     weights = weights_found.tensors | blocks
-    tensors = {name: weight.fractions() for name, weight in weights.items()}
+    tensors = {name: weight.to_float32() for name, weight in weights.items()}
     report = _account(graph, weights, tensors, pool)
     wide = sum(tensor.dtype == "float64" for tensor in weights.values())
     if wide:
@@ -112,7 +112,7 @@ def _account(
     """What became of every tensor of the file.
 
     Raises:
-        CheckpointError: fractions that the model has no place for.
+        CheckpointError: floats that the model has no place for.
     """
     report = LoadReport(missing=missing_heads(tensors))
     for name, weight in weights.items():

@@ -21,7 +21,7 @@ from albertkit.checkpoint.formats.memory_map import map_file
 _MAX_FIELDS = 600_000
 _MAX_NODES = 30_000
 _MAX_INLINED = 60_000
-_DEEPEST_CALL = 16
+_MAX_CALL_DEPTH = 16
 _MAX_BYTES_OF_TEXT = 4096
 _MAX_NESTED = 4  # graphs inside of nodes
 
@@ -93,7 +93,7 @@ def _inlined(graph: Graph) -> Iterator[Node]:
         node, depth = waiting.pop()
         function = graph.functions.get(node.op)
         count += 1
-        if count > _MAX_INLINED or depth > _DEEPEST_CALL:
+        if count > _MAX_INLINED or depth > _MAX_CALL_DEPTH:
             raise bad("functions that call one another without end")
         if function is None:
             yield node
@@ -289,14 +289,14 @@ class _Reader:
         name = ""
         value: Attribute | None = None
         numbers: list[int] = []
-        fractions: list[float] = []
+        floats: list[float] = []
         graphs: list[memoryview] = []
         kind = 0
         for number, found in self.fields(message):
             if number == 1:
                 name = protobuf_wire.text(found)
             elif number == 2:
-                value = float(_fractions(found)[0])
+                value = float(_floats(found)[0])
             elif number == 3:
                 value = protobuf_wire.signed(protobuf_wire.number(found))
             elif number == 4:
@@ -306,7 +306,7 @@ class _Reader:
             elif number in (6, 11):
                 graphs.append(protobuf_wire.message(found))
             elif number == 7:
-                fractions += [float(x) for x in _fractions(found)]
+                floats += [float(x) for x in _floats(found)]
             elif number == 8:
                 extend(numbers, found)
             elif number == 20:
@@ -315,8 +315,8 @@ class _Reader:
                 value = Reference(protobuf_wire.text(found))
         if kind == 7 or numbers:  # a list of numbers, perhaps an empty one
             value = tuple(numbers)
-        elif kind == 6 or fractions:
-            value = Stored("float32", np.array(fractions, "<f4"))
+        elif kind == 6 or floats:
+            value = Stored("float32", np.array(floats, "<f4"))
         return name, value, graphs
 
     def _add_function(self, message: memoryview) -> None:
@@ -345,11 +345,11 @@ def _full_name(domain: str, op: str, overload: str) -> str:
     return f"{op}:{overload}" if overload else op
 
 
-def _fractions(value: int | memoryview) -> np.ndarray:
+def _floats(value: int | memoryview) -> np.ndarray:
     """float32 numbers of a field, one or many."""
     found = protobuf_wire.message(value)
     if len(found) % 4 or not found or len(found) > _MAX_BYTES_OF_TEXT:
-        raise protobuf_wire.damaged(f"fractions of {len(found)} bytes", 0)
+        raise protobuf_wire.damaged(f"floats of {len(found)} bytes", 0)
     return np.frombuffer(found, "<f4")
 
 

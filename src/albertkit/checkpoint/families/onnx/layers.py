@@ -37,7 +37,7 @@ class Pool:
         """
         array = weight.array
         sample = replace(weight, array=array.flat[:: max(1, array.size // _SAMPLES)])
-        known = self._known.setdefault((array.shape, sample.fractions().tobytes()), [])
+        known = self._known.setdefault((array.shape, sample.to_float32().tobytes()), [])
         for other in known:
             if _same(weight, other):
                 if weight.source != other.source:
@@ -54,7 +54,7 @@ def _same(a: Stored, b: Stored) -> bool:
     if a.dtype == b.dtype:
         kind = f"u{a.array.itemsize}"
         return bool((a.array.view(kind) == b.array.view(kind)).all())
-    return bool((a.fractions().view("u4") == b.fractions().view("u4")).all())
+    return bool((a.to_float32().view("u4") == b.to_float32().view("u4")).all())
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ class Steps:
         tensor = self.known.get(name)
         if tensor is None or tensor.array.size != 1 or tensor.dtype == "text":
             return None
-        return float(f"{float(tensor.fractions().reshape(-1)[0]):.7g}")
+        return float(f"{float(tensor.to_float32().reshape(-1)[0]):.7g}")
 
     def _step(self, kind: str, node: Node, weight: Stored, source: Trail) -> Trail:
         """Add a step; the trail of its value."""

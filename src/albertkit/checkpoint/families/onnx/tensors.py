@@ -49,16 +49,16 @@ class Stored:
 
     @property
     def is_float(self) -> bool:
-        """Whether the numbers are fractions."""
+        """Whether the numbers are floats."""
         return self.dtype in FLOATS
 
     @property
     def is_weight(self) -> bool:
-        """Whether these may be numbers that were learned: fractions, and more than one."""
+        """Whether these may be numbers that were learned: floats, and more than one."""
         return self.is_float and self.array.size > 1
 
-    def fractions(self) -> Array:
-        """float32 for fractions, a view where they are stored so; other numbers as they are."""
+    def to_float32(self) -> Array:
+        """float32 for floats, a view where they are stored so; other numbers as they are."""
         return as_float32(self.array, self.dtype)
 
 
@@ -100,7 +100,7 @@ class Tensors:
                 extend(shape, value)
             elif number == 2:
                 kind = protobuf_wire.number(value)
-            elif number in (4, 9, 10):  # packed fractions, or the bytes themselves
+            elif number in (4, 9, 10):  # packed floats, or the bytes themselves
                 pieces.append(protobuf_wire.message(value))
             elif number in (5, 7, 11):
                 numbers.append(value)
@@ -151,7 +151,7 @@ class Tensors:
 
 
 def extend(numbers: list[int], value: int | memoryview) -> None:
-    """Add one whole number, or the many of a packed field: sizes and the like, not weights."""
+    """Add one integer, or the many of a packed field: sizes and the like, not weights."""
     place = 0
     while isinstance(value, int) or place < len(value):
         if len(numbers) >= _MAX_NUMBERS:
@@ -185,7 +185,7 @@ def _decoded(parts: list[int | memoryview]) -> Array:
 
 
 def _as_kind(numbers: Array, dtype: str) -> Array:
-    """Numbers of a list as the array they stand for; fractions of 16 bits are given by bits."""
+    """Numbers of a list as the array they stand for; floats of 16 bits are given by bits."""
     bits = {"float16": "<u2", "bfloat16": "<u2", "bool": "u1"}.get(dtype, dtype)
     kind = np.dtype(bits).newbyteorder("<")
     found = numbers.astype(kind)

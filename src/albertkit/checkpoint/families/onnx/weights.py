@@ -100,7 +100,7 @@ class _Walk:
         return self._by_source.get((kind, frozenset(step.number for step in sources)), [])
 
     def _fact(self, key: str, value: Any) -> None:
-        """Keep what one place tells; another must not tell something else."""
+        """Keep what one place says; another must not say something else."""
         if self.found.facts.setdefault(key, value) != value:
             difference = f"{key} {self.found.facts[key]} and {value}"
             raise self._error(difference, "the same in every layer")

@@ -134,7 +134,7 @@ def _head(
 
 
 def _ignored(source: Mapping[str, Array], config: AlbertConfig) -> Callable[[str], str | None]:
-    """The function that tells why a tensor may be left out."""
+    """The function that says why a tensor may be left out."""
     unused = frozenset(range(config.num_hidden_groups)) - frozenset(config.attention_blocks)
 
     def why(name: str) -> str | None:

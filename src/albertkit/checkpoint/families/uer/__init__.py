@@ -134,7 +134,7 @@ def _is_tied(source: Mapping[str, Array]) -> bool:
 
 
 def _ignored(source: Mapping[str, Array], head: TaskHead | None) -> Callable[[str], str | None]:
-    """The function that tells why a tensor may be left out."""
+    """The function that says why a tensor may be left out."""
     own_pooler = head is not None and head.kind in uer_names.CLASSIFIERS
 
     def why(name: str) -> str | None:
@@ -151,7 +151,7 @@ def _ignored(source: Mapping[str, Array], head: TaskHead | None) -> Callable[[st
 def _head(
     source: Mapping[str, Array], values: Mapping[str, Any], kind: str | None, pooling: object
 ) -> TaskHead | None:
-    """The head of a task that the names tell of.
+    """The head of a task that the names show.
 
     Raises:
         ConfigError: its purpose is not known, or is another than was chosen.

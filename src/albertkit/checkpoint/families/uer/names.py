@@ -85,7 +85,7 @@ def rules(head: TaskHead | None) -> list[Rule]:
 def read_config(
     values: Mapping[str, Any], *, vocab_size: int, segments: int, final_norm: bool, tied: bool
 ) -> AlbertConfig:
-    """Config from UER's keys, and from what the names and shapes of the tensors tell.
+    """Config from UER's keys, and from what the names and shapes of the tensors say.
 
     Raises:
         ConfigError: no config of UER, or one that describes no ALBERT.
