@@ -75,7 +75,10 @@ def _load(kind: str, name: str, places: str) -> ModuleType:
     sources = _sources(kind, places)
     if name not in sources:
         raise AlbertkitError(
-            f"Unknown plugin among the {kind}.", expected=", ".join(sources), found=name
+            f"Unknown plugin among the {kind}.",
+            expected=", ".join(sources),
+            found=name,
+            fix=f"name one of these, or put {name}.py into a folder that {VARIABLE} lists",
         )
     source = sources[name]
     module = source.module()

@@ -288,6 +288,7 @@ def read_overrides(config: Path | None, head: str | None, settings: Sequence[str
                 "--set must be KEY=VALUE.",
                 expected="a config key and its value, as in num_attention_heads=32",
                 found=setting[:80],
+                fix="write --set KEY=VALUE, as in --set num_attention_heads=32",
             )
         try:
             values[key] = json.loads(value)

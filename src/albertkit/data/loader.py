@@ -152,7 +152,9 @@ class PretrainingLoader:
         batch_size: int,
     ) -> None:
         if batch_size < 1:
-            raise ShardError("A batch needs rows.", expected="at least 1", found=batch_size)
+            raise ShardError(
+                "batch_size must be 1 or more.", found=batch_size, fix="pass batch_size=32"
+            )
         self.shards = shards
         self.special_ids = special_ids
         self.settings = settings

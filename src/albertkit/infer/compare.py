@@ -44,6 +44,7 @@ def check_forward(a: Checkpoint, b: Checkpoint) -> dict[str, float]:
             "These two checkpoints cannot read the same batch.",
             expected=f"vocab_size={a.config.vocab_size}",
             found=f"vocab_size={b.config.vocab_size}",
+            fix="compare two forms of one model, such as a checkpoint and what it was converted to",
         )
     columns = min(_MAX_TOKENS, a.config.max_position_embeddings, b.config.max_position_embeddings)
     left, right = _outputs(a, columns), _outputs(b, columns)
@@ -57,6 +58,7 @@ def _largest(left: list[Floats], right: list[Floats], name: str) -> float:
             f"The two checkpoints give outputs of another shape: {name}.",
             expected=str(shapes[0])[:200],
             found=str(shapes[1])[:200],
+            fix="compare two forms of one model, with the same sizes and the same head",
         )
     pairs = zip(left, right, strict=True)
     return max(float(np.abs(one.astype(np.float64) - other).max()) for one, other in pairs)

@@ -60,6 +60,7 @@ def run_checked(
             "The model does not have this output.",
             expected=", ".join(sorted(engine.outputs)),
             found=", ".join(missing),
+            fix="ask for what it has, or use a checkpoint that was saved with this head",
         )
     found = engine.run(batch, want, positions)
     for name in want:

@@ -148,12 +148,14 @@ def check_ids(config: AlbertConfig, ids: Tensor, segment_ids: Tensor | None) -> 
             "There is nothing to encode.",
             expected="ids (B, T) or packed (S,), at least one token",
             found=f"shape {tuple(ids.shape)}",
+            fix="pass the ids of a tokenizer, one row for each text",
         )
     if segment_ids is not None and segment_ids.shape != ids.shape:
         raise ConfigError(
             "segment_ids must have the shape of ids.",
             expected=f"shape {tuple(ids.shape)}",
             found=f"shape {tuple(segment_ids.shape)}",
+            fix="pass one segment for each id, or leave segment_ids out for zeros",
         )
     for name, values, size in (
         ("id", ids, config.vocab_size),
@@ -189,10 +191,12 @@ def check_lengths(lengths: Tensor, batch_size: int, max_length: int) -> None:
             "The lengths do not fit the batch.",
             expected=f"one length for each of {batch_size} rows",
             found=f"shape {tuple(lengths.shape)}",
+            fix="pass lengths (B,), the number of tokens of each row",
         )
     if can_look_at(lengths) and not bool(((lengths >= 1) & (lengths <= max_length)).all()):
         raise ConfigError(
             "A row has an impossible length.",
             expected=f"1 to {max_length} tokens",
             found=f"{int(lengths.min())} to {int(lengths.max())}",
+            fix="leave empty rows out, and count no token that is not in ids",
         )

@@ -279,6 +279,7 @@ def _choices(ids: Tensor, lengths: Tensor | None) -> tuple[int, int]:
             "Multiple choice reads several rows for one question.",
             expected="ids (B, choices, T), or packed ids (S,) with lengths (B, choices)",
             found=f"ids {tuple(ids.shape)}",
+            fix="stack the rows of one question: ids[None] makes (1, choices, T) of (choices, T)",
         )
     return source.shape[0], source.shape[1]
 

@@ -328,6 +328,7 @@ def _pairs(text: Texts, text_pair: str | Sequence[str] | None) -> list[tuple[str
                 "Each text needs its second text.",
                 expected="two texts, or two lists of one length",
                 found=f"{len(firsts)} and {len(seconds)}",
+                fix="pass one text_pair for each text, both as a str or both as lists",
             )
         pairs = list(zip(firsts, seconds, strict=True))
     for number, pair in enumerate(pairs):

@@ -32,6 +32,9 @@ RECIPE = "recipe.toml"
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
 _FORMAT = "albertkit-training-state 1"
 _PREFIX = "step-"
+_OTHER_VERSION = (  # recipe and data are those of the state by then
+    "go on with the version of albertkit that wrote it, or start the run again in another folder"
+)
 
 
 def start_run(folder: Path, recipe: Any, fill: Callable[[Path], None] | None = None) -> None:
@@ -201,6 +204,7 @@ def restore(
             expected=f"{len(places)} tensors",
             found=f"{len(tensors)}; not in both: {', '.join(names[:4])}",
             where=path,
+            fix=_OTHER_VERSION,
         )
     with torch.no_grad():
         for name, place in places.items():
@@ -210,6 +214,7 @@ def restore(
                     expected=tuple(place.shape),
                     found=tuple(tensors[name].shape),
                     where=path,
+                    fix=_OTHER_VERSION,
                 )
             place.copy_(tensors[name])
 
@@ -225,15 +230,16 @@ def tensors_of_training(
 
 def _damaged(path: Path, found: str) -> TrainingError:
     before = [state for state in saved_states(path.parent) if state.name < path.name]
-    way_back = (
-        f"remove {path.name}; --resume then starts from {before[-1].name}"
-        if before
-        else "there is no earlier state: start the run again in another folder"
-    )
+    fix = "there is no earlier state: start the run again in another folder"
+    command_fix = None
+    if before:
+        way_back = f"rm -r {path}; then {{}} goes on from {before[-1].name}"
+        fix, command_fix = way_back.format("resume=True"), way_back.format("--resume")
     return TrainingError(
         "The newest training state is damaged.",
         expected=f"the files that {MANIFEST} describes",
         found=found,
         where=path,
-        fix=way_back,
+        fix=fix,
+        command_fix=command_fix,
     )

@@ -136,6 +136,7 @@ class Run:
                 found=facts.get("found"),
                 where=f"the last good state is {states[-1]}",
                 fix=facts.get("to do"),
+                command_fix=error.command_fix,
             ) from error
         finally:
             self.metrics.close()

@@ -101,6 +101,7 @@ class Bundle:
                 "A tensor holds no numbers that can be read.",
                 expected="one of " + ", ".join(k for k in KINDS.values() if k in STORED),
                 found=f"{name}: {entry.dtype}",
+                fix="save the checkpoint again without this tensor, or as one of these types",
             )
         return memory_map.view(self.shards[entry.shard], entry.offset, entry.storage, entry.shape)
 
@@ -113,6 +114,7 @@ class Bundle:
                 "A tensor holds integers where floating-point numbers belong.",
                 expected=", ".join(FLOATS),
                 found=f"{name}: {kind}",
+                fix="save the checkpoint again with this tensor as float32",
             )
         return as_float32(raw, kind)
 

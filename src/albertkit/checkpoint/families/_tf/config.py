@@ -153,7 +153,12 @@ def _from_file(file: Path, layout: Layout, resolved: ResolvedConfig) -> _Found:
     try:
         values = strict_json(file)
         if not isinstance(values, Mapping):
-            raise ConfigError("A config is a JSON object.", found=shown(values))
+            raise ConfigError(
+                "A config is a JSON object.",
+                found=shown(values),
+                fix="pass the right file as overrides=Overrides(config=...), or none",
+                command_fix="give the right file as --config, or none",
+            )
         resolved.problems += notes_on(values)
         return {key: (value, file.name) for key, value in _read(dict(values), layout).items()}
     except ConfigError as error:

@@ -67,6 +67,7 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
             "The file holds tensors under old and new names.",
             expected="each tensor once",
             found=f"{len(weights.tensors) - len(names)} twice",
+            fix="save the weights again with one of the two names of each tensor",
         )
     _check_albert(source)
     given = dict(overrides.values)

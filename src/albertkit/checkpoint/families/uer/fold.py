@@ -37,6 +37,7 @@ def fold(checkpoint: Checkpoint) -> Checkpoint:
             "There is nothing to fold.",
             expected="layer_norm_kind=uer",
             found=f"layer_norm_kind={config.layer_norm_kind}",
+            fix="use the checkpoint as it is",
         )
     tensors = dict(checkpoint.tensors)
     for name, tensor in tensors.items():
