@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "albertkit"
 ORDER = [
     "errors",
     "files",
+    "progress",
     "plugins",
     "config",
     "settings",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -266,3 +267,29 @@ def test_a_config_called_bert_config_is_taken(tiny_model: Path, tmp_path: Path) 
     opened = open_checkpoint(tmp_path / "tf")
     assert opened.checkpoint.config == config
     assert opened.result.provenance["num_hidden_layers"] == "bert_config.json"
+
+
+def test_progress_is_that_of_writing_and_of_comparing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = random_model({})
+    checkpoint.save(tmp_path / "from")
+    writer = families.named("huggingface")
+    write, looked = writer.write, threading.Event()
+    said: list[tuple[str, int, int | None]] = []
+
+    def slow(checkpoint: Checkpoint, folder: Path, dtype: str) -> None:
+        write(checkpoint, folder, dtype)
+        looked.wait(10)
+
+    def note(what: str, done: int, total: int | None) -> None:
+        said.append((what, done, total))
+        looked.set()
+
+    monkeypatch.setattr(writer, "write", slow)
+    convert(tmp_path / "from", tmp_path / "to", "huggingface", dtype="float16", progress=note)
+    numbers = sum(tensor.size for tensor in checkpoint.tensors.values())
+    assert said[0] == ("writing", 2 * numbers, 2 * numbers)  # at least, with what lies beside
+    compared = [done for what, done, total in said if (what, total) == ("comparing", 4 * numbers)]
+    assert compared == sorted(compared)
+    assert len(compared) == len(checkpoint.tensors)

@@ -6,7 +6,6 @@ tensor and bit by bit, before it gets its name.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ from albertkit.checkpoint.formats.memory_map import Array, chunk_slices, contigu
 from albertkit.config import AlbertConfig
 from albertkit.errors import CheckpointError, ConfigError, listed
 from albertkit.files import atomic_folder, flush_folder
+from albertkit.progress import Progress, growth_of, size_of
 from albertkit.tasks.kinds import PARTS
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -105,6 +105,7 @@ def convert(
     allow_loss: bool = False,
     check_forward: bool = False,
     offline: bool | None = None,
+    progress: Progress | None = None,
 ) -> Conversion:
     """Write a checkpoint of any family as one of another.
 
@@ -116,6 +117,7 @@ def convert(
         dtype: float32, float16 or bfloat16; what is compared are the rounded numbers.
         allow_loss: write although the target cannot hold everything.
         check_forward: also run a fixed batch through source and target.
+        progress: called with ("writing" or "comparing", bytes so far, bytes).
 
     Raises:
         CheckpointError: the target cannot be this model, or something would be lost and
@@ -136,8 +138,10 @@ def convert(
     if result.lost and not allow_loss:
         raise _lossy(result)
     with atomic_folder(Path(target)) as temporary:
-        writer.write(checkpoint, temporary, dtype)
-        again, counted = _read_again(temporary, checkpoint, result)
+        numbers = sum(tensor.size for tensor in checkpoint.tensors.values())
+        with growth_of(temporary, numbers * (4 if dtype == "float32" else 2), progress):
+            writer.write(checkpoint, temporary, dtype)
+        again, counted = _read_again(temporary, checkpoint, result, progress)
         if not searched:
             source.result.problems += not_finite(source.result.tensors, counted)
         if check_forward:
@@ -145,7 +149,7 @@ def convert(
 
             result.differences = run_both(source.checkpoint, again.checkpoint)
         _copy_card(source.path, temporary, result)
-        result.bytes_written = _size(temporary)
+        result.bytes_written = size_of(temporary)
     result.seconds = time.perf_counter() - started
     return result
 
@@ -194,7 +198,7 @@ def _writer(to: str, dtype: str) -> Family:
 
 
 def _read_again(
-    folder: Path, checkpoint: Checkpoint, result: Conversion
+    folder: Path, checkpoint: Checkpoint, result: Conversion, progress: Progress | None
 ) -> tuple[Opened, dict[int, int]]:
     """What was written, once it is known to be the same; the disk takes the files meanwhile.
 
@@ -203,7 +207,7 @@ def _read_again(
     with ThreadPoolExecutor(1) as disk:
         flushed = disk.submit(flush_folder, folder)
         again = _reopened(folder, checkpoint, result)
-        counted = compare(checkpoint, again.checkpoint, result.dtype, result)
+        counted = compare(checkpoint, again.checkpoint, result.dtype, result, progress)
         flushed.result()
     return again, counted
 
@@ -261,9 +265,13 @@ def _nearest(checkpoint: Checkpoint) -> tuple[Checkpoint, Loss] | None:
 
 
 def compare(
-    before: Checkpoint, after: Checkpoint, dtype: str, result: Conversion
+    before: Checkpoint,
+    after: Checkpoint,
+    dtype: str,
+    result: Conversion,
+    progress: Progress | None = None,
 ) -> dict[int, int]:
-    """Hold what was written against what was to be written.
+    """Hold what was written against what was to be written. progress: see `convert`.
 
     Returns:
         How many numbers of each tensor of `before` are NaN or infinite, by the id() of the tensor:
@@ -281,7 +289,12 @@ def compare(
     left_out = tuple(part for key in given_up for part in _PARTS.get(key, ()))
     wrong = [name for name in old if name not in new and not name.startswith(left_out)]
     wrong += [name for name in new if name not in old]
-    for name in [name for name in old if name in new]:
+    kept = [name for name in old if name in new]
+    done, total = 0, sum(old[name].nbytes for name in kept)
+    for name in kept:
+        if progress is not None:
+            progress("comparing", done, total)
+        done += old[name].nbytes
         equal, counted[id(old[name])] = same(old[name], new[name], dtype)
         if equal:
             result.kept.append(name)
@@ -370,11 +383,3 @@ def _compare_numbers(old: Array, new: Array, dtype: str) -> tuple[bool, int]:
 def stored(tensor: Array, dtype: str) -> Array:
     """float32 numbers with the precision of `dtype`, again as float32."""
     return tensor if dtype == "float32" else as_float32(narrow(tensor, dtype), dtype)
-
-
-def _size(folder: Path) -> int:
-    return sum(
-        os.path.getsize(os.path.join(place, name))
-        for place, _, names in os.walk(folder)
-        for name in names
-    )

@@ -17,8 +17,8 @@ import pytest
 from albertkit.cli import main
 from albertkit.cli.app import EXAMPLES, app
 from albertkit.cli.inputs import read_lines
-from albertkit.cli.output import format_bytes
 from albertkit.infer.predictor import Predictor
+from albertkit.progress import format_bytes
 from albertkit.sizes import SIZES
 
 COMMANDS = ["build-vocab", "tokenize", "make-data", "add-words", "pretrain"]

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from albertkit.cli import inputs
-from albertkit.cli.inputs import BadLines, Line, answered, groups_of, read_groups, read_lines
+from albertkit.cli.inputs import (
+    BadLines,
+    Line,
+    answered,
+    bar_of_lines,
+    groups_of,
+    in_parts,
+    read_groups,
+    read_lines,
+)
 from albertkit.errors import CorpusError, TextError
+from albertkit.progress import Bar
 
 
 def write(tmp_path: Path, data: bytes) -> Path:
@@ -118,3 +132,53 @@ def test_a_text_that_cannot_be_answered_is_found_among_its_group() -> None:
     with pytest.raises(TextError) as caught:
         next(found)
     assert caught.value.facts["where"] == "line 4"
+
+
+class Seen(Bar):
+    """A bar that is drawn into a string, and keeps how much it was said to be done."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__("texts", total, console=Console(file=io.StringIO(), force_terminal=True))
+        self.steps: list[int] = []
+
+    def update(self, done: int, facts: Sequence[str] = (), total: int | None = None) -> None:
+        """Keep the number."""
+        self.steps.append(done)
+        super().update(done, facts, total)
+
+
+def test_parts_of_a_group_grow_while_they_are_answered_fast(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(inputs.time, "monotonic", lambda: now[0])
+    lines = [Line(str(n), "") for n in range(30)]
+    sizes = []
+    with Seen(30) as bar:
+        for part in in_parts(iter([lines[:20], lines[20:]]), bar, 2):
+            sizes.append(len(part))
+            now[0] += 0.1 if len(sizes) < 3 else 5.0
+    assert sizes == [2, 4, 8, 6, 8, 2]  # from the third on they take too long to grow
+    assert bar.steps == [2, 6, 14, 20, 28, 30]
+
+
+def test_groups_stay_whole_where_no_bar_is_seen() -> None:
+    lines = [Line(str(n), "") for n in range(30)]
+    assert list(in_parts(iter([lines]), Bar("texts", shown=False), 2)) == [lines]
+
+
+def test_a_bar_counts_the_lines_of_a_file_and_waits_for_no_pipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bar, "is_shown", property(lambda bar: bar.wanted))
+    monkeypatch.setattr(Bar, "__init__", lambda bar, what, *, shown: setattr(bar, "wanted", shown))
+    totals: list[int | None] = []
+    monkeypatch.setattr(Bar, "update", lambda bar, done, total: totals.append(total))
+    packed = tmp_path / "lines.gz"
+    packed.write_bytes(gzip.compress(b"a\nb\n\nc"))
+    os.mkfifo(tmp_path / "pipe")
+    assert bar_of_lines(packed, silent=True).is_shown
+    assert bar_of_lines(write(tmp_path, b"a\nb\n")).is_shown  # answers go to no terminal here
+    assert not bar_of_lines(None).is_shown
+    assert not bar_of_lines(tmp_path / "pipe").is_shown
+    assert totals == [4, 2]

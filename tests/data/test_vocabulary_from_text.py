@@ -97,3 +97,13 @@ def test_the_largest_size_is_named_in_what_can_be_typed_next(
     assert f"--size {largest}," in capsys.readouterr().err
     assert main(["build-vocab", "text.txt", "--output", "out", "--size", largest]) == 0
     assert issubclass(VocabularyError, AlbertkitError)
+
+
+def test_progress_is_that_of_the_files_and_then_of_the_training(folder: Path) -> None:
+    said: list[tuple[str, int, int | None]] = []
+    files = ["text.txt", "packed.txt.gz"]
+    albertkit.train_vocabulary(files, size=300, output="v", progress=lambda *x: said.append(x))
+    size = sum(Path(name).stat().st_size for name in files)
+    assert {what for what, _, _ in said[:-1]} == {"reading"}
+    assert said[-2] == ("reading", size, size)
+    assert said[-1] == ("training", 0, None)

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from albertkit.cli import main
-from albertkit.cli.from_scratch import GOAL_NATS, free_folder, from_scratch
+from albertkit.cli.from_scratch import GOAL_NATS, from_scratch
+from albertkit.cli.output import free_folder
 from albertkit.cli.python_text import documents_of, is_prose
 from albertkit.data.folder import DataFolder
 from albertkit.data.masked_examples import masked_examples

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -217,3 +218,17 @@ def test_no_network_is_refused_at_once(site: Site, monkeypatch: pytest.MonkeyPat
         fetch_repository("owner/model")
     assert "into a folder yourself" in error.value.facts["to do"]
     assert "127.0.0.1:9" in error.value.facts["expected"]
+
+
+def test_progress_is_the_bytes_of_all_files_and_the_library_shows_nothing(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.repositories["owner/model"] = {**ALBERT, "model.safetensors": bytes(300_000)}
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    said: list[tuple[str, int, int | None]] = []
+    folder = fetch_repository("owner/model", progress=lambda *x: said.append(x))
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    assert {(name, total) for name, _, total in said} == {("owner/model", size)}
+    assert [done for _, done, _ in said] == sorted({done for _, done, _ in said})
+    assert said[-1][1] == size
+    assert len(capsys.readouterr().err.splitlines()) == 1  # the name, its size and source

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.text import Text
 
 from albertkit.cli.options import Flag, Json, SourceOptions
-from albertkit.cli.output import Output, format_bytes, print_json, print_table
+from albertkit.cli.output import Output, print_json, print_table
+from albertkit.progress import Bar, format_bytes
 
 if TYPE_CHECKING:
     from albertkit.conversion import Conversion
@@ -150,20 +151,23 @@ def convert(
     json
         One JSON object: the whole report.
     """
-    from albertkit.conversion import convert as run
-
     path = options.locate(source)
-    done = run(
-        path,
-        target,
-        to,
-        overrides=options.overrides(path, quiet=json),
-        family=options.family,
-        tokenizer=options.tokenizer,
-        dtype=dtype,
-        allow_loss=allow_loss,
-        check_forward=check_forward,
-    )
+    overrides = options.overrides(path, quiet=json)
+    with Bar(f"opening {path.name}", format=format_bytes) as bar:
+        from albertkit.conversion import convert as run
+
+        done = run(
+            path,
+            target,
+            to,
+            overrides=overrides,
+            family=options.family,
+            tokenizer=options.tokenizer,
+            dtype=dtype,
+            allow_loss=allow_loss,
+            check_forward=check_forward,
+            progress=bar.report,
+        )
     if json:
         print_json(done.to_json())
     else:

@@ -259,7 +259,7 @@ def next_steps(model: Path) -> list[str]:
     return [
         "try next:",
         *first,
-        f'  albertkit fill-mask "The [MASK] statement ends a loop." --model {model}',
+        f'  albertkit fill-mask "The [MASK] ends a loop." --model {model}',
         f'  albertkit fill-mask "{MASKED[CHINESE][0][0]}"',
         "  albertkit demo --from-scratch",
     ]

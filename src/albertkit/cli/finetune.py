@@ -10,6 +10,7 @@ from cyclopts import Group, Parameter
 
 from albertkit.cli.options import Flag, Json, OnBadLine, Settings
 from albertkit.cli.output import print_json
+from albertkit.progress import Bar
 
 EXAMPLES_GROUP = Group("Examples", sort_key=1)
 SCHEDULE_GROUP = Group("Schedule", sort_key=2)
@@ -122,9 +123,12 @@ def finetune(
     """
     from rich.console import Console
 
-    from albertkit.train.finetune import finetune as run
-
     console = Console(stderr=json, highlight=False)
+    with Bar("loading PyTorch", console=console) as bar:
+        place = f", into {out}" if out else ""
+        bar.log(f"fine-tuning: {task}{place}")
+        from albertkit.train.finetune import finetune as run
+
     options = {"model": model, "out": out, **asdict(examples), **asdict(schedule)}
     result = run(task, set=set, resume=resume, console=console, **options)
     if json:

@@ -27,6 +27,7 @@ from albertkit.data.writing import write_shards
 from albertkit.errors import CorpusError, TrainingError, VocabularyError
 from albertkit.files import atomic_folder, require_free
 from albertkit.infer.predictor import Predictor
+from albertkit.progress import Bar
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.vocabulary import MIN_SIZES, Kind, train_vocabulary
 from albertkit.train.pretrain import RunResult, pretrain
@@ -84,15 +85,14 @@ def from_scratch(
     with atomic_folder(output) as folder:
         corpus = source or write_topics(folder / "text.txt")
         log(console, "1. text", f"{origin}: {corpus.stat().st_size / 1000:,.0f} kB")
-        tokenizer = make_vocabulary(corpus, folder / "vocabulary", language)
+        with Bar("training the vocabulary", console=console):
+            tokenizer = make_vocabulary(corpus, folder / "vocabulary", language)
         log(console, "2. vocabulary", describe(tokenizer, corpus, language))
         documents = Corpus([corpus], language=language)
-        summary = write_shards(
-            documents,
-            tokenizer,
-            folder / "data",
-            validation_fraction=HELD_OUT,
-        )
+        with Bar("tokenizing", console=console):
+            summary = write_shards(
+                documents, tokenizer, folder / "data", validation_fraction=HELD_OUT
+            )
         log(
             console,
             "3. data",
@@ -116,15 +116,6 @@ def from_scratch(
     result = ScratchResult(run, gain, gain >= GOAL_NATS, masks)
     print_summary(console, result, language)
     return result
-
-
-def free_folder(wanted: Path) -> Path:
-    """The path itself, or with -2, -3 ... behind it: the first that does not exist."""
-    number, path = 1, wanted
-    while path.exists():
-        number += 1
-        path = wanted.with_name(f"{wanted.name}-{number}")
-    return path
 
 
 def log(console: Console, step: str, fact: str) -> None:
@@ -218,14 +209,14 @@ def print_summary(console: Console, result: ScratchResult, language: str) -> Non
             "give more text, or more steps: --set stages.0.steps=4000\n",
             style="bold red",
         )
-    question = "今天[MASK]气很好。" if language == "zh" else "The [MASK] statement ends a loop."
+    question = "今天[MASK]气很好。" if language == "zh" else "The [MASK] ends a loop."
     for line in (
         f"model: {run.model}",
         f"report: {run.folder / 'report.html'}",
         "try next:",
         f'  albertkit fill-mask "{question}" --model {run.model}',
         f"  albertkit info {run.model}",
-        f"  albertkit pretrain {run.folder / 'recipe.toml'} --out {run.folder}-longer "
-        "--set stages.0.steps=4000 --set run.stop_below=0",
+        f"  albertkit pretrain {run.folder / 'recipe.toml'} --out {run.folder}-longer \\",
+        "    --set stages.0.steps=4000 --set run.stop_below=0",
     ):
         console.print(line, soft_wrap=True, highlight=False, markup=False)

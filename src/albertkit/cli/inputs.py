@@ -11,15 +11,19 @@ import io
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TextIO, TypeVar
 
+from albertkit.cli.output import Output
 from albertkit.errors import AlbertkitError, CorpusError, TextError, TokenizationError
+from albertkit.progress import Bar
 
 MAX_LINE_BYTES = 8 * 2**20  # beyond it somebody gave the wrong file; memory stays bounded
 _BLOCK = 1 << 16  # bytes that are read at once at most
+_PART_SECONDS = 1.0  # longest time in which a bar should not move
 
 Answer = TypeVar("Answer")
 
@@ -278,3 +282,39 @@ def answered(
     half = len(group) // 2
     yield from answered(group[:half], ask, bad)
     yield from answered(group[half:], ask, bad)
+
+
+def bar_of_lines(path: Path | None, *, silent: bool = False) -> Bar:
+    """A bar for the lines of --input, which says nothing where the answers are watched themselves.
+
+    silent: answers are not printed.
+    """
+    is_file = path is not None and path.is_file()
+    bar = Bar("texts", shown=is_file and (silent or not Output().is_terminal))
+    if bar.is_shown:
+        with ExitStack() as stack:
+            assert path is not None  # is_file
+            lines = sum(len(block) for block in _split(_text_file(stack, path)))
+        bar.update(0, total=lines)
+    return bar
+
+
+def in_parts(groups: Iterator[list[Line]], bar: Bar, size: int) -> Iterator[list[Line]]:
+    """The groups as they are; where a bar is seen, in parts of `size` lines or more: it moves.
+
+    Parts grow as long as one is answered in less than a second.
+    """
+    if not bar.is_shown:
+        yield from groups
+        return
+    done = 0
+    for group in groups:
+        begin = 0
+        while begin < len(group):
+            part, began = group[begin : begin + size], time.monotonic()
+            yield part
+            if time.monotonic() - began < _PART_SECONDS / 2:
+                size *= 2
+            begin += len(part)
+            done += len(part)
+            bar.update(done)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from albertkit.cli.options import Flag, Json
-from albertkit.cli.output import Output, format_bytes, print_json
+from albertkit.cli.output import Output, print_json
+from albertkit.progress import Bar, format_bytes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,10 +37,10 @@ def download(name: str, /, *, offline: Flag = False, to: Path | None = None) -> 
         Copy it into this folder, which must be free, and print that.
     """
     from albertkit import hub
-    from albertkit.cli.progress import download_progress
 
-    with download_progress() as progress:
-        print(hub.download(name, to, offline=offline or None, progress=progress), flush=True)
+    with Bar(f"looking for {name}", format=format_bytes) as bar:
+        folder = hub.download(name, to, offline=offline or None, progress=bar.report)
+    print(folder, flush=True)
 
 
 def models(name: str | None = None, /, *, json: Json = False) -> None:

@@ -17,6 +17,7 @@ from cyclopts import Group, Parameter
 
 from albertkit.errors import AlbertkitError, ConfigError, PredictionError
 from albertkit.files import is_there
+from albertkit.progress import Bar, format_bytes
 
 if TYPE_CHECKING:
     from albertkit.checkpoint.checkpoint import Checkpoint, Opened
@@ -114,11 +115,10 @@ class SourceOptions:
 
         if is_there(source):
             return Path(source)
-        from albertkit.cli.progress import download_progress
 
         offline = True if self.offline else None  # else as HF_HUB_OFFLINE says
-        with download_progress() as progress:
-            return hub.resolve(str(source), offline=offline, progress=progress)
+        with Bar(f"looking for {source}", format=format_bytes) as bar:
+            return hub.resolve(str(source), offline=offline, progress=bar.report)
 
     def overrides(self, path: Path, *, quiet: bool = True) -> Overrides:
         """Overrides of the checkpoint at a path; quiet: do not show the losses of --detect."""
@@ -141,13 +141,15 @@ class SourceOptions:
         """Overrides with what the masked-LM loss on a text decides."""
         from albertkit.cli.inputs import read_lines
         from albertkit.cli.output import print_table
-        from albertkit.infer.disambiguate import detect_choices, open_choices
 
         def opened(values: dict[str, Any]) -> Checkpoint:
             return self._open(path, _with(given, values)).checkpoint
 
         lines = list(read_lines(self.detect))
-        losses = detect_choices(opened, open_choices(opened, given.values), lines)
+        with Bar("trying what the files leave open"):
+            from albertkit.infer.disambiguate import detect_choices, open_choices
+
+            losses = detect_choices(opened, open_choices(opened, given.values), lines)
         if not quiet:
             rows = [
                 (" ".join(f"{key}={value}" for key, value in values.items()), f"{loss:.4f}")
@@ -207,19 +209,20 @@ class ModelOptions(SourceOptions):
                 found=self.batch_size,
                 fix="leave --batch-size out, or give a number from 1",
             )
-        from albertkit.infer.predictor import Predictor
+        path = None if model is None else self.locate(model)
+        overrides = None if path is None else self.overrides(path)
+        with Bar("loading PyTorch" if model is None else f"loading {model}"):
+            import albertkit.infer.torch_engine  # noqa: F401  # seconds, before a text is read
+            from albertkit.infer.predictor import Predictor
 
-        if model is None:
-            return Predictor(None, self.device, batch_size=self.batch_size), texts
-        path = self.locate(model)
-        predictor = Predictor(
-            path,
-            self.device,
-            batch_size=self.batch_size,
-            tokenizer=self.tokenizer,
-            overrides=self.overrides(path),
-            family=self.family,
-        )
+            predictor = Predictor(
+                path,
+                self.device,
+                batch_size=self.batch_size,
+                tokenizer=self.tokenizer,
+                overrides=overrides,
+                family=self.family,
+            )
         return predictor, texts
 
     def _refuse_to_choose(self, texts: Sequence[str], needs_head: bool) -> None:

@@ -31,9 +31,6 @@ class Output(Console):
         raise  # noqa: PLE0704
 
 
-UNITS = ("B", "kB", "MB", "GB", "TB")
-
-
 def print_json(value: object) -> None:
     """One JSON value on one line, written out at once so that a reader of a pipe has it."""
     print(json.dumps(value, ensure_ascii=False), flush=True)
@@ -136,13 +133,14 @@ def output_file(path: Path | None, input: Path | None = None) -> Path | None:
     )
 
 
+def free_folder(wanted: Path) -> Path:
+    """The path itself, or with -2, -3 ... behind it: the first that does not exist."""
+    number, path = 1, wanted
+    while path.exists():
+        number += 1
+        path = wanted.with_name(f"{wanted.name}-{number}")
+    return path
+
+
 def _is_same_file(path: Path, other: Path) -> bool:
     return path.is_file() and other.is_file() and path.samefile(other)
-
-
-def format_bytes(count: int) -> str:
-    """A size in decimal units: 999 B, 1.2 MB, 3.4 GB."""
-    size, unit = float(count), 0
-    while size >= 999.5 and unit < len(UNITS) - 1:
-        size, unit = size / 1000, unit + 1
-    return f"{size:.0f} {UNITS[unit]}" if unit == 0 or size >= 99.5 else f"{size:.1f} {UNITS[unit]}"

@@ -11,7 +11,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from albertkit.cli.inputs import BadLines, answered, groups_of, read_lines
+from albertkit.cli.inputs import (
+    BadLines,
+    answered,
+    bar_of_lines,
+    groups_of,
+    in_parts,
+    read_lines,
+)
 from albertkit.cli.options import (
     File,
     Flag,
@@ -137,7 +144,8 @@ def embed(
     with ExitStack() as stack:
         append = None if output is None else stack.enter_context(array_file(output))
         table = VectorTable()
-        for text, vector in _answers(texts, lines, model, ask):
+        silent = output is not None and not json
+        for text, vector in _answers(texts, lines, model, ask, silent=silent):
             written, width = written + 1, len(vector)
             if append is not None:
                 append(vector[None])
@@ -308,15 +316,21 @@ def _answers(
     ask: Callable[[Predictor, list[str]], Sequence[Answer]],
     *,
     needs_head: bool = False,
+    silent: bool = False,
 ) -> Iterator[tuple[str, Answer]]:
-    """Texts of a command with their answers as they come, a few batches at a time."""
+    """Texts of a command with their answers as they come, a few batches at a time.
+
+    silent: the command prints nothing about an answer.
+    """
     predictor, given = model.predictor(texts, needs_head=needs_head)
     bad = BadLines(skip=lines.on_bad_line == "skip")
     nothing = True
-    for group in groups_of(given, lines.input, model.batch_size * GROUP, bad):
-        for answer in answered(group, lambda batch: ask(predictor, batch), bad):
-            nothing = False
-            yield answer
+    groups = groups_of(given, lines.input, model.batch_size * GROUP, bad)
+    with bar_of_lines(lines.input, silent=silent) as bar:
+        for group in in_parts(groups, bar, model.batch_size):
+            for answer in answered(group, lambda batch: ask(predictor, batch), bad):
+                nothing = False
+                yield answer
     if nothing:
         raise TextError(
             "No text could be used.",

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from albertkit.cli.inputs import BadLines, answered, groups_of
+from albertkit.cli.inputs import BadLines, answered, bar_of_lines, groups_of, in_parts
 from albertkit.cli.options import Flag, Json, LineOptions, Sources, TextsOrLines
-from albertkit.cli.output import format_bytes, print_json, print_table
+from albertkit.cli.output import print_json, print_table
+from albertkit.progress import Bar, format_bytes
 
 if TYPE_CHECKING:
     from albertkit.data.corpus import Corpus
-    from albertkit.data.writing import ShardSummary
+    from albertkit.data.writing import Progress, ShardSummary
 
 NO_LINES = LineOptions()
 Case = Annotated[bool | None, Parameter(name="--lower-case", negative="--cased")]
@@ -56,12 +58,14 @@ def build_vocab(
     json
         One JSON object: path, kind, size.
     """
-    from albertkit.text.tokenizer import Tokenizer
-    from albertkit.text.vocabulary import train_vocabulary
+    with Bar("reading", format=format_bytes) as bar:
+        from albertkit.data.vocabulary_from_text import sentences_of
+        from albertkit.text.tokenizer import Tokenizer
+        from albertkit.text.vocabulary import train_vocabulary
 
-    corpus = _corpus(sources, format, language, errors)
-    texts = (sentence for document in corpus for sentence in document.sentences)
-    path = train_vocabulary(texts, kind, size, output, lower_case=lower_case)
+        corpus = _corpus(sources, format, language, errors)
+        texts = sentences_of(corpus, bar.report)
+        path = train_vocabulary(texts, kind, size, output, lower_case=lower_case)
     made = Tokenizer.load(path)
     if json:
         print_json({"path": str(path), "kind": made.kind, "size": made.vocab_size})
@@ -108,12 +112,14 @@ def tokenize(
 
     pieces = tokenizer.pieces
     # NUL passes: the original tokenizers have a rule for it
-    for group in groups_of(texts, lines.input, 1024, bad, nul=True, empty=True):
-        for _, (ids, offsets) in answered(group, ask, bad):
-            if json:
-                print_json({"ids": ids, "pieces": [pieces[i] for i in ids], "offsets": offsets})
-            else:
-                print(" ".join(pieces[i] for i in ids), flush=True)
+    groups = groups_of(texts, lines.input, 1024, bad, nul=True, empty=True)
+    with bar_of_lines(lines.input) as bar:
+        for group in in_parts(groups, bar, 1024):
+            for _, (ids, offsets) in answered(group, ask, bad):
+                if json:
+                    print_json({"ids": ids, "pieces": [pieces[i] for i in ids], "offsets": offsets})
+                else:
+                    print(" ".join(pieces[i] for i in ids), flush=True)
 
 
 def make_data(
@@ -148,15 +154,14 @@ def make_data(
     json
         One JSON object: counts, and what was found in the text.
     """
-    from albertkit.checkpoint.tokenizers import open_tokenizer
-    from albertkit.cli.progress import data_progress
-    from albertkit.data.writing import write_shards
+    with Bar("reading", format=format_bytes) as bar:
+        from albertkit.checkpoint.tokenizers import open_tokenizer
+        from albertkit.data.writing import write_shards
 
-    tokenizer = open_tokenizer(vocab)
-    corpus = _corpus(sources, format, language, errors)
-    with data_progress() as progress:
+        tokenizer = open_tokenizer(vocab)
+        corpus = _corpus(sources, format, language, errors)
         made = write_shards(
-            corpus, tokenizer, output, validation_fraction=held_out, progress=progress
+            corpus, tokenizer, output, validation_fraction=held_out, progress=partial(_show, bar)
         )
     if json:
         print_json(
@@ -175,6 +180,12 @@ def make_data(
     _print_parts(made)
     _print_notes([*corpus.report.notes(), *made.notes()])
     print(f"wrote {made.folder} from {format_bytes(made.corpus['text_bytes'])} of text")
+
+
+def _show(bar: Bar, so_far: Progress) -> None:
+    """How far the writing is: the speed is that of the text, unpacked."""
+    facts = (f"{so_far.megabytes_per_second:.1f} MB/s", f"{so_far.tokens:,} tokens")
+    bar.update(so_far.input_bytes, facts, so_far.input_total)
 
 
 def _print_parts(made: ShardSummary) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from albertkit.cli.options import Flag, Json, Settings
-from albertkit.cli.output import print_json
+from albertkit.cli.output import free_folder, print_json
 from albertkit.errors import CorpusError
+from albertkit.progress import Bar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,10 +77,14 @@ def pretrain(
     """
     from rich.console import Console
 
-    from albertkit.train.pretrain import pretrain as run
-
     console = Console(stderr=json, highlight=False)
     options = {"data": data, "out": out, **asdict(begin)}
+    with Bar("loading PyTorch", console=console) as bar:
+        if recipe or begin.start_from:
+            origin = f", from {begin.start_from}" if begin.start_from else ""
+            place = f", into {out}" if out else ""
+            bar.log(f"pretraining by the recipe {recipe or 'continue'}{origin}{place}")
+        from albertkit.train.pretrain import pretrain as run
     result = run(recipe, **options, set=set, resume=resume, console=console)
     if json:
         print_json(result.to_json())
@@ -126,10 +131,10 @@ def demo(
             found="--input" if input is not None else f"--language {language}",
             fix=f"albertkit demo --from-scratch --language {language} --input FILE",
         )
-    from albertkit.cli.demo import demo as run
-    from albertkit.cli.from_scratch import free_folder
-
     folder = out or free_folder(Path("demo-run"))
+    with Bar("loading PyTorch", console=console) as bar:
+        bar.log(f"What the models that ship can do; then one goes on training, into {folder}.\n")
+        from albertkit.cli.demo import demo as run
     result = run(folder, overrides=set, console=console)
     if json:
         print_json({"folder": str(folder), **result.to_json()})
@@ -145,9 +150,10 @@ def _demo_from_scratch(
     json: bool,
 ) -> int:
     """Make vocabulary, data and model; what `demo --json` prints then."""
-    from albertkit.cli.from_scratch import free_folder, from_scratch
-
     folder = out or free_folder(Path(f"demo-run-{language}"))
+    with Bar("loading PyTorch", console=console) as bar:
+        bar.log(f"From text to a new model, in about three minutes, into {folder}.\n")
+        from albertkit.cli.from_scratch import from_scratch
     result = from_scratch(
         folder, language=language, source=source, overrides=overrides, console=console
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from albertkit.data.archives import PACKED_SUFFIXES, TEXT_SUFFIXES
-from albertkit.data.corpus import read_documents
+from albertkit.data.corpus import Corpus, read_documents
 from albertkit.files import is_there
 from albertkit.text import vocabulary
 from albertkit.text.vocabulary import MAX_CHARACTERS, Kind
+
+if TYPE_CHECKING:
+    from albertkit.progress import Progress
 
 _SUFFIXES = {*TEXT_SUFFIXES, *PACKED_SUFFIXES} - {""}
 
@@ -25,6 +29,7 @@ def train_vocabulary(
     language: str = "auto",
     errors: str = "strict",
     max_characters: int = MAX_CHARACTERS,
+    progress: Progress | None = None,
 ) -> Path:
     """Train a vocabulary of exactly `size` pieces and write it as a tokenizer folder.
 
@@ -41,6 +46,8 @@ def train_vocabulary(
         output: a new folder; it gets the vocabulary and the files transformers wants.
         lower_case: lower-case and take accents off, as all released vocabularies do.
         format, language, errors: how files are read, see `read_documents`.
+        progress: called with ("reading", bytes so far, bytes or None) while files are read, and
+            with ("training", 0, None) before the pieces are found.
 
     Raises:
         CorpusError: a file is missing, or holds no text.
@@ -50,14 +57,22 @@ def train_vocabulary(
     paths = _paths(sources)
     if paths is not None:
         corpus = read_documents(paths, format=format, language=language, errors=errors)
-        sentences: Iterable[str] = (
-            sentence for document in corpus for sentence in document.sentences
-        )
+        sentences: Iterable[str] = sentences_of(corpus, progress)
     else:
         sentences = map(str, sources)  # type: ignore[arg-type]
     return vocabulary.train_vocabulary(
         sentences, kind, size, output, lower_case=lower_case, max_characters=max_characters
     )
+
+
+def sentences_of(corpus: Corpus, progress: Progress | None = None) -> Iterator[str]:
+    """The sentences of all documents. progress: see `train_vocabulary`."""
+    for document in corpus:
+        yield from document.sentences
+        if progress is not None:
+            progress("reading", corpus.bytes.done, corpus.bytes.total)
+    if progress is not None:
+        progress("training", 0, None)
 
 
 def _paths(sources: str | Path | Iterable[str | Path]) -> list[str | Path] | None:

@@ -15,15 +15,19 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from albertkit.errors import CheckpointError, DownloadError
 from albertkit.files import atomic_folder, is_there, sha256_of
 from albertkit.hub import archives
 from albertkit.hub.cache import Place
 from albertkit.hub.catalog import all_models, find, near
-from albertkit.hub.fetch import Fetched, Progress, announce, fetch_file
+from albertkit.hub.fetch import Fetched, announce, fetch_file
 from albertkit.hub.known import Files, Hub, KnownModel, Nowhere
 from albertkit.hub.repository import fetch_repository
+
+if TYPE_CHECKING:
+    from albertkit.progress import Progress
 
 __all__ = [
     "KnownModel",
@@ -67,8 +71,8 @@ def resolve(
         offline: never ask the network: what is not in the cache is an error; None: as the
             environment variable HF_HUB_OFFLINE says.
         refresh: ask the hub for something newer than the cache holds; archives never change.
-        progress: called with (name, bytes so far, total or None) while an archive arrives. The
-            hub's library shows its own bars on a terminal.
+        progress: called with (name, bytes so far, total or None) while a model arrives. Without
+            it the hub's library shows its own bars on a terminal.
 
     A download says its size and source first, on standard error.
 
@@ -87,7 +91,8 @@ def resolve(
     known = find(text)
     if known is not None:
         if isinstance(known.source, Hub):
-            return fetch_repository(known.source.repository, offline=offline, refresh=refresh)
+            repository = known.source.repository
+            return fetch_repository(repository, offline=offline, refresh=refresh, progress=progress)
         return _original(known, known.source, offline, progress)
     match = _HUB_ID.fullmatch(text)
     by_prefix = str(name_or_path).startswith(PREFIX)
@@ -95,7 +100,9 @@ def resolve(
     if match is None or not by_prefix and (ours or _looks_like_a_path(text)):
         raise _unknown(text)
     try:
-        return fetch_repository(match[1], match[2], offline=offline, refresh=refresh)
+        return fetch_repository(
+            match[1], match[2], offline=offline, refresh=refresh, progress=progress
+        )
     except DownloadError as error:
         if not by_prefix:  # it may have been meant as a path
             error.what = f"There is no folder {text} here, and: {error.what}"

@@ -18,13 +18,16 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from albertkit import __version__
 from albertkit.errors import DownloadError, OutputError
 from albertkit.errors import reason as reason_of
 from albertkit.files import flush_folder, sha256_of, translate_os_errors, write_atomic
+
+if TYPE_CHECKING:
+    from albertkit.progress import Progress
 
 PIECE = 1 << 18
 MAX_FILE_BYTES = 8 << 30  # bytes; the largest ALBERT with optimizer slots has 2.7 GB
@@ -35,8 +38,6 @@ _SPARE_BYTES = 16 << 20  # free space that is left to others
 _PASSING = (408, 425, 429, 500, 502, 503, 504)  # answers that may be others a moment later
 _RANGE_NOT_SATISFIABLE = 416
 _CONNECTION = (TimeoutError, ConnectionError, ssl.SSLError)
-
-Progress = Callable[[str, int, int | None], None]
 
 
 def announce(name: str, source: str, size: int | None) -> None:

@@ -8,15 +8,19 @@ the token file are honoured.
 from __future__ import annotations
 
 import fnmatch
+import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from albertkit.errors import AlbertkitError, DownloadError
 from albertkit.hub.fetch import announce
+
+if TYPE_CHECKING:
+    from albertkit.progress import Progress
 
 BESIDE = (
     "config.json",
@@ -71,7 +75,12 @@ def choose(names: Sequence[str]) -> list[str]:
 
 
 def fetch_repository(
-    name: str, revision: str | None = None, *, offline: bool = False, refresh: bool = False
+    name: str,
+    revision: str | None = None,
+    *,
+    offline: bool = False,
+    refresh: bool = False,
+    progress: Progress | None = None,
 ) -> Path:
     """Folder with the files of a repository, from the cache if they are there, else fetched.
 
@@ -80,6 +89,8 @@ def fetch_repository(
         revision: branch, tag or commit; the main branch if left out.
         offline: never ask the network.
         refresh: ask the hub whether there is something newer than what the cache holds.
+        progress: called with (name, bytes so far, total or None); without it the library shows
+            its own bars on a terminal.
 
     Raises:
         DownloadError: not in the cache and offline, no such repository, no weights in it, no
@@ -100,14 +111,14 @@ def fetch_repository(
             command_fix="run it once without --offline, or " + by_hand,
         )
     try:
-        return _fetch(name, revision, kept)
+        return _fetch(name, revision, kept, progress)
     except AlbertkitError:
         raise
     except Exception as error:  # the library lets errors of its transport through, which it changes
         raise _explained(name, revision, error, kept) from error
 
 
-def _fetch(name: str, revision: str | None, kept: Path | None) -> Path:
+def _fetch(name: str, revision: str | None, kept: Path | None, progress: Progress | None) -> Path:
     """Folder with what the hub has now; the copy in the cache if that is the same."""
     api = _hub().HfApi(endpoint=endpoint(), library_name="albertkit")
     # The first question is one that the library asks once only: no half minute without a network.
@@ -126,16 +137,40 @@ def _fetch(name: str, revision: str | None, kept: Path | None) -> Path:
     if kept is not None and kept.name == info.sha and all((kept / x).exists() for x in wanted):
         return kept
     known = [size for x in wanted if (size := sizes[x]) is not None]
-    announce(name, _page(name), sum(known) if len(known) == len(wanted) else None)
-    with _bars_for_watchers():
+    total = sum(known) if len(known) == len(wanted) else None
+    announce(name, _page(name), total)
+    with _own_bars(progress is None and sys.stderr.isatty()):
         folder = _hub().snapshot_download(
             name,
             revision=revision,
             allow_patterns=[_literal(name) for name in wanted],
             endpoint=endpoint(),
             library_name="albertkit",
+            tqdm_class=None if progress is None else _counting(progress, name, total),
         )
     return Path(folder)
+
+
+def _counting(progress: Progress, name: str, total: int | None) -> type:
+    """A class for the library's bars that shows nothing: the bytes they count go to `progress`."""
+    from tqdm import tqdm
+
+    done = 0
+
+    class Counting(tqdm):  # type: ignore[misc]  # it has no types
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **{**options, "file": io.StringIO()})
+
+        def update(self, n: float | None = 1) -> bool | None:
+            nonlocal done
+            drawn: bool | None = super().update(n)
+            # Several bars count bytes, those that arrive and those written: the same ones.
+            if self.unit == "B" and self.n > done:
+                done = int(self.n)
+                progress(name, done, total)
+            return drawn
+
+    return Counting
 
 
 def _cached(name: str, revision: str | None) -> Path | None:
@@ -221,10 +256,10 @@ def _hub() -> Any:
 
 
 @contextmanager
-def _bars_for_watchers() -> Iterator[None]:
-    """The library's progress bars only where somebody watches."""
+def _own_bars(wanted: bool) -> Iterator[None]:
+    """The library's own progress bars only where they are wanted."""
     bars = _hub().utils
-    quiet = not sys.stderr.isatty() and not bars.are_progress_bars_disabled()
+    quiet = not wanted and not bars.are_progress_bars_disabled()
     if quiet:
         bars.disable_progress_bars()
     try:

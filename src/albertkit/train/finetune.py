@@ -25,7 +25,7 @@ from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.errors import RecipeError
 from albertkit.model.loading import tensors_of
 from albertkit.model.task_heads import AlbertForTask
-from albertkit.train.console import RunProgress, say
+from albertkit.progress import Bar
 from albertkit.train.finetune_card import task_card
 from albertkit.train.finetune_health import Baseline
 from albertkit.train.finetune_prepare import MAY_CHANGE, PreparedTask
@@ -114,8 +114,10 @@ def finetune(
         require_run(folder)
     else:
         require_new(folder, "finetune")
-    prepared = PreparedTask.resolve(recipe, folder if resume else None)
-    return _run(prepared, resume, console or Console())
+    console = console or Console()
+    with Bar("opening model and examples", console=console):
+        prepared = PreparedTask.resolve(recipe, folder if resume else None)
+    return _run(prepared, resume, console)
 
 
 # Short names of settings, as the command line and `finetune` take them.
@@ -203,10 +205,11 @@ def _run(prepared: PreparedTask, resume: bool, console: Console) -> FinetuneResu
     """Begin a run, or go on, and train to the end."""
     recipe, folder = prepared.recipe, prepared.recipe.run.output
     torch.set_num_threads(recipe.run.threads)
-    model, optimizer = prepared.build()
-    task = FinetuneTask.of(prepared, model)
-    for name, fact in prepared.describe():
-        say(console, f"{name}: {fact}")
+    with Bar("preparing model and examples", console=console) as bar:
+        model, optimizer = prepared.build()
+        task = FinetuneTask.of(prepared, model)
+        for name, fact in prepared.describe():
+            bar.log(f"{name}: {fact}")
     if not resume:
         start_run(folder, recipe, lambda made: _fill(prepared, made))
     with lock_run(folder):
@@ -221,7 +224,7 @@ def _run(prepared: PreparedTask, resume: bool, console: Console) -> FinetuneResu
                 kept=task.kept,
             )
         step = saved.get("step", 0)
-        with RunProgress(console, task.steps, step) as progress:
+        with Bar("step", task.steps, done=step, console=console, plain=True, keep=True) as progress:
             norm, run_settings = recipe.optim.max_gradient_norm, recipe.run
             run = Run(
                 trainer=Trainer(model, optimizer, norm, run_settings.precision, run_settings.seed),

@@ -28,9 +28,9 @@ from albertkit.data.masked_examples import masked_examples
 from albertkit.errors import RecipeError, TrainingError
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.loading import tensors_of
+from albertkit.progress import Bar
 from albertkit.train.baselines import Baselines
 from albertkit.train.card import run_card
-from albertkit.train.console import RunProgress, say
 from albertkit.train.expected import cpu_warning
 from albertkit.train.figures import Lesson, lessons
 from albertkit.train.fillings import Filling, fill
@@ -44,6 +44,7 @@ from albertkit.train.report import write_report
 from albertkit.train.resume import require_new, require_run, resume_run, save_state, start_run
 from albertkit.train.run import Run
 from albertkit.train.task import PretrainingTask
+from albertkit.train.validation import ValidationSet
 
 _EXAMPLES = 8  # held-out sentences whose masked words the report shows
 
@@ -127,7 +128,8 @@ def pretrain(
     recipe = open_recipe(recipe, given, set)
     folder = recipe.run.output
     (require_run if resume else require_new)(folder)
-    prepared = PreparedRun.resolve(recipe, folder if resume else None)
+    with Bar("opening model and data", console=console):
+        prepared = PreparedRun.resolve(recipe, folder if resume else None)
     return _run(prepared, resume, console)
 
 
@@ -135,17 +137,18 @@ def _run(prepared: PreparedRun, resume: bool, console: Console) -> RunResult:
     """Begin the run of a recipe, or go on, and train to the end."""
     recipe, folder = prepared.recipe, prepared.recipe.run.output
     torch.set_num_threads(recipe.run.threads)
-    model, optimizer = prepared.build()
-    validation_set = prepared.validation_set()
-    facts = prepared.describe(validation_set)
-    for name, fact in facts:
-        say(console, f"{name}: {fact}")
-    warning = None if resume else cpu_warning(recipe, prepared.config)
-    if warning is not None:
-        say(console, f"warning: {warning}")
+    with Bar("preparing model and data", console=console) as bar:
+        model, optimizer = prepared.build()
+        validation_set = prepared.validation_set()
+        facts = prepared.describe(validation_set)
+        for name, fact in facts:
+            bar.log(f"{name}: {fact}")
+        warning = None if resume else cpu_warning(recipe, prepared.config)
+        if warning is not None:
+            bar.log(f"warning: {warning}")
     saved: dict[str, Any] = {}
     if not resume:
-        baselines = prepared.measure_baselines(validation_set)
+        baselines = _measure_baselines(prepared, validation_set, console)
         start_run(folder, recipe, partial(_keep_start, prepared, model, optimizer, baselines))
     with lock_run(folder):
         identity = prepared.identity
@@ -154,7 +157,7 @@ def _run(prepared: PreparedRun, resume: bool, console: Console) -> RunResult:
             if saved:
                 baselines = Baselines(**saved["baselines"])
             elif prepared.origin is None:
-                baselines = prepared.measure_baselines(validation_set)
+                baselines = _measure_baselines(prepared, validation_set, console)
             else:
                 raise _no_state(folder)
         task = PretrainingTask(
@@ -170,7 +173,9 @@ def _run(prepared: PreparedRun, resume: bool, console: Console) -> RunResult:
                 folder=folder,
                 identity=identity,
                 metrics=Metrics(folder / "metrics.jsonl", saved.get("metrics_bytes", 0)),
-                progress=stack.enter_context(RunProgress(console, task.steps, step)),
+                progress=stack.enter_context(
+                    Bar("step", task.steps, done=step, console=console, plain=True, keep=True)
+                ),
                 export=lambda: export(model, prepared, baselines),
             )
             if saved:
@@ -182,6 +187,13 @@ def _run(prepared: PreparedRun, resume: bool, console: Console) -> RunResult:
         fillings = _examples(model, prepared)
         write_report(folder, recipe, facts, baselines, run.verdict, run.elapsed, fillings)
     return _result(run, step, baselines)
+
+
+def _measure_baselines(
+    prepared: PreparedRun, validation_set: ValidationSet, console: Console
+) -> Baselines:
+    with Bar("measuring baselines", console=console):
+        return prepared.measure_baselines(validation_set)
 
 
 def open_recipe(

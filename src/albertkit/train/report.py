@@ -10,9 +10,9 @@ from typing import Any
 
 from albertkit import settings as recipes
 from albertkit.files import write_atomic
+from albertkit.progress import format_time
 from albertkit.text.tokenizer import MASK
 from albertkit.train.baselines import Baselines
-from albertkit.train.console import format_time
 from albertkit.train.curves import STYLE, curves
 from albertkit.train.figures import figures, lessons
 from albertkit.train.fillings import Filling

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from albertkit.errors import TrainingError
+from albertkit.progress import Bar
 from albertkit.settings import setting
-from albertkit.train.console import RunProgress
 from albertkit.train.health import Verdict
 from albertkit.train.loop import HasLoss, StepResult, Trainer
 from albertkit.train.losses import Loss, Totals
@@ -96,7 +96,7 @@ class Run:
     folder: Path
     identity: dict[str, str]  # hashes of recipe and data, to be the same after a resume
     metrics: Metrics
-    progress: RunProgress
+    progress: Bar
     export: Callable[[], None]  # writes the model for everybody's use
     window: Totals = field(default_factory=Totals)  # since the last line of metrics
     tokens: int = 0  # trained on so far, padding not counted
@@ -162,6 +162,8 @@ class Run:
         self.window.add(result.totals.sums, result.totals.counts)
         if last or step % self.cadence.log_every == 0:
             self._log(result)
+        else:
+            self.progress.move(step)
         if last or _due(step, self.cadence.validate_every):
             self._validate(step)
         reached = self.reached_goal(step)
@@ -232,7 +234,7 @@ class Run:
             "tokens_per_second": round(speed, 1),
         }
         self.metrics.write("train", facts)
-        summary = f"{self.task.step_summary(means)}  {speed:,.0f} tokens/s"
+        summary = [self.task.step_summary(means), f"{speed:,.0f} tokens/s"]
         self.progress.update(result.step, summary)
         self.window, self._since = Totals(), (now, self.tokens)
 
