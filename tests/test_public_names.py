@@ -19,6 +19,7 @@ PUBLIC = [
     "Tokenizer",
     "convert",
     "download",
+    "evaluate",
     "finetune",
     "load_model",
     "make_data",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from albertkit.data.writing import write_shards
     from albertkit.errors import AlbertkitError
     from albertkit.hub import download
+    from albertkit.infer.evaluate import evaluate
     from albertkit.infer.predictor import Predictor
     from albertkit.model.pretrained import load_model
     from albertkit.text.tokenizer import Tokenizer
@@ -33,6 +34,7 @@ __all__ = [
     "Tokenizer",
     "convert",
     "download",
+    "evaluate",
     "finetune",
     "load_model",
     "make_data",
@@ -53,6 +55,7 @@ _HOMES = {
     "Tokenizer": "albertkit.text.tokenizer",
     "convert": "albertkit.conversion",
     "download": "albertkit.hub",
+    "evaluate": "albertkit.infer.evaluate",
     "finetune": "albertkit.train.finetune",
     "load_model": "albertkit.model.pretrained",
     "make_data": "albertkit.train.data",

@@ -157,8 +157,12 @@ class Bar:
 
     def log(self, text: str) -> None:
         """Print a line that stays; a terminal gets it broken between words."""
-        whole = not self.console.is_terminal
-        self.console.print(text, highlight=False, markup=False, soft_wrap=whole)
+        say(self.console, text)
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line; a terminal gets it broken between words."""
+    console.print(text, highlight=False, markup=False, soft_wrap=not console.is_terminal)
 
 
 class _PlainLines:

@@ -30,6 +30,8 @@ SHORTER = {
 }
 HEADS = {
     "classify": TaskHead("classification", 2),
+    "evaluate": TaskHead("classification", 2, ("0", "1")),
+    "predict": TaskHead("classification", 2),
     "tag": TaskHead("token_classification", 3),
     "answer": TaskHead("span", 2),
     "choose": TaskHead("multiple_choice", 1),
@@ -51,7 +53,8 @@ def prepare(place: Path, command: str, golden: Path) -> None:
     (place / "words.txt").write_text("astrolabe\n")
     (place / "lines.txt").write_text("\n".join(LINES[:3]) + "\n")
     reviews = "".join(f"{line},{number % 2}\n" for number, line in enumerate(LINES))
-    (place / "reviews.csv").write_text("review,label\n" + reviews)
+    for name in ("reviews.csv", "test.csv"):
+        (place / name).write_text("review,label\n" + reviews)
     if command in ("tokenize", "make-data"):
         (place / "vocab").mkdir()
         shutil.copy(shipped / "spiece.model", place / "vocab")

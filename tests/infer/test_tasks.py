@@ -112,6 +112,23 @@ def test_each_piece_has_its_label(tuned: dict[str, Path]) -> None:
     assert [TEXTS[2][a:b] for a, b in answers[2].offsets[:3]] == ["the", "dog", "s"]
 
 
+def test_a_piece_of_a_long_text_has_the_mean_of_the_windows_that_hold_it(
+    tuned: dict[str, Path],
+) -> None:
+    """60 words have windows of 30 that begin at 0, 15 and 30."""
+    folder = tuned["token_classification"]
+    words = [("the", "cat", "ran", "on", ".")[n * n % 5] for n in range(60)]
+    total, count = torch.zeros(60, 3), torch.zeros(60, 1)
+    for begin in (0, 15, 30):
+        part = " ".join(words[begin : begin + 30])
+        total[begin : begin + 30] += logits_of(folder, "token_classification", part)[1:-1]
+        count[begin : begin + 30] += 1
+    wanted, classes = (total / count).softmax(-1).max(-1)
+    found = Predictor(folder, batch_size=2).label_tokens(" ".join(words))
+    assert [x.name for x in found.labels] == ["OBI"[n] for n in classes]
+    np.testing.assert_allclose([x.probability for x in found.labels], wanted.numpy(), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("kind", "question", "message"),
     [

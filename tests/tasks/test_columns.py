@@ -59,6 +59,8 @@ def test_what_is_not_clear_is_asked(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="not clear") as caught:
         find_columns(table(tmp_path, "a,b,c\n1,2,3\n"))
     assert "a (1), b (2), c (3)" in caught.value.facts["found"]
+    with pytest.raises(CorpusError, match="columns hold the labels"):  # as SICK
+        find_columns(table(tmp_path, "sentence_A,sentence_B,x,y\n1,2,3,4\n"))
 
 
 def test_rows_without_a_text_or_label_are_bad(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from albertkit.tasks.examples import TextExample
 from albertkit.tasks.figures import deciding_figure, figures_of, is_better
 from albertkit.tasks.head import TaskHead
 
+ONE = np.ones(4, dtype=np.int64)  # a text is one unit
+
 
 def examples(*labels: object) -> list[TextExample]:
     return [TextExample(str(n), f"text {n}", None, label) for n, label in enumerate(labels)]
@@ -63,10 +65,10 @@ def test_a_constant_answer_has_the_entropy_of_the_labels_or_their_variance() -> 
     head, targets = TaskHead("classification", 2), np.array([0, 0, 0, 1])
     constant = np.tile(constant_logits(head, targets), (4, 1))
     entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
-    assert figures_of(head, constant, targets)["loss"] == pytest.approx(entropy, abs=1e-3)
+    assert figures_of(head, constant, targets, ONE)["loss"] == pytest.approx(entropy, abs=1e-3)
     head, numbers = TaskHead("regression", 1), np.array([1.0, 2.0, 6.0], dtype=np.float32)
     constant = np.tile(constant_logits(head, numbers), (3, 1))
-    found = figures_of(head, constant, numbers)
+    found = figures_of(head, constant, numbers, ONE)
     assert found["loss"] == pytest.approx(14 / 3)
     assert (found["pearson"], found["distinct_predictions"]) == (0.0, 1)
 
@@ -74,7 +76,7 @@ def test_a_constant_answer_has_the_entropy_of_the_labels_or_their_variance() -> 
 def test_figures_of_classes_by_hand() -> None:
     head = TaskHead("classification", 3)
     logits = np.eye(3, dtype=np.float32)[[0, 0, 1, 2]]
-    found = figures_of(head, logits, np.array([0, 1, 1, 2]))
+    found = figures_of(head, logits, np.array([0, 1, 1, 2]), ONE)
     assert (found["accuracy"], found["count"], found["distinct_predictions"]) == (0.75, 4, 3)
     assert found["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
     several = predictions_of(TaskHead("multi_label", 2), np.array([[0.1, -0.1]], np.float32))

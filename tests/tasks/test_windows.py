@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from albertkit.tasks.windows import Windows, spread, windows_of
+from albertkit.tasks.rows import Rows
+from albertkit.tasks.windows import spread, windows_of
 from albertkit.text.encoding import Encoding
 from albertkit.text.tokenizer import Tokenizer
 
@@ -71,7 +73,8 @@ def test_windows_are_spread_evenly() -> None:
 
 
 def test_the_mean_over_the_windows_of_a_text_is_its_answer() -> None:
-    windows = Windows([], np.array([0, 1, 1, 1, 2, 2]))
+    rows = Rows.whole([Encoding([1], [0], [(0, 0)], [True])] * 6)
+    rows = replace(rows, owners=np.array([0, 1, 1, 1, 2, 2]), sizes=np.ones(3, dtype=np.int64))
     outputs = np.array([[1, 2], [3, 0], [6, 0], [9, 3], [1, 1], [2, 5]], dtype=np.float32)
-    assert windows.merge(outputs).tolist() == [[1, 2], [6, 1], [1.5, 3]]
-    assert windows.weights.tolist() == pytest.approx([1, 1 / 3, 1 / 3, 1 / 3, 0.5, 0.5])
+    assert rows.merge(outputs).tolist() == [[1, 2], [6, 1], [1.5, 3]]
+    assert rows.weights.tolist() == pytest.approx([1, 1 / 3, 1 / 3, 1 / 3, 0.5, 0.5])

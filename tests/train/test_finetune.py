@@ -19,9 +19,11 @@ from albertkit.errors import AlbertkitError, CorpusError, OutputError, RecipeErr
 from albertkit.infer.predictor import Predictor
 from albertkit.train.finetune import FinetuneResult, finetune, open_recipe
 from albertkit.train.finetune_prepare import PreparedTask
+from albertkit.train.finetune_seeds import finetune_seeds
 from albertkit.train.health import DOES_NOT_LEARN
 from albertkit.train.loop import Trainer
 from albertkit.train.metrics import read_metrics
+from albertkit.train.task_losses import task_loss
 
 QUICK = {
     "schedule.epochs": 6,
@@ -242,7 +244,7 @@ def test_rare_classes_count_as_much_with_balanced_weights(tiny_model: Path, tmp_
     recipe = open_recipe("classify", given, {"objective.class_weights": "balanced"}, resume=False)
     prepared = PreparedTask.resolve(recipe)
     targets, _ = prepared.targets()
-    weights = prepared.row_weights(targets)
+    weights = prepared.output_weights(targets)
     assert weights[targets == 0].sum() == pytest.approx(weights[targets == 1].sum())
     assert weights.sum() == pytest.approx(len(targets))
 
@@ -319,3 +321,47 @@ def test_the_threads_and_seeds_of_torch_do_not_decide_the_result(start: Start, c
     torch.manual_seed(2)
     second = start(train=csv, out="b", set={"schedule.steps": 3})
     assert first.figures == second.figures
+
+
+def test_several_seeds_have_a_median_and_one_split(
+    tiny_model: Path, csv: Path, tmp_path: Path
+) -> None:
+    settings = {**QUICK, "schedule.steps": 12, "model.checkpoint": tiny_model / "model"}
+    quiet = Console(quiet=True)
+    found = finetune_seeds(
+        "classify", seeds=3, seed=4, train=csv, out=tmp_path / "runs", set=settings, console=quiet
+    )
+    values = [run.figures["accuracy"] for run in found.runs]
+    assert (found.seeds, found.values) == ((4, 5, 6), values)
+    assert found.median == sorted(values)[1]
+    assert found.best.figures["accuracy"] == max(values)
+    splits = {(run.folder / "split.json").read_text() for run in found.runs}
+    assert len(splits) == 1
+    again = finetune_seeds(
+        "classify", seeds=3, seed=4, train=csv, out=tmp_path / "runs", set=settings, resume=True,
+        console=quiet,
+    )  # fmt: skip
+    assert again.values == values
+
+
+def test_a_run_that_does_not_learn_begins_again_with_the_next_seed(
+    start: Start, csv: Path, tmp_path: Path
+) -> None:
+    settings = {"schedule.learning_rate": 1e-9, "schedule.epochs": 1}
+    result = start(train=csv, set=settings, restarts=2)
+    assert result.exit_code == DOES_NOT_LEARN
+    assert {path.name for path in tmp_path.glob("run*")} == {"run", "run.failed-1", "run.failed-2"}
+    assert "seed = 2" in (result.folder / "recipe.toml").read_text()
+    learned = start(train=csv, out="good", restarts=2)
+    assert learned.exit_code == 0
+    assert not list(tmp_path.glob("good.failed*"))
+
+
+def test_smoothed_targets_have_the_loss_of_their_formula() -> None:
+    logits = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.0]])
+    targets, weights = torch.tensor([0, 2]), torch.tensor([1.0, 3.0])
+    log_p = logits.log_softmax(-1)
+    each = [-(0.9 * log_p[n, t] + 0.1 * log_p[n].mean()) for n, t in enumerate(targets.tolist())]
+    found = task_loss("cross_entropy", logits, targets, weights, step_weight=8.0, smoothing=0.1)
+    assert found.value.item() == pytest.approx((each[0] + 3 * each[1]).item() / 8)
+    assert found.parts["loss"].item() == pytest.approx((each[0] + each[1]).item())

@@ -24,14 +24,21 @@ STEPS = 50
 
 def prepared_for(tiny_model: Path, folder: Path, kind: str) -> PreparedTask:
     """A run of 50 steps of 8 rows without dropout."""
+    task = "tag" if kind == "token_classification" else "classify"
     rows: list[dict[str, object]] = []
     for n, (text, animal) in enumerate(sentences(90)):
         label: dict[str, object] = {
             "classification": animal,
             "multi_label": [word for word in ("cat", "on", "ran") if word in text.split()],
             "regression": n % 7 / 3.0,
+            "token_classification": None,
         }
-        rows.append({"sentence1": text, "sentence2": f"a {animal}", "label": label[kind]})
+        words = text.split()
+        tags = [word.upper() if word in ("cat", "on") else "O" for word in words]
+        if task == "tag":
+            rows.append({"words": [f"{word}s" for word in words], "tags": tags})
+        else:
+            rows.append({"sentence1": text, "sentence2": f"a {animal}", "label": label[kind]})
     path = write_jsonl(folder / "rows.jsonl", rows)
     given = {
         "data.train": path,
@@ -46,7 +53,7 @@ def prepared_for(tiny_model: Path, folder: Path, kind: str) -> PreparedTask:
         "run.output": folder / "run",
         "run.device": "cpu",
     }
-    return PreparedTask.resolve(open_recipe("classify", given, (), resume=False))
+    return PreparedTask.resolve(open_recipe(task, given, (), resume=False))
 
 
 class Steps:
@@ -74,7 +81,9 @@ class Steps:
 
 def losses_of_transformers(folder: Path, prepared: PreparedTask, task: FinetuneTask) -> list[float]:
     """torch's AdamW on transformers' model, batch by batch with padding."""
-    theirs = transformers.AlbertForSequenceClassification.from_pretrained(folder)
+    tags = prepared.head.kind == "token_classification"
+    name = "Token" if tags else "Sequence"
+    theirs = getattr(transformers, f"AlbertFor{name}Classification").from_pretrained(folder)
     decayed = [p for n, p in theirs.named_parameters() if "bias" not in n and "orm" not in n]
     others = [p for n, p in theirs.named_parameters() if "bias" in n or "orm" in n]
     groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
@@ -87,10 +96,16 @@ def losses_of_transformers(folder: Path, prepared: PreparedTask, task: FinetuneT
         real = torch.arange(int(batch.lengths.max())) < torch.from_numpy(batch.lengths)[:, None]
         ids, segments = (torch.zeros(real.shape, dtype=torch.int64) for _ in range(2))
         ids[real], segments[real] = torch.from_numpy(batch.ids), torch.from_numpy(batch.segment_ids)
+        outputs = prepared.train.outputs_of(rows)
+        labels = targets[prepared.train.owners[outputs]]
+        if tags:  # pieces that begin no word have no label
+            packed = torch.full((len(batch.ids),), -100)
+            packed[torch.from_numpy(prepared.train.places(rows, batch))] = labels
+            labels = torch.full(real.shape, -100)
+            labels[real] = packed
         output = theirs.train()(
-            input_ids=ids, token_type_ids=segments, attention_mask=real.long(),
-            labels=targets[prepared.train.owners[rows]],
-        )  # fmt: skip
+            input_ids=ids, token_type_ids=segments, attention_mask=real.long(), labels=labels
+        )
         optimizer.zero_grad()
         output.loss.backward()
         torch.nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
@@ -101,7 +116,9 @@ def losses_of_transformers(folder: Path, prepared: PreparedTask, task: FinetuneT
     return losses
 
 
-@pytest.mark.parametrize("kind", ["classification", "multi_label", "regression"])
+@pytest.mark.parametrize(
+    "kind", ["classification", "multi_label", "regression", "token_classification"]
+)
 def test_fifty_steps_have_the_losses_of_transformers(
     tiny_model: Path, tmp_path: Path, kind: str
 ) -> None:

@@ -17,7 +17,7 @@ def write(folder: Path, count: int) -> None:
 
 def test_a_folder_without_parts_is_split(tmp_path: Path) -> None:
     write(tmp_path / "own", 10)
-    found = Examples.read(ExampleSettings(train=tmp_path / "own"), "auto", 0)
+    found = Examples.read("classify", ExampleSettings(train=tmp_path / "own"), "auto")
     assert (len(found.train), len(found.dev), found.kind) == (18, 2, "classification")
     assert found.split is not None
     assert {example.label for example in found.dev} == {"neg", "pos"}
@@ -26,7 +26,7 @@ def test_a_folder_without_parts_is_split(tmp_path: Path) -> None:
 def test_a_folder_with_its_own_parts_is_not_split(tmp_path: Path) -> None:
     write(tmp_path / "train", 5)
     write(tmp_path / "test", 2)
-    found = Examples.read(ExampleSettings(train=tmp_path), "auto", 0)
+    found = Examples.read("classify", ExampleSettings(train=tmp_path), "auto")
     assert [example.text for example in found.dev] == [
         f"{label} test {number}" for label in ("neg", "pos") for number in (0, 1)
     ]

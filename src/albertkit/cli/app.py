@@ -46,6 +46,8 @@ EXAMPLES: dict[Callable[..., int | None], str] = {
     words.add_words: "albertkit add-words albertkit/tiny-en model --words words.txt",
     train.pretrain: "albertkit pretrain --from albertkit/tiny-en --data data --out run",
     finetune.finetune: "albertkit finetune classify --train reviews.csv --out run",
+    finetune.evaluate: "albertkit evaluate test.csv --model finetuned",
+    finetune.predict: "albertkit predict lines.txt --model finetuned --output answers.csv",
     predict.fill_mask: 'albertkit fill-mask "Paris is the [MASK] of France."',
     predict.sentence_order: 'albertkit sentence-order "It rained." "So the street was wet."',
     predict.embed: "albertkit embed --input lines.txt --output vectors.npy",
@@ -74,7 +76,7 @@ def _unwrap(documented: Any) -> None:
 
 
 GROUPS = (LineOptions, SourceOptions, ModelOptions, train.StartOptions)
-for group in (*GROUPS, finetune.ExampleOptions, finetune.ScheduleOptions):
+for group in (*GROUPS, finetune.ExampleOptions, finetune.ColumnOptions, finetune.ScheduleOptions):
     _unwrap(group)
 for number, (command, example) in enumerate(EXAMPLES.items()):
     _unwrap(command)

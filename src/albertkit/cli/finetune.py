@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from albertkit.cli.options import Flag, Json, OnBadLine, Settings
-from albertkit.cli.output import print_json
+from albertkit.cli.options import (
+    Flag,
+    Json,
+    ModelOptions,
+    OnBadLine,
+    Settings,
+    at_least_one,
+    not_negative,
+)
+from albertkit.cli.output import output_file, print_json, print_table
 from albertkit.progress import Bar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from albertkit.infer.evaluate import Evaluation
 
 EXAMPLES_GROUP = Group("Examples", sort_key=1)
 SCHEDULE_GROUP = Group("Schedule", sort_key=2)
@@ -19,7 +32,7 @@ SCHEDULE_GROUP = Group("Schedule", sort_key=2)
 @Parameter(name="*", group=EXAMPLES_GROUP)
 @dataclass(frozen=True, kw_only=True)
 class ExampleOptions:
-    """Where the examples are, and which columns of their tables are used.
+    """Where the examples are, and what their labels are.
 
     Parameters
     ----------
@@ -31,6 +44,20 @@ class ExampleOptions:
         training file is held out.
     kind
         What a label is: one class of several, any of several, a number; found from the labels.
+    """
+
+    train: Path | None = None
+    dev: Path | None = None
+    kind: Literal["classification", "multi_label", "regression"] | None = None
+
+
+@Parameter(name="*", group=EXAMPLES_GROUP)
+@dataclass(frozen=True, kw_only=True)
+class ColumnOptions:
+    """Which columns of a table are used.
+
+    Parameters
+    ----------
     text_column
         Column of the texts; found by its name (text, sentence, review, ...) if left out. Columns of
         a file without a header line are 1, 2, 3.
@@ -42,13 +69,14 @@ class ExampleOptions:
         error stops at a row that cannot be used; skip leaves it out, and says how many there are.
     """
 
-    train: Path | None = None
-    dev: Path | None = None
-    kind: Literal["classification", "multi_label", "regression"] | None = None
     text_column: str | None = None
     pair_column: str | None = None
     label_column: str | None = None
-    on_bad_row: OnBadLine | None = None
+    on_bad_row: OnBadLine = "error"
+
+
+SeveralRuns = Annotated[int, Parameter(validator=at_least_one, show_default=False)]
+Restarts = Annotated[int, Parameter(validator=not_negative, show_default=False)]
 
 
 @Parameter(name="*", group=SCHEDULE_GROUP)
@@ -71,7 +99,12 @@ class ScheduleOptions:
     metric
         Figure that decides which validation is best: accuracy, macro_f1, loss, ...
     seed
-        Of the new head, the order of examples, dropout, and what is held out.
+        Of the new head, the order of examples and dropout.
+    seeds
+        So many runs with different seeds, in the folders seed-0, seed-1, ... of --out; shows the
+        median and the spread.
+    restarts
+        Begin again with the next seed, so often at most, when a run does not learn.
     device
         cpu, cuda; auto takes cuda when it is there.
     """
@@ -83,10 +116,14 @@ class ScheduleOptions:
     patience: int | None = None
     metric: str | None = None
     seed: int | None = None
+    seeds: SeveralRuns = 1
+    restarts: Restarts = 0
     device: str | None = None
 
 
 NO_EXAMPLES = ExampleOptions()
+NO_COLUMNS = ColumnOptions()
+NO_MODEL = ModelOptions()
 NO_SCHEDULE = ScheduleOptions()
 
 
@@ -97,6 +134,7 @@ def finetune(
     model: str | None = None,
     out: Path | None = None,
     examples: ExampleOptions = NO_EXAMPLES,
+    columns: ColumnOptions = NO_COLUMNS,
     schedule: ScheduleOptions = NO_SCHEDULE,
     set: Settings = (),
     resume: Flag = False,
@@ -107,7 +145,8 @@ def finetune(
     Parameters
     ----------
     task
-        What is learned: classify. Or the recipe.toml of a run.
+        What is learned: classify (classes and numbers of texts), tag (names in texts). Or the
+        recipe.toml of a run.
     model
         Path or name of any model; if left out, albertkit/tiny-zh for Chinese texts and
         albertkit/tiny-en for others.
@@ -129,8 +168,12 @@ def finetune(
         bar.log(f"fine-tuning: {task}{place}")
         from albertkit.train.finetune import finetune as run
 
-    options = {"model": model, "out": out, **asdict(examples), **asdict(schedule)}
-    result = run(task, set=set, resume=resume, console=console, **options)
+    groups = (examples, columns, schedule)
+    options: dict[str, Any] = {"model": model, "out": out, "set": set, "resume": resume}
+    options |= {name: value for group in groups for name, value in asdict(group).items()}
+    if (seeds := options.pop("seeds")) > 1:
+        return _several(task, seeds, options, console, json)
+    result = run(task, console=console, **options)
     if json:
         print_json(result.to_json())
     elif result.exit_code == 0:
@@ -138,3 +181,111 @@ def finetune(
             f'next: albertkit classify "..." --model {result.model}', soft_wrap=True, markup=False
         )
     return result.exit_code
+
+
+def _several(task: str, seeds: int, options: dict[str, Any], console: Console, json: bool) -> int:
+    """Run `--seeds` and show the median."""
+    from albertkit.train.finetune_seeds import finetune_seeds
+
+    found = finetune_seeds(task, seeds=seeds, console=console, **options)
+    if json:
+        print_json(found.to_json())
+    return found.exit_code
+
+
+def evaluate(
+    data: Path,
+    /,
+    *,
+    model: ModelOptions = NO_MODEL,
+    columns: ColumnOptions = NO_COLUMNS,
+    json: Json = False,
+) -> None:
+    """Measure a fine-tuned model on a table with labels.
+
+    Parameters
+    ----------
+    data
+        CSV, TSV or JSON lines with a row for each example.
+    json
+        One JSON object: figures, their 95 % intervals, labels, confusion (rows: what is there;
+        columns: what was predicted), skipped rows.
+    """
+    from albertkit.infer.evaluate import evaluate as run
+
+    predictor, _ = model.predictor((), needs_head=True)
+    found = run(predictor, data, **asdict(columns))
+    if json:
+        print_json(found.to_json())
+        return
+    _show_figures(found)
+
+
+def _show_figures(found: Evaluation) -> None:
+    """Figures with their intervals, then how each class was recognised."""
+    from albertkit.tasks.figures import TITLES
+
+    rows = []
+    for name, title in TITLES.items():
+        if name in found.figures:
+            low, high = found.intervals.get(name, (None, None))
+            ends = "" if low is None else f"{low:.3f} to {high:.3f}"
+            rows.append((title, f"{found.figures[name]:.4f}", ends))
+    title = f"{found.figures['count']:,} examples"
+    print_table(title, ["figure", "value", "95 % interval"], rows, right=[1])
+    if found.classes:
+        table = [
+            (name, f"{there:,}", f"{predicted:,}", f"{right:,}", f"{_f1(right, predicted, there)}")
+            for name, right, predicted, there in found.classes
+        ]
+        print_table("", ["class", "there", "predicted", "right", "F1"], table, right=[1, 2, 3, 4])
+    if found.skipped:
+        print(f"left out: {len(found.skipped):,} rows, the first at {found.skipped[0]}")
+
+
+def _f1(right: int, predicted: int, there: int) -> str:
+    from albertkit.tasks.metrics import f1_of_counts
+
+    return f"{f1_of_counts(right, predicted, there):.3f}"
+
+
+def predict(
+    data: Path,
+    /,
+    *,
+    output: Path | None = None,
+    model: ModelOptions = NO_MODEL,
+    columns: ColumnOptions = NO_COLUMNS,
+) -> None:
+    """Ask a fine-tuned model about every row of a table; the order of the rows is kept.
+
+    A run that was stopped goes on where it was if the same command is given again.
+
+    Parameters
+    ----------
+    data
+        CSV, TSV, JSON lines, or a text on each line.
+    output
+        File for the answers: .csv and .tsv are tables, other names JSON lines; without it JSON
+        lines are printed.
+    """
+    from albertkit.data.tables import BadRows, Table
+    from albertkit.infer.predict_file import predict_file, predict_rows
+    from albertkit.tasks.columns import find_columns
+
+    output = output_file(output, data)
+    predictor, _ = model.predictor((), needs_head=True)
+    table, bad = Table(data), BadRows(columns.on_bad_row)
+    used = find_columns(
+        table, text=columns.text_column, pair=columns.pair_column, label=columns.label_column,
+        needs_label=False,
+    )  # fmt: skip
+    if output is None:
+        for group in predict_rows(predictor, table, used, bad):
+            for row in group:
+                print_json(row)
+        return
+    rows = predict_file(predictor, table, used, output, bad)
+    print(f"wrote {rows:,} predictions to {output}")
+    if bad.skipped:
+        print(f"left out: {len(bad.skipped):,} rows, the first at {bad.skipped[0]}")

@@ -43,6 +43,12 @@ def at_least_one(kind: object, value: int | None) -> None:
         raise ValueError("It must be 1 or more.")
 
 
+def not_negative(kind: object, value: int | None) -> None:
+    """Refuse numbers below 0."""
+    if value is not None and value < 0:
+        raise ValueError("It must be 0 or more.")
+
+
 HYPHEN = Parameter(allow_leading_hyphen=True, validator=refuse_unknown_options)
 Sources = Annotated[str, HYPHEN]
 File = Annotated[Path | None, HYPHEN]

@@ -35,8 +35,9 @@ from albertkit.infer.fill_mask import (
 )
 from albertkit.infer.opening import ModelOfTexts
 from albertkit.infer.texts import as_list, as_pairs, encode_texts, refuse_empty
-from albertkit.tasks.classify import log_softmax
-from albertkit.tasks.windows import Windows
+from albertkit.tasks.classify import encode, log_softmax
+from albertkit.tasks.examples import TextExample
+from albertkit.tasks.rows import Rows
 from albertkit.text.encoding import Encoding
 
 POOLINGS = ("mean", "cls", "pooled")
@@ -64,7 +65,8 @@ class Predictor(ModelOfTexts):
         return getattr(self, name)(*texts, **options)
 
     @property
-    def _runner(self) -> Runner:
+    def runner(self) -> Runner:
+        """The engine, asked in batches."""
         return Runner(self.engine, self.batch_size)
 
     @overload
@@ -123,13 +125,13 @@ class Predictor(ModelOfTexts):
         positions = mask_positions(encodings, texts, self.tokenizer, limit)
         if independent is None:
             refuse_many(positions)
-        first = score_masks(self._runner, encodings, positions)
+        first = score_masks(self.runner, encodings, positions)
         questions = zip(texts, encodings, positions, first, strict=True)
         fillings = [
             self._opened.filler.each_alone(*question, top_k)
             if independent
             else self._opened.filler.together(
-                *question, top_k, scorer_of(self._runner, *question[1:3])
+                *question, top_k, scorer_of(self.runner, *question[1:3])
             )
             for question in questions
         ]
@@ -156,7 +158,7 @@ class Predictor(ModelOfTexts):
         )
         encodings = self._encode(firsts, seconds, truncate)
         answers = np.zeros(len(encodings), dtype=np.float32)
-        for outputs in self._runner.run(encodings, ("sentence_order",)):
+        for outputs in self.runner.run(encodings, ("sentence_order",)):
             answers[outputs.indices] = np.exp(log_softmax(outputs["sentence_order"]))[:, 0]
         return float(answers[0]) if isinstance(a, str) else answers
 
@@ -212,7 +214,7 @@ class Predictor(ModelOfTexts):
         """Every layer's vector of every token of one text, with the tokens and their characters."""
         self._choose([text])
         encoding = self._encode([text], None, truncate)[0]
-        [outputs] = self._runner.run([encoding], ("all_layers",))
+        [outputs] = self.runner.run([encoding], ("all_layers",))
         return HiddenStates(
             pieces=tuple(self.tokenizer.pieces[i] for i in encoding.ids),
             offsets=tuple(encoding.offsets),
@@ -239,12 +241,13 @@ class Predictor(ModelOfTexts):
         head = tasks.need_head(self.head, self.folder, "classify")
         firsts, seconds = as_pairs(text, pair)
         if truncate:
-            windows = Windows.whole(self._encode(firsts, seconds, truncate))
+            rows = Rows.whole(self._encode(firsts, seconds, truncate))
         else:
             refuse_empty([*firsts, *(seconds or [])], len(firsts))
             pairs: Sequence[str | None] = seconds or [None] * len(firsts)
-            windows = Windows.of(self.tokenizer, firsts, pairs, self.max_window)
-        answers = tasks.classify(self._runner, head, windows)
+            examples = [TextExample("", a, b) for a, b in zip(firsts, pairs, strict=True)]
+            rows = encode(self.tokenizer, examples, self.max_window)
+        answers = tasks.classify(self.runner, head, rows)
         return answers[0] if isinstance(text, str) else answers
 
     @overload
@@ -254,7 +257,10 @@ class Predictor(ModelOfTexts):
     def label_tokens(
         self, text: str | list[str], *, truncate: bool = False
     ) -> TokenLabels | list[TokenLabels]:
-        """The class of each word piece, by a head fine-tuned for token classification."""
+        """The class of each word piece, by a head fine-tuned for token classification.
+
+        Long texts: see `classify`.
+        """
         answers = [labels for labels, _ in self._label_tokens(as_list(text), truncate)]
         return answers[0] if isinstance(text, str) else answers
 
@@ -266,7 +272,8 @@ class Predictor(ModelOfTexts):
         """What a text names and where, by a head fine-tuned for token classification.
 
         A word has the class of its first piece; words of one thing are put together by B-, I-,
-        E-, S- before their classes, and what has the class O is left out.
+        E-, S- before their classes, and what has the class O is left out. Long texts: see
+        `classify`.
         """
         pairs = self._label_tokens(as_list(text), truncate)
         answers = [tasks.tags_of(labels, encoding) for labels, encoding in pairs]
@@ -304,7 +311,7 @@ class Predictor(ModelOfTexts):
             for q, c in zip(questions, contexts, strict=True)
         ]
         answers = reading.answer(
-            self._runner,
+            self.runner,
             head,
             asked,
             top_k=top_k,
@@ -317,12 +324,18 @@ class Predictor(ModelOfTexts):
         """Which of several texts goes with a text, by a head fine-tuned for multiple choice."""
         tasks.need_head(self.head, self.folder, "choose")
         listed = as_list(choices)
-        return tasks.choose(self._runner, self._encode([text] * len(listed), listed, truncate))
+        return tasks.choose(self.runner, self._encode([text] * len(listed), listed, truncate))
 
     def _label_tokens(self, texts: list[str], truncate: bool) -> list[tuple[TokenLabels, Encoding]]:
         head = tasks.need_head(self.head, self.folder, "tag")
-        encodings = self._encode(texts, None, truncate)
-        found = tasks.label_tokens(self._runner, head, texts, encodings, self.tokenizer)
+        if truncate:
+            encodings = self._encode(texts, None, truncate)
+        else:
+            refuse_empty(texts, len(texts))
+            encodings = [self.tokenizer.encode(text) for text in texts]
+        found = tasks.label_tokens(
+            self.runner, head, texts, encodings, self.tokenizer, self.max_window
+        )
         return list(zip(found, encodings, strict=True))
 
     def _need(self, output: str, what: str, fix: str, command_fix: str | None = None) -> None:

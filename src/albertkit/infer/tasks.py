@@ -9,13 +9,14 @@ import numpy as np
 
 from albertkit.errors import PredictionError
 from albertkit.infer.answers import Choice, Classification, Label, TaggedSpan, Tags, TokenLabels
-from albertkit.infer.batches import Runner
-from albertkit.infer.engine import Floats
+from albertkit.infer.batches import Runner, by_length
+from albertkit.infer.engine import Floats, run_checked
 from albertkit.tasks.classify import label_name, log_softmax, probabilities, ranked
 from albertkit.tasks.head import TaskHead
 from albertkit.tasks.kinds import kinds_where
+from albertkit.tasks.rows import Rows
 from albertkit.tasks.tag import group_entities, group_words
-from albertkit.tasks.windows import Windows
+from albertkit.tasks.tag_words import encode_tokens
 from albertkit.text.encoding import Encoding
 from albertkit.text.tokenizer import Tokenizer
 
@@ -45,18 +46,24 @@ def need_head(head: TaskHead | None, path: Path | None, task: str) -> TaskHead:
     )
 
 
-def logits_of(runner: Runner, windows: Windows) -> Floats:
-    """Logits (N, C) of texts, the mean over the windows of each."""
-    found = [(out.indices, out["task"]) for out in runner.run(windows.encodings, ("task",))]
-    logits = np.zeros((len(windows.encodings), found[0][1].shape[1]), dtype=np.float32)
-    for indices, part in found:
-        logits[indices] = part
-    return windows.merge(logits)
+def logits_of(runner: Runner, rows: Rows) -> Floats:
+    """Logits (U, C) of texts or words, the mean over the windows of each."""
+    found = []
+    for part in by_length(rows.batch.lengths.tolist(), runner.batch_size):
+        indices = np.array(part, dtype=np.int64)
+        batch = rows.batch.take(indices)
+        logits = run_checked(runner.engine, batch, ("task",))["task"]
+        places = rows.places(indices, batch)
+        found.append((rows.outputs_of(indices), logits if places is None else logits[places]))
+    every = np.zeros((len(rows.owners), found[0][1].shape[1]), dtype=np.float32)
+    for outputs, logits in found:
+        every[outputs] = logits
+    return rows.merge(every)
 
 
-def classify(runner: Runner, head: TaskHead, windows: Windows) -> list[Classification]:
+def classify(runner: Runner, head: TaskHead, rows: Rows) -> list[Classification]:
     """Class or number of each text, in the order of the request."""
-    return [classification(head, logits) for logits in logits_of(runner, windows)]
+    return [classification(head, logits) for logits in logits_of(runner, rows)]
 
 
 def classification(head: TaskHead, logits: Floats) -> Classification:
@@ -72,23 +79,30 @@ def label_tokens(
     texts: Sequence[str],
     encodings: Sequence[Encoding],
     tokenizer: Tokenizer,
+    max_tokens: int,
 ) -> list[TokenLabels]:
-    """The most probable class of each piece of each text, in the order of the texts."""
-    answers = [TokenLabels("", (), (), ())] * len(encodings)
-    for outputs in runner.run(encodings, ("task",)):
-        for index, logits in outputs.per_sequence("task"):
-            scores = probabilities(head, logits)  # (T, C)
-            best = scores.argmax(-1)
-            encoding = encodings[index]
-            inner = range(1, len(encoding.ids) - 1)  # without [CLS] and [SEP]
-            answers[index] = TokenLabels(
-                text=texts[index],
+    """The most probable class of each piece of each text, in the order of the texts.
+
+    max_tokens: longer texts are read in windows.
+    """
+    rows = encode_tokens(tokenizer, encodings, max_tokens)
+    scores = probabilities(head, logits_of(runner, rows))  # (U, C)
+    best = scores.argmax(-1)
+    answers, begin = [], 0
+    for text, encoding, size in zip(texts, encodings, rows.sizes.tolist(), strict=True):
+        units = range(begin, begin + size)
+        begin += size
+        inner = range(1, size + 1)  # without [CLS] and [SEP]
+        answers.append(
+            TokenLabels(
+                text=text,
                 pieces=tuple(tokenizer.pieces[encoding.ids[n]] for n in inner),
                 offsets=tuple(encoding.offsets[n] for n in inner),
                 labels=tuple(
-                    Label(label_name(head, int(best[n])), float(scores[n, best[n]])) for n in inner
+                    Label(label_name(head, int(best[n])), float(scores[n, best[n]])) for n in units
                 ),
             )
+        )
     return answers
 
 

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from albertkit.data.batch import Batch
 from albertkit.errors import TrainingError, listed
 from albertkit.tasks.examples import TextExample
 from albertkit.tasks.head import TaskHead
+from albertkit.tasks.rows import Floats, Rows, unknown_characters
+from albertkit.tasks.windows import Windows
+from albertkit.text.tokenizer import Tokenizer
 
-Floats = npt.NDArray[np.float32]
 MAX_SHARE_OF_CLASSES = 0.5  # more classes than half of the examples: the column holds no classes
 
 
@@ -99,6 +102,22 @@ def targets_of(head: TaskHead, examples: Sequence[TextExample], where: object) -
             row[[index[name] for name in names_of(example)]] = 1
         return made
     return np.array([index[names_of(example)[0]] for example in examples], dtype=np.int64)
+
+
+def encode(tokenizer: Tokenizer, examples: Sequence[TextExample], max_tokens: int) -> Rows:
+    """Texts as rows, long ones in windows; the head gives one output for each row."""
+    texts, pairs = [e.text for e in examples], [e.pair for e in examples]
+    windows = Windows.of(tokenizer, texts, pairs, max_tokens)
+    characters = sum(len(e.text) + len(e.pair or "") for e in examples)
+    unknown = unknown_characters(windows.encodings, tokenizer.unk_id)
+    return Rows(
+        batch=Batch.of(windows.encodings),
+        bounds=np.arange(len(windows.encodings) + 1),
+        owners=windows.owners,
+        positions=None,
+        sizes=np.ones(len(examples), dtype=np.int64),
+        unknown=min(1.0, unknown / max(1, characters)),
+    )
 
 
 def predictions_of(head: TaskHead, logits: Floats) -> Any:

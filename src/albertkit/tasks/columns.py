@@ -98,7 +98,8 @@ def _by_content(
         size = {name: sum(len(str(row.cells[name])) for row in rows) for name in left}
         longer, shorter = sorted(left, key=lambda name: -size[name])
         return longer, shorter
-    raise _no_column(table, "It is not clear which columns hold the texts and the labels.")
+    lacks = [*(["texts"] if text is None else []), *(["labels"] if label is None else [])]
+    raise _no_column(table, f"It is not clear which columns hold the {' and the '.join(lacks)}.")
 
 
 def _no_column(table: Table, what: str) -> CorpusError:

@@ -33,6 +33,11 @@ class TagExample:
     words: tuple[str, ...]
     tags: tuple[str, ...] | None = None
 
+    @property
+    def text(self) -> str:
+        """The words with a space between them."""
+        return " ".join(self.words)
+
 
 @dataclass(frozen=True)
 class ChoiceExample:

@@ -10,24 +10,27 @@ from typing import Any
 import numpy as np
 
 from albertkit.errors import RecipeError
-from albertkit.tasks.classify import Floats, losses_of, predictions_of
+from albertkit.tasks import tag_words
+from albertkit.tasks.classify import losses_of, predictions_of
 from albertkit.tasks.head import TaskHead
 from albertkit.tasks.metrics import accuracy, f1, matthews, pearson, spearman
+from albertkit.tasks.rows import Floats, Ints
 
-# (gold, predicted) -> figure, higher is better; the first of each kind decides unless another is
-# asked for.
+# Of heads for texts by their loss: (gold, predicted) -> figure, higher is better; the first one
+# decides unless another is asked for.
 FIGURES: dict[str, dict[str, Callable[[Any, Any], float]]] = {
-    "classification": {
+    "cross_entropy": {
         "accuracy": accuracy,
         "macro_f1": partial(f1, average="macro"),
         "matthews": matthews,
     },
-    "multi_label": {
+    "binary_cross_entropy": {
         "micro_f1": partial(f1, average="micro"),
         "macro_f1": partial(f1, average="macro"),
     },
-    "regression": {"pearson": pearson, "spearman": spearman},
+    "mean_squared_error": {"pearson": pearson, "spearman": spearman},
 }
+_ENTITIES, _TAGS = ("entity_f1", "precision", "recall", "accuracy"), ("accuracy",)
 TITLES = {
     "loss": "loss",
     "accuracy": "accuracy",
@@ -36,7 +39,22 @@ TITLES = {
     "matthews": "Matthews correlation",
     "pearson": "Pearson correlation",
     "spearman": "Spearman correlation",
+    "entity_f1": "F1 of entities",
+    "precision": "precision of entities",
+    "recall": "recall of entities",
 }
+
+
+def names_of_figures(head: TaskHead) -> tuple[str, ...]:
+    """Figures of a head besides its loss, the one that decides first."""
+    if head.traits.task == "tag":
+        return _ENTITIES if tag_words.has_entities(head) else _TAGS
+    return tuple(FIGURES[head.traits.loss])
+
+
+def figures_by_name(head: TaskHead) -> dict[str, Callable[[Any, Any], float]]:
+    """Figures of a head that follow from each unit by itself, (gold, predicted) -> figure."""
+    return {"accuracy": accuracy} if head.traits.task == "tag" else FIGURES[head.traits.loss]
 
 
 def deciding_figure(head: TaskHead, wanted: str = "") -> str:
@@ -45,7 +63,7 @@ def deciding_figure(head: TaskHead, wanted: str = "") -> str:
     Raises:
         RecipeError: there is no figure of this name.
     """
-    known = [*FIGURES[head.kind], "loss"]
+    known = [*names_of_figures(head), "loss"]
     if wanted and wanted not in known:
         raise RecipeError(
             f"run.metric must be one of {', '.join(known)}.",
@@ -55,13 +73,17 @@ def deciding_figure(head: TaskHead, wanted: str = "") -> str:
     return wanted or known[0]
 
 
-def figures_of(head: TaskHead, logits: Floats, targets: Any) -> dict[str, Any]:
-    """Every figure of a head for N texts: loss, metrics, count, distinct_predictions.
+def figures_of(head: TaskHead, logits: Floats, targets: Any, sizes: Ints) -> dict[str, Any]:
+    """Every figure of a head for U units: loss, metrics, count, distinct_predictions.
 
-    A correlation with answers that are all the same is not defined; it counts as 0.
+    sizes: units of each example. A correlation with answers that are all the same is not defined;
+    it counts as 0.
     """
     predictions = predictions_of(head, logits)
-    found = {name: of(targets, predictions) for name, of in FIGURES[head.kind].items()}
+    if head.traits.task == "tag":
+        found = tag_words.figures_of(head, logits, targets, sizes)
+    else:
+        found = {name: of(targets, predictions) for name, of in FIGURES[head.traits.loss].items()}
     return {
         "loss": float(losses_of(head, logits, targets).mean()),
         **{name: 0.0 if math.isnan(value) else value for name, value in found.items()},

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import TypeVar
 
-from albertkit.tasks.examples import TextExample
+from albertkit.tasks.examples import TagExample, TextExample
+
+Example = TypeVar("Example", TextExample, TagExample)
 
 
 def hold_out(
-    examples: Sequence[TextExample], share: float, seed: int, *, by_class: bool
-) -> tuple[list[TextExample], list[TextExample]]:
+    examples: Sequence[Example], share: float, seed: int, *, by_class: bool
+) -> tuple[list[Example], list[Example]]:
     """Training and held-out examples, each in their order.
 
     Equal texts are always on the same side, so that nothing held out was seen in training. Each
@@ -23,7 +26,8 @@ def hold_out(
     for example, key in zip(examples, keys, strict=True):
         if key not in placed:
             placed.add(key)
-            groups.setdefault(example.label if by_class else None, {})[key] = None
+            of = example.label if by_class and isinstance(example, TextExample) else None
+            groups.setdefault(of, {})[key] = None
     held: set[bytes] = set()
     for texts in groups.values():
         order = sorted(texts)  # the keys are hashes: an order by chance
@@ -33,6 +37,7 @@ def hold_out(
     return [e for e, key in pairs if key not in held], [e for e, key in pairs if key in held]
 
 
-def _key(example: TextExample, seed: int) -> bytes:
-    text = f"{seed}\0{example.text}\0{example.pair or ''}"
+def _key(example: TextExample | TagExample, seed: int) -> bytes:
+    pair = example.pair if isinstance(example, TextExample) else None
+    text = f"{seed}\0{example.text}\0{pair or ''}"
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from albertkit.text.encoding import Encoding
 from albertkit.text.tokenizer import Tokenizer
 
-Floats = npt.NDArray[np.float32]
 OVERLAP = 0.25  # share of a window that the next one repeats
 MIN_TOKENS = 5  # shortest window: specials, and a token of each text of a pair
 
@@ -49,17 +48,6 @@ class Windows:
         """Texts of one window each."""
         return cls(encodings, np.arange(len(encodings)))
 
-    @property
-    def weights(self) -> npt.NDArray[np.float64]:
-        """(R,) of each window one divided by the windows of its text, so that texts count alike."""
-        return np.asarray(1.0 / np.bincount(self.owners)[self.owners])
-
-    def merge(self, outputs: Floats) -> Floats:
-        """The mean over the windows of each text: (R, C) to (N, C)."""
-        starts = np.flatnonzero(np.diff(self.owners, prepend=-1))
-        counts = np.bincount(self.owners)[:, None].astype(np.float32)
-        return np.asarray(np.add.reduceat(outputs, starts, axis=0) / counts)
-
 
 def windows_of(
     tokenizer: Tokenizer, text: str, pair: str | None, max_tokens: int
@@ -74,11 +62,7 @@ def windows_of(
     if len(whole.ids) <= max_tokens:
         return [whole]
     if pair is None:
-        inner = slice(1, len(whole.ids) - 1)
-        return [
-            _joined(tokenizer, [_part(whole, inner, cut)])
-            for cut in spread(len(whole.ids) - 2, max_tokens - 2)
-        ]
+        return [window for window, _ in cut_windows(tokenizer, whole, max_tokens)]
     end = whole.segment_ids.index(1) - 1  # of the first text
     first, second = slice(1, end), slice(end + 1, len(whole.ids) - 1)
     a, b = first.stop - first.start, second.stop - second.start
@@ -96,6 +80,17 @@ def windows_of(
             ],
         )
         for n in range(count)
+    ]
+
+
+def cut_windows(
+    tokenizer: Tokenizer, whole: Encoding, max_tokens: int
+) -> list[tuple[Encoding, slice]]:
+    """Windows of an encoded text with its special tokens, each with its part of the others."""
+    inner = slice(1, len(whole.ids) - 1)
+    return [
+        (_joined(tokenizer, [_part(whole, inner, cut)]), cut)
+        for cut in spread(len(whole.ids) - 2, max_tokens - 2)
     ]
 
 

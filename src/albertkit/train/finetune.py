@@ -13,7 +13,7 @@ RUN/
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,11 @@ from rich.console import Console
 from albertkit import settings as recipes
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.errors import RecipeError
+from albertkit.files import translate_os_errors
 from albertkit.model.loading import tensors_of
 from albertkit.model.task_heads import AlbertForTask
-from albertkit.progress import Bar
+from albertkit.progress import Bar, say
+from albertkit.tasks.codecs import CODECS
 from albertkit.train.finetune_card import task_card
 from albertkit.train.finetune_health import Baseline
 from albertkit.train.finetune_prepare import MAY_CHANGE, PreparedTask
@@ -39,7 +41,7 @@ from albertkit.train.resume import RECIPE, require_new, require_run, resume_run,
 from albertkit.train.run import Run
 from albertkit.train.start import write_start
 
-TASKS = ("classify",)
+TASKS = tuple(CODECS)
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def finetune(
     model: str | Path | None = None,
     out: str | Path | None = None,
     set: Mapping[str, Any] | Sequence[str] = (),
+    restarts: int = 0,
     resume: bool = False,
     console: Console | None = None,
     **options: Any,
@@ -85,15 +88,18 @@ def finetune(
     """Fine-tune a model for a task on examples, or go on from the newest state of a run.
 
     Args:
-        task: "classify"; or the recipe.toml of a run.
+        task: "classify" or "tag"; or the recipe.toml of a run.
         train: CSV, TSV, JSON lines or Parquet with a row for each example; or a folder with a
-            folder of texts for each label, or with a data set as `datasets` saves it.
+            folder of texts for each label, or with a data set as `datasets` saves it. For tag a
+            word and its tag on each line, or JSON lines with words and tags.
         dev: the same for measuring; if left out, a folder's own validation part, or a tenth of the
             training file, is held out.
         model: path or name of any model; if left out, one of this package for the script of the
             texts.
         out: folder of the run.
         set: settings by their dotted names, {"schedule.epochs": 2} or ["schedule.epochs=2"].
+        restarts: when the run does not learn, begin again with the next seed, so often at most;
+            the folder of a run that failed is kept as OUT.failed-1 and so on.
         resume: go on from the newest state of the run folder.
         options: settings by their short names, see OPTIONS: text_column, epochs, seed and so on.
 
@@ -117,7 +123,13 @@ def finetune(
     console = console or Console()
     with Bar("opening model and examples", console=console):
         prepared = PreparedTask.resolve(recipe, folder if resume else None)
-    return _run(prepared, resume, console)
+    result = _run(prepared, resume, console)
+    for _ in range(restarts):
+        if result.exit_code != DOES_NOT_LEARN:
+            break
+        prepared = _another_seed(prepared, console)
+        result = _run(prepared, False, console)
+    return result
 
 
 # Short names of settings, as the command line and `finetune` take them.
@@ -244,6 +256,19 @@ def _run(prepared: PreparedTask, resume: bool, console: Console) -> FinetuneResu
                 run.metrics.write("baselines", asdict(task.baseline))
             step = run.train(step)
             return _result(run, task, step)
+
+
+def _another_seed(prepared: PreparedTask, console: Console) -> PreparedTask:
+    """The same run with the next seed; the folder of the one that failed gets another name."""
+    recipe, folder = prepared.recipe, prepared.recipe.run.output
+    number = 1
+    while (failed := folder.with_name(f"{folder.name}.failed-{number}")).exists():
+        number += 1
+    with translate_os_errors(failed):
+        folder.rename(failed)
+    seed = recipe.run.seed + 1
+    say(console, f"it begins again with seed {seed}; the run that failed is kept in {failed}")
+    return replace(prepared, recipe=replace(recipe, run=replace(recipe.run, seed=seed)))
 
 
 def _fill(prepared: PreparedTask, folder: Path) -> None:

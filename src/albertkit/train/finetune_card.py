@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from albertkit import settings as recipes
-from albertkit.tasks.figures import FIGURES, TITLES
+from albertkit.tasks.figures import TITLES, names_of_figures
+from albertkit.tasks.head import TaskHead
 from albertkit.train.finetune_data import about_labels
 from albertkit.train.finetune_health import Baseline
 from albertkit.train.finetune_prepare import PreparedTask
@@ -38,17 +39,19 @@ def task_card(prepared: PreparedTask, best: Mapping[str, Any], baseline: Baselin
             ],
             data_license=settings.data_license,
             recipe=recipes.to_toml(recipe),
-            figures=_figures(best, baseline, prepared.head.kind),
+            figures=_figures(best, baseline, prepared.head),
             head=prepared.head,
         )
     )
 
 
-def _figures(best: Mapping[str, Any], baseline: Baseline, kind: str) -> list[tuple[str, str, str]]:
+def _figures(
+    best: Mapping[str, Any], baseline: Baseline, head: TaskHead
+) -> list[tuple[str, str, str]]:
     if not best:
         return []
     rows = [("loss", f"{best['loss']:.3f}", f"{baseline.loss:.3f}, the best constant answer")]
-    for name in FIGURES[kind]:
+    for name in names_of_figures(head):
         value = f"{best[name]:.3f}"
         if name == "accuracy":
             low, high = wilson_interval(best[name] * best["count"], best["count"])

@@ -1,4 +1,4 @@
-"""The examples of a fine-tuning run: from files to texts with labels, with a part held out."""
+"""The examples of a fine-tuning run: from files to examples with labels, with a part held out."""
 
 from __future__ import annotations
 
@@ -8,123 +8,83 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from albertkit.data.batch import Batch
 from albertkit.data.other_tables import has_part, open_table
 from albertkit.data.tables import BadRows, Table
-from albertkit.errors import TrainingError, listed
+from albertkit.errors import RecipeError, TrainingError, listed
 from albertkit.files import write_atomic
 from albertkit.tasks.classify import names_of
-from albertkit.tasks.columns import (
-    Columns,
-    LabelKind,
-    find_columns,
-    kind_of_labels,
-    text_examples,
-    with_labels,
-)
-from albertkit.tasks.examples import TextExample
+from albertkit.tasks.codecs import CODECS
+from albertkit.tasks.columns import Columns, find_columns, kind_of_labels, text_examples
+from albertkit.tasks.columns import with_labels as labelled
+from albertkit.tasks.kinds import KINDS, kinds_where
+from albertkit.tasks.rows import Rows
 from albertkit.tasks.splits import hold_out
-from albertkit.tasks.windows import Windows
-from albertkit.text.encoding import Encoding
+from albertkit.tasks.tag_metrics import entities
+from albertkit.tasks.tagged_files import as_bio, has_marks, read_tagged
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.train.finetune_recipe import ExampleSettings
 
 SPLIT = "split.json"
 MIN_EXAMPLES = 4  # so that both sides of a split can have both of two classes
-_PART = 1024  # texts that are encoded before they become arrays
+_PART = 1024  # examples that are encoded before they become arrays
 Facts = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Training and held-out examples, the kind of their labels, and what was found and chosen."""
+    """Training and held-out examples, the kind of head that they need, what was found and chosen.
 
-    train: list[TextExample]
-    dev: list[TextExample]
-    kind: LabelKind
+    train and dev are TextExamples or TagExamples.
+    """
+
+    train: list[Any]
+    dev: list[Any]
+    kind: str
     facts: Facts
     split: dict[str, object] | None = None  # which lines are held out, if that was chosen here
 
     @classmethod
-    def read(cls, settings: ExampleSettings, kind: LabelKind, seed: int) -> Examples:
+    def read(cls, task: str, settings: ExampleSettings, kind: str) -> Examples:
         """Read the files that a recipe names, and hold a part out if there is no file for that.
+
+        kind: of the head, or auto.
 
         Raises:
             CorpusError: a file that cannot be read, columns that are not found, a bad row.
             TrainingError: too few examples.
         """
-        table, bad = open_table(settings.train), BadRows(settings.on_bad_row)
-        columns = find_columns(
-            table,
-            text=settings.text_column or None,
-            pair=settings.pair_column or None,
-            label=settings.label_column or None,
-        )
-        raw = list(text_examples(table, columns, bad))
-        if len(raw) < MIN_EXAMPLES:
-            raise TrainingError(
-                "There are too few examples to train on.",
-                expected=f"{MIN_EXAMPLES} rows at least, better some hundred of each class",
-                found=f"{len(raw)} rows",
-                where=settings.train,
-                fix="check that it is the right file",
+        known = kinds_where(task=task)
+        if kind not in ("auto", *known):
+            raise RecipeError(
+                f"objective.kind must be one of auto, {', '.join(known)}.",
+                found=kind,
+                fix="correct objective.kind, or leave it out",
+                command_fix="correct --kind, or leave it out",
             )
-        if kind == "auto":
-            kind = kind_of_labels([example.label for example in raw])
-        examples = with_labels(raw, kind, table.path, separator=settings.label_separator)
-        facts = [("columns", columns.describe() + _about_header(table))]
-        held_out = settings.dev
-        if held_out is None and has_part(settings.train, "dev"):  # the folder brings its own
-            held_out = settings.train
-        if held_out is None:
-            return cls._split(examples, settings, kind, seed, [*facts, *_about_bad(bad)])
-        table = open_table(held_out, "dev")
-        dev = _read_dev(table, settings, columns, kind, bad)
-        facts += [
-            ("to train on", f"{settings.train}: {about_labels(examples, kind)}"),
-            ("held out", f"{table.path}: {about_labels(dev, kind)}"),
-        ]
-        return cls(examples, dev, kind, [*facts, *_about_bad(bad)])
-
-    @classmethod
-    def _split(
-        cls,
-        examples: Sequence[TextExample],
-        settings: ExampleSettings,
-        kind: LabelKind,
-        seed: int,
-        facts: Facts,
-    ) -> Examples:
-        """Hold a share of one file out."""
-        train, dev = hold_out(examples, settings.dev_share, seed, by_class=kind == "classification")
-        if not dev:
+        found = (_Tagged if task == "tag" else _Texts).read(settings, kind)
+        if found.dev is None:
+            return _split(found, settings)
+        if not found.dev:
             raise TrainingError(
-                "No example can be held out, so nothing could be measured.",
-                expected="two different texts of a class at least",
-                found=f"{len(examples)} examples",
-                where=settings.train,
-                fix="pass more examples, or dev='FILE'",
-                command_fix="give more examples, or --dev FILE",
-            )
-        facts += [
-            ("to train on", f"{settings.train}: {about_labels(train, kind)}"),
-            (
+                "The file for measuring has no examples.",
+                expected="rows with a text and a label",
+                found="none",
+                where=found.dev_path,
+                fix="check the file, or leave dev out: a part of the training file is held out",
+                command_fix="check the file, or leave --dev out: a part of the training file is "
                 "held out",
-                f"{len(dev):,} rows of it, {settings.dev_share:.0%} of each class by chance "
-                f"(seed {seed}); which ones is in {SPLIT}",
-            ),
+            )
+        facts = [
+            *found.facts,
+            ("to train on", f"{settings.train}: {about_labels(found.train, found.kind)}"),
+            ("held out", f"{found.dev_path}: {about_labels(found.dev, found.kind)}"),
         ]
-        split = {
-            "file": str(settings.train),
-            "seed": seed,
-            "share": settings.dev_share,
-            "held_out_lines": [int(example.id) for example in dev],
-        }
-        return cls(train, dev, kind, facts, split)
+        return cls(found.train, found.dev, found.kind, facts + _about_bad(found.bad))
 
     @property
     def fingerprint(self) -> str:
@@ -132,7 +92,7 @@ class Examples:
         made = hashlib.sha256(self.kind.encode())
         for examples in (self.train, self.dev):
             for example in examples:
-                made.update(repr((example.text, example.pair, example.label)).encode("utf-8"))
+                made.update(repr(tuple(vars(example).values())[1:]).encode())
             made.update(b"\n")
         return made.hexdigest()
 
@@ -142,31 +102,118 @@ class Examples:
             write_atomic(folder / SPLIT, json.dumps(self.split, ensure_ascii=False) + "\n")
 
 
-def _read_dev(
-    table: Table, settings: ExampleSettings, columns: Columns, kind: str, bad: BadRows
-) -> list[TextExample]:
-    """Examples of the file for measuring, whose columns have the names of the training file."""
-    same = find_columns(table, text=columns.text, pair=columns.pair, label=columns.label)
-    dev = with_labels(
-        list(text_examples(table, same, bad)), kind, table.path, separator=settings.label_separator
-    )
+@dataclass
+class _Found:
+    """What is in the files: examples of both, kind of head, facts, rows that were left out.
+
+    dev: None if there is nothing for measuring, and a part of `train` is to be held out.
+    """
+
+    train: list[Any]
+    dev: list[Any] | None
+    dev_path: Path | None
+    kind: str
+    facts: Facts
+    bad: BadRows
+
+
+class _Texts:
+    """Tables of texts with classes or numbers."""
+
+    @classmethod
+    def read(cls, settings: ExampleSettings, kind: str) -> _Found:
+        table, bad = open_table(settings.train), BadRows(settings.on_bad_row)
+        columns = find_columns(
+            table,
+            text=settings.text_column or None,
+            pair=settings.pair_column or None,
+            label=settings.label_column or None,
+        )
+        raw = list(text_examples(table, columns, bad))
+        _refuse_few(len(raw), settings.train)
+        if kind == "auto":
+            kind = kind_of_labels([example.label for example in raw])
+        train = labelled(raw, kind, table.path, separator=settings.label_separator)
+        header = table.has_header or table.kind not in ("tsv", "csv")
+        note = "" if header else "; there is no header line, so columns have numbers"
+        facts = [("columns", columns.describe() + note)]
+        held_out = settings.dev
+        if held_out is None and has_part(settings.train, "dev"):  # the folder brings its own
+            held_out = settings.train
+        if held_out is None:
+            return _Found(train, None, None, kind, facts, bad)
+        table = open_table(held_out, "dev")
+        dev = cls._dev(table, settings, columns, kind, bad)
+        return _Found(train, dev, table.path, kind, facts, bad)
+
+    @staticmethod
+    def _dev(
+        table: Table, settings: ExampleSettings, columns: Columns, kind: str, bad: BadRows
+    ) -> list[Any]:
+        """Examples of the file for measuring, whose columns are named as in the training file."""
+        same = find_columns(table, text=columns.text, pair=columns.pair, label=columns.label)
+        raw = list(text_examples(table, same, bad))
+        return list(labelled(raw, kind, table.path, separator=settings.label_separator))
+
+
+class _Tagged:
+    """Files of words and tags."""
+
+    @staticmethod
+    def read(settings: ExampleSettings, kind: str) -> _Found:
+        bad = BadRows(settings.on_bad_row)
+        train = list(read_tagged(settings.train, bad))
+        _refuse_few(len(train), settings.train)
+        dev = None if settings.dev is None else list(read_tagged(settings.dev, bad))
+        if has_marks(train):
+            train, dev = as_bio(train), None if dev is None else as_bio(dev)
+        [kind] = kinds_where(task="tag")
+        return _Found(train, dev, settings.dev, kind, [], bad)
+
+
+def _refuse_few(count: int, path: Path) -> None:
+    if count < MIN_EXAMPLES:
+        raise TrainingError(
+            "There are too few examples to train on.",
+            expected=f"{MIN_EXAMPLES} rows at least, better some hundred of each class",
+            found=f"{count} rows",
+            where=path,
+            fix="check that it is the right file",
+        )
+
+
+def _split(found: _Found, settings: ExampleSettings) -> Examples:
+    """Hold a share of one file out."""
+    by_class, seed = found.kind == "classification", settings.split_seed
+    train, dev = hold_out(found.train, settings.dev_share, seed, by_class=by_class)
     if not dev:
         raise TrainingError(
-            "The file for measuring has no examples.",
-            expected="rows with a text and a label",
-            found="none",
-            where=table.path,
-            fix="check the file, or leave dev out: a part of the training file is held out then",
-            command_fix="check the file, or leave --dev out: a part of the training file is held "
-            "out then",
+            "No example can be held out, so nothing could be measured.",
+            expected="two different texts of a class at least",
+            found=f"{len(found.train)} examples",
+            where=settings.train,
+            fix="pass more examples, or dev='FILE'",
+            command_fix="give more examples, or --dev FILE",
         )
-    return dev
-
-
-def _about_header(table: Table) -> str:
-    if table.kind in ("tsv", "csv") and not table.has_header:
-        return "; there is no header line, so columns have numbers"
-    return ""
+    share = f"{settings.dev_share:.0%}{' of each class' if by_class else ''}"
+    facts = [
+        *found.facts,
+        ("to train on", f"{settings.train}: {about_labels(train, found.kind)}"),
+        (
+            "held out",
+            f"{len(dev):,} examples of it, {share} by chance (seed {seed}); which ones is in "
+            f"{SPLIT}",
+        ),
+    ]
+    split = {
+        "file": str(settings.train),
+        "seed": seed,
+        "share": settings.dev_share,
+        "held_out_sentences" if KINDS[found.kind].task == "tag" else "held_out_lines": [
+            int(example.id) for example in dev
+        ],
+    }
+    return Examples(train, dev, found.kind, facts + _about_bad(found.bad), split)
 
 
 def _about_bad(bad: BadRows) -> Facts:
@@ -175,68 +222,45 @@ def _about_bad(bad: BadRows) -> Facts:
     return [("left out", f"{len(bad.skipped):,} rows: {listed(bad.skipped, 3)}")]
 
 
-def about_labels(examples: Sequence[TextExample], kind: str) -> str:
+def about_labels(examples: Sequence[Any], kind: str) -> str:
     """How many examples there are, and of which classes."""
     count = f"{len(examples):,} examples"
     if kind == "regression":
         numbers = [float(e.label) for e in examples if isinstance(e.label, (int, float))]
         return f"{count}, numbers from {min(numbers):g} to {max(numbers):g}"
-    counts = Counter(name for example in examples for name in names_of(example))
-    parts = [f"{name} ({number:,})" for name, number in counts.most_common()]
+    if KINDS[kind].task == "tag":
+        words = sum(len(example.words) for example in examples)
+        count = f"{len(examples):,} sentences of {words:,} words"
+        found = Counter(of for e in examples for of, _, _ in entities(e.tags or ()))
+        return f"{count}, {len(found)} types: {listed(_counted(found), 6)}"
+    found = Counter(name for example in examples for name in names_of(example))
     what = "labels, any of them" if kind == "multi_label" else "classes"
-    return f"{count}, {len(counts)} {what}: {listed(parts, 6)}"
+    return f"{count}, {len(found)} {what}: {listed(_counted(found), 6)}"
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Windows of N texts as arrays: R rows of tokens, and to which text each belongs."""
-
-    batch: Batch
-    owners: npt.NDArray[np.int64]  # (R,)
-    unknown: float  # share of the characters that the vocabulary does not have
-
-    @classmethod
-    def of(cls, tokenizer: Tokenizer, examples: Sequence[TextExample], max_tokens: int) -> Rows:
-        """Encode examples."""
-        batches, owners, unknown = [], [], 0
-        for begin in range(0, len(examples), _PART):
-            part = examples[begin : begin + _PART]
-            windows = Windows.of(
-                tokenizer, [e.text for e in part], [e.pair for e in part], max_tokens
-            )
-            batches.append(Batch.of(windows.encodings))
-            owners.append(windows.owners + begin)
-            unknown += sum(_unknown_characters(e, tokenizer.unk_id) for e in windows.encodings)
-        characters = sum(len(e.text) + len(e.pair or "") for e in examples)
-        share = min(1.0, unknown / max(1, characters))
-        return cls(Batch.joined(batches), np.concatenate(owners), share)
-
-    @property
-    def windows(self) -> Windows:
-        """The same without encodings, to merge what was computed."""
-        return Windows([], self.owners)
-
-    @property
-    def num_texts(self) -> int:
-        """N."""
-        return int(self.owners[-1]) + 1
-
-    def describe(self) -> str:
-        """How long the texts are, in tokens."""
-        lengths = self.batch.lengths
-        parts = f"median {int(np.median(lengths))} tokens, longest row {int(lengths.max())}"
-        long = int((np.bincount(self.owners) > 1).sum())
-        if long:
-            parts += f"; {long:,} longer texts are read in windows, {len(lengths):,} rows together"
-        return parts
+def _counted(found: Counter[str]) -> list[str]:
+    return [f"{name} ({number:,})" for name, number in found.most_common()]
 
 
-def _unknown_characters(encoding: Encoding, unk_id: int) -> int:
-    """Characters of a sequence that became the unknown token."""
-    if unk_id not in encoding.ids:
-        return 0
-    pairs = zip(encoding.ids, encoding.offsets, strict=True)
-    return sum(end - start for token, (start, end) in pairs if token == unk_id)
+def encoded(task: str, tokenizer: Tokenizer, examples: Sequence[Any], max_tokens: int) -> Rows:
+    """Examples of a task as rows."""
+    parts = [
+        CODECS[task].encode(tokenizer, examples[begin : begin + _PART], max_tokens)
+        for begin in range(0, len(examples), _PART)
+    ]
+    outputs = np.cumsum([0, *(part.bounds[-1] for part in parts)])
+    units = np.cumsum([0, *(part.num_units for part in parts)])
+    positions = [part.positions for part in parts if part.positions is not None]
+    ends = [part.bounds[1:] + begin for part, begin in zip(parts, outputs[:-1], strict=True)]
+    owners = [part.owners + begin for part, begin in zip(parts, units[:-1], strict=True)]
+    return Rows(
+        batch=Batch.joined([part.batch for part in parts]),
+        bounds=np.concatenate([[0], *ends]),
+        owners=np.concatenate(owners),
+        positions=np.concatenate(positions) if positions else None,
+        sizes=np.concatenate([part.sizes for part in parts]),
+        unknown=float(np.mean([part.unknown for part in parts])),
+    )
 
 
 def without_folders(settings: ExampleSettings) -> ExampleSettings:

@@ -18,11 +18,12 @@ from albertkit.config import AlbertConfig
 from albertkit.data.row_batches import RowBatches
 from albertkit.errors import RecipeError, TrainingError
 from albertkit.model.task_heads import AlbertForTask
-from albertkit.tasks.classify import head_for, targets_of
+from albertkit.tasks.codecs import CODECS
 from albertkit.tasks.head import TaskHead
+from albertkit.tasks.rows import Rows
 from albertkit.tasks.windows import MIN_TOKENS
 from albertkit.text.tokenizer import Tokenizer
-from albertkit.train.finetune_data import Examples, Facts, Rows, without_folders
+from albertkit.train.finetune_data import Examples, Facts, encoded, without_folders
 from albertkit.train.finetune_health import RunFacts
 from albertkit.train.finetune_recipe import FinetuneRecipe
 from albertkit.train.finetune_start import (
@@ -66,15 +67,16 @@ class PreparedTask:
 
         Raises CorpusError, TrainingError, RecipeError, and what `Checkpoint.load` raises.
         """
-        examples = Examples.read(recipe.data, recipe.objective.kind, recipe.run.seed)
-        head = head_for(examples.train, examples.kind)
+        examples = Examples.read(recipe.task, recipe.data, recipe.objective.kind)
+        head = CODECS[recipe.task].head_for(examples.train, examples.kind)
         name = recipe.model.checkpoint or by_script(examples)
         checkpoint, origin = open_start(name, head, begun)
         tokenizer = tokenizer_of(checkpoint, name)
         max_tokens = _max_tokens(recipe, checkpoint.config)
         tokenizer.extra["model_max_length"] = max_tokens  # what predicts has the same windows
-        train = Rows.of(tokenizer, examples.train, max_tokens)
-        dev = Rows.of(tokenizer, examples.dev[: recipe.run.validation_rows], max_tokens)
+        train = encoded(recipe.task, tokenizer, examples.train, max_tokens)
+        measured = examples.dev[: recipe.run.validation_rows]
+        dev = encoded(recipe.task, tokenizer, measured, max_tokens)
         refuse_unknown(train, name)
         recipe = dataclasses.replace(
             recipe,
@@ -83,7 +85,7 @@ class PreparedTask:
                 recipe.objective, kind=examples.kind, max_tokens=max_tokens
             ),
         )
-        recipe, steps = _with_numbers(recipe, len(train.owners), checkpoint.config)
+        recipe, steps = _with_numbers(recipe, len(train.batch), checkpoint.config)
         config = _with_dropout(checkpoint.config, recipe)
         return cls(recipe, checkpoint, config, head, tokenizer, examples, origin, train, dev, steps)
 
@@ -111,27 +113,28 @@ class PreparedTask:
         return round(self.steps * self.recipe.schedule.warmup_share)
 
     def targets(self) -> tuple[Any, Any]:
-        """What the head should give for the training and the held-out texts."""
-        dev = self.examples.dev[: self.dev.num_texts]
+        """What the head should give for the training and the held-out examples."""
+        dev = self.examples.dev[: len(self.dev.sizes)]
         where = self.recipe.data.dev or self.recipe.data.train
+        targets_of = CODECS[self.recipe.task].targets_of
         return (
             targets_of(self.head, self.examples.train, self.recipe.data.train),
             targets_of(self.head, dev, where),
         )
 
-    def row_weights(self, targets: Any) -> npt.NDArray[np.float32]:
-        """How much each training row counts: windows of a text share its weight."""
-        weights = self.train.windows.weights
+    def output_weights(self, targets: Any) -> npt.NDArray[np.float32]:
+        """How much each output of the training rows counts: windows of a text share its weight."""
+        weights = self.train.weights
         if self.recipe.objective.class_weights == "balanced":
-            if self.head.kind != "classification":
+            if self.head.kind not in ("classification", "token_classification"):
                 raise RecipeError(
                     "Class weights are for one class of several.",
-                    expected="kind classification",
+                    expected="kind classification or token_classification",
                     found=self.head.kind,
                     fix="leave objective.class_weights out",
                 )
             counts = np.bincount(targets, minlength=self.head.num_labels)
-            of_class = len(targets) / (self.head.num_labels * counts)
+            of_class = len(targets) / (np.count_nonzero(counts) * np.maximum(counts, 1))
             weights = weights * of_class[targets][self.train.owners]
         return weights.astype(np.float32)
 

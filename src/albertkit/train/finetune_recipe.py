@@ -16,11 +16,15 @@ from albertkit.train.run import CadenceSettings
 class ExampleSettings:
     """Where the examples are, and which columns hold what."""
 
-    train: Path = setting(help="CSV, TSV, JSON lines, Parquet, or a folder of examples")
+    train: Path = setting(
+        help="CSV, TSV, JSON lines, Parquet, or a folder of examples; for tag columns of words "
+        "and tags"
+    )
     dev: Path | None = setting(
         None, "the same for measuring; if left out, a part of the training file is held out"
     )
     dev_share: float = setting(0.1, "share that is held out without dev", above=0, high=0.5)
+    split_seed: int = setting(0, "seed of what is held out; another run.seed keeps it", low=0)
     text_column: str = setting("", "column of the texts; found by its name if empty")
     pair_column: str = setting("", "column of the second texts, for pairs")
     label_column: str = setting("", "column of the labels")
@@ -52,8 +56,8 @@ class BeginSettings:
 class ObjectiveSettings:
     """What is learned from an example."""
 
-    kind: Literal["auto", "classification", "multi_label", "regression"] = setting(
-        "auto", "auto: lists of labels are multi_label, measured numbers regression"
+    kind: str = setting(
+        "auto", "of the head; auto: lists of labels are multi_label, measured numbers regression"
     )
     max_tokens: int = setting(
         0, "longest window in tokens, longer texts have several; 0 takes the model's", low=0
@@ -124,7 +128,7 @@ class FinetuneRunSettings(CadenceSettings):
 class FinetuneRecipe:
     """Everything that decides a fine-tuning run."""
 
-    task: Literal["classify"] = setting("classify", "what is learned")
+    task: Literal["classify", "tag"] = setting("classify", "what is learned")
     data: ExampleSettings = setting()
     model: BeginSettings = setting(BeginSettings)
     objective: ObjectiveSettings = setting(ObjectiveSettings)

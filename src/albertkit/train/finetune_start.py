@@ -10,8 +10,9 @@ from albertkit.errors import TrainingError, VocabularyError
 from albertkit.files import clear_leftovers
 from albertkit.hub.by_script import CHINESE, ENGLISH, model_for_most
 from albertkit.tasks.head import TaskHead
+from albertkit.tasks.rows import Rows
 from albertkit.text.tokenizer import Tokenizer
-from albertkit.train.finetune_data import Examples, Rows
+from albertkit.train.finetune_data import Examples
 from albertkit.train.finetune_health import is_untrained
 from albertkit.train.start import license_of, read_start
 

@@ -15,7 +15,7 @@ from albertkit.data.batch import Batch
 from albertkit.data.row_batches import within_budget
 from albertkit.tasks.classify import constant_logits
 from albertkit.tasks.figures import deciding_figure, figures_of, is_better
-from albertkit.train.finetune_data import Rows
+from albertkit.tasks.rows import Rows
 from albertkit.train.finetune_health import Baseline, judge_task
 from albertkit.train.finetune_prepare import PreparedTask
 from albertkit.train.health import Verdict
@@ -29,14 +29,15 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class TextRows:
-    """Rows of one forward and backward pass, packed: S tokens of B rows."""
+class TaskRows:
+    """Rows of one forward and backward pass, packed: S tokens of B rows, M outputs."""
 
     ids: Tensor  # (S,)
     segment_ids: Tensor  # (S,)
     lengths: Tensor  # (B,), on the CPU
-    targets: Tensor  # (B,) or (B, C)
-    weights: Tensor  # (B,)
+    positions: Tensor | None  # (M,) tokens that have outputs, index into S; None: rows have them
+    targets: Tensor  # (M,) or (M, C)
+    weights: Tensor  # (M,)
     step_weight: float  # sum of the weights of the whole optimizer step
 
     @property
@@ -60,7 +61,7 @@ class FinetuneTask:
     _epoch: tuple[int, list[npt.NDArray[np.int64]]] | None = None
 
     def __post_init__(self) -> None:
-        self._weights = self.prepared.row_weights(self.train_targets)
+        self._weights = self.prepared.output_weights(self.train_targets)
         self._batches = self.prepared.batches
         schedule = self.prepared.recipe.schedule
         self._schedule = ScheduleSettings(
@@ -81,7 +82,7 @@ class FinetuneTask:
         train, dev = prepared.targets()
         head, metric = prepared.head, deciding_figure(prepared.head, prepared.recipe.run.metric)
         constant = np.tile(constant_logits(head, train), (len(dev), 1))
-        figures = figures_of(head, constant, dev)
+        figures = figures_of(head, constant, dev, prepared.dev.sizes)
         keeps = prepared.recipe.run.keep_best
         kept = {n: p.detach().clone() for n, p in model.named_parameters()} if keeps else {}
         baseline = Baseline(figures["loss"], figures[metric])
@@ -102,7 +103,7 @@ class FinetuneTask:
         """Name of the figure that decides what is best."""
         return deciding_figure(self.prepared.head, self.prepared.recipe.run.metric)
 
-    def micro_batches(self, step: int, device: torch.device) -> list[TextRows]:
+    def micro_batches(self, step: int, device: torch.device) -> list[TaskRows]:
         """The rows of a step, in micro-batches within the budget of tokens."""
         epoch, number = divmod(step, self._batches.steps_per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
@@ -110,7 +111,7 @@ class FinetuneTask:
         rows = self._epoch[1][number]
         lengths = self.prepared.train.batch.lengths[rows]
         budget = self.prepared.recipe.schedule.micro_batch_tokens
-        weight = float(self._weights[rows].sum())
+        weight = float(self._weights[self.prepared.train.outputs_of(rows)].sum())
         return [
             self._on_device(rows[indices], weight, device)
             for indices in within_budget(lengths, budget)
@@ -118,22 +119,31 @@ class FinetuneTask:
 
     def _on_device(
         self, rows: npt.NDArray[np.int64], step_weight: float, device: torch.device
-    ) -> TextRows:
-        batch = self.prepared.train.batch.take(rows)
-        targets = self.train_targets[self.prepared.train.owners[rows]]
-        ids, segment_ids, wanted, weights = (
-            torch.from_numpy(np.ascontiguousarray(array)).to(device)
-            for array in (batch.ids, batch.segment_ids, targets, self._weights[rows])
-        )
-        lengths = torch.from_numpy(batch.lengths)
-        return TextRows(ids, segment_ids, lengths, wanted, weights, step_weight)
+    ) -> TaskRows:
+        every = self.prepared.train
+        batch, outputs = every.batch.take(rows), every.outputs_of(rows)
+        places = every.places(rows, batch)
 
-    def loss(self, model: nn.Module, micro_batch: TextRows) -> Loss:
+        def tensor(array: npt.NDArray[Any]) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+        return TaskRows(
+            ids=tensor(batch.ids),
+            segment_ids=tensor(batch.segment_ids),
+            lengths=torch.from_numpy(batch.lengths),
+            positions=None if places is None else tensor(places),
+            targets=tensor(self.train_targets[every.owners[outputs]]),
+            weights=tensor(self._weights[outputs]),
+            step_weight=step_weight,
+        )
+
+    def loss(self, model: nn.Module, micro_batch: TaskRows) -> Loss:
         """Loss of one micro-batch."""
         output = model(micro_batch.ids, micro_batch.segment_ids, lengths=micro_batch.lengths)
+        at = micro_batch.positions
         return task_loss(
             self.prepared.head.traits.loss,
-            output.logits,
+            output.logits if at is None else output.logits.index_select(0, at),
             micro_batch.targets,
             micro_batch.weights,
             step_weight=micro_batch.step_weight,
@@ -153,10 +163,11 @@ class FinetuneTask:
         return f"loss {means['loss']:.3f}"
 
     def validate(self, model: nn.Module, precision: str, step: int) -> dict[str, Any]:
-        """Figures on the held-out texts; the best model so far is kept."""
+        """Figures on the held-out examples; the best model so far is kept."""
         budget = self.prepared.recipe.schedule.micro_batch_tokens
         logits = logits_of(model, self.prepared.dev, precision, budget)
-        figures = figures_of(self.prepared.head, logits, self.dev_targets)
+        sizes = self.prepared.dev.sizes
+        figures = figures_of(self.prepared.head, logits, self.dev_targets, sizes)
         figures["metric"] = self.metric
         if not self.best or is_better(self.metric, figures, self.best):
             self.best, self.waited = {"step": step, **figures}, 0
@@ -196,30 +207,30 @@ class FinetuneTask:
 
 
 def logits_of(model: nn.Module, rows: Rows, precision: str, max_tokens: int) -> Floats:
-    """Logits (N, C) of texts, merged over their windows; without dropout."""
+    """Logits (U, C) of texts or words, merged over their windows; without dropout."""
     device = next(model.parameters()).device
-    found: list[tuple[list[int], Floats]] = []
+    found: list[tuple[npt.NDArray[np.int64], Floats]] = []
     with evaluating(model), autocast(model, precision):
         for indices, batch in _by_length(rows.batch, max_tokens):
             ids, segment_ids = (
                 torch.from_numpy(x).to(device) for x in (batch.ids, batch.segment_ids)
             )
             output = model(ids, segment_ids, lengths=torch.from_numpy(batch.lengths))
-            found.append((indices, output.logits.float().cpu().numpy()))
-    logits = np.zeros((len(rows.batch), found[0][1].shape[1]), dtype=np.float32)
-    for indices, part in found:
-        logits[indices] = part
-    return rows.windows.merge(logits)
+            logits, places = output.logits.float().cpu().numpy(), rows.places(indices, batch)
+            found.append((rows.outputs_of(indices), logits if places is None else logits[places]))
+    every = np.zeros((len(rows.owners), found[0][1].shape[1]), dtype=np.float32)
+    for outputs, part in found:
+        every[outputs] = part
+    return rows.merge(every)
 
 
 _ROWS_AT_ONCE = 256
 
 
-def _by_length(batch: Batch, max_tokens: int) -> Iterator[tuple[list[int], Batch]]:
+def _by_length(batch: Batch, max_tokens: int) -> Iterator[tuple[npt.NDArray[np.int64], Batch]]:
     """Rows of like length together, within a budget of tokens."""
     order = np.argsort(-batch.lengths, kind="stable")
     for begin in range(0, len(order), _ROWS_AT_ONCE):
         part = order[begin : begin + _ROWS_AT_ONCE]
         for indices in within_budget(batch.lengths[part], max_tokens):
-            rows = [int(part[n]) for n in indices]
-            yield rows, batch.take(rows)
+            yield part[indices], batch.take(part[indices])

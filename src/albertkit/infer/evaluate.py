@@ -1,0 +1,197 @@
+"""Measure a fine-tuned model on examples with labels: `evaluate("run/model", "test.csv")`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from albertkit.data.other_tables import open_table
+from albertkit.data.tables import BadRows, OnBadRow
+from albertkit.errors import PredictionError
+from albertkit.infer.predictor import Predictor
+from albertkit.infer.tasks import logits_of, need_head
+from albertkit.tasks.classify import label_name, predictions_of
+from albertkit.tasks.codecs import CODECS
+from albertkit.tasks.columns import find_columns, text_examples, with_labels
+from albertkit.tasks.figures import deciding_figure, figures_by_name, figures_of
+from albertkit.tasks.head import TaskHead
+from albertkit.tasks.metrics import (
+    bootstrap_interval,
+    confusion,
+    f1_of_counts,
+    wilson_interval,
+)
+from albertkit.tasks.rows import Floats, Ints
+from albertkit.tasks.tag_metrics import entities, entity_scores
+from albertkit.tasks.tag_words import has_entities, is_bio, tags_of_words
+from albertkit.tasks.tagged_files import as_bio, has_marks, read_tagged
+
+_AT_ONCE = 1024  # texts that are encoded before they are run
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of a model on N examples.
+
+    figures: loss, the figures of its kind of head, count. intervals: 95 % of each figure that has
+    one. classes: (name, right, predicted, there) of each class, or of each type of entity.
+    confusion: how often each class (row) was predicted as each (column), for single classes of
+    texts. skipped: rows that were left out, with the reason.
+    """
+
+    head: TaskHead
+    figures: dict[str, Any]
+    intervals: dict[str, tuple[float, float]]
+    classes: tuple[tuple[str, int, int, int], ...]
+    confusion: npt.NDArray[np.int64] | None
+    skipped: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """What the command line prints for programs."""
+        keys = ("name", "right", "predicted", "there")
+        return {
+            "figures": self.figures,
+            "intervals": {name: list(ends) for name, ends in self.intervals.items()},
+            "labels": [label_name(self.head, n) for n in range(self.head.num_labels)],
+            "classes": [dict(zip(keys, of, strict=True)) for of in self.classes],
+            "confusion": None if self.confusion is None else self.confusion.tolist(),
+            "skipped": list(self.skipped),
+        }
+
+
+def evaluate(
+    model: str | Path | Predictor,
+    data: str | Path,
+    *,
+    text_column: str | None = None,
+    pair_column: str | None = None,
+    label_column: str | None = None,
+    label_separator: str = "|",
+    on_bad_row: OnBadRow = "error",
+    metric: str = "",
+) -> Evaluation:
+    """Compare what a fine-tuned model says with the labels of a file.
+
+    Args:
+        model: folder or name of a fine-tuned model, or an open predictor.
+        data: examples as `finetune` takes them.
+        text_column, pair_column, label_column: as in `finetune`; found by name if left out.
+        label_separator: between the labels of a cell, for multi_label.
+        on_bad_row: error, or skip.
+        metric: figure that comes first; that of the task if left out.
+
+    Raises:
+        CorpusError: the file cannot be read, or a column is not found.
+        TrainingError: a label that the model does not have.
+        PredictionError: the model was not fine-tuned for this, or there is nothing to compare.
+    """
+    predictor = model if isinstance(model, Predictor) else Predictor(model)
+    head, bad = head_to_measure(predictor), BadRows(on_bad_row)
+    examples: list[Any]
+    if head.traits.task == "tag":
+        examples = list(read_tagged(data, bad))
+        if has_marks(examples) and is_bio(head):
+            examples = as_bio(examples)
+    else:
+        table = open_table(data, "dev")
+        columns = find_columns(table, text=text_column, pair=pair_column, label=label_column)
+        raw = list(text_examples(table, columns, bad))
+        examples = with_labels(raw, head.kind, table.path, separator=label_separator)
+    if not examples:
+        raise PredictionError(
+            "There is no example to measure on.",
+            expected="examples with labels",
+            found="none",
+            where=str(data),
+            fix="check that it is the right file",
+        )
+    targets = CODECS[head.traits.task].targets_of(head, examples, data)
+    logits, sizes = logits_of_examples(predictor, head, examples)
+    found = _measured(head, logits, targets, sizes, tuple(bad.skipped))
+    found.figures["metric"] = deciding_figure(head, metric)
+    return found
+
+
+def head_to_measure(predictor: Predictor) -> TaskHead:
+    """The head of a model, if examples of its task can be read.
+
+    Raises:
+        PredictionError: it has none, or another one.
+    """
+    head = predictor.head
+    task = head.traits.task if head is not None and head.traits.task in CODECS else "classify"
+    return need_head(head, predictor.folder, task)
+
+
+def logits_of_examples(
+    predictor: Predictor, head: TaskHead, examples: Sequence[Any]
+) -> tuple[Floats, Ints]:
+    """Logits (U, C) of texts or words in their order, and the units of each example."""
+    parts, sizes = [], []
+    for begin in range(0, len(examples), _AT_ONCE):
+        part = examples[begin : begin + _AT_ONCE]
+        encode = CODECS[head.traits.task].encode
+        rows = encode(predictor.tokenizer, part, predictor.max_window)
+        parts.append(logits_of(predictor.runner, rows))
+        sizes.append(rows.sizes)
+    return np.concatenate(parts), np.concatenate(sizes)
+
+
+def _measured(
+    head: TaskHead, logits: Floats, targets: Any, sizes: Ints, skipped: tuple[str, ...]
+) -> Evaluation:
+    """Figures of logits (U, C), their intervals, and each class."""
+    figures = figures_of(head, logits, targets, sizes)
+    predictions = predictions_of(head, logits)
+    if head.traits.task == "tag" and has_entities(head):
+        gold, found = (tags_of_words(head, classes, sizes) for classes in (targets, predictions))
+        types = entity_scores(gold, found).by_type.items()
+        classes = tuple((name, x.right, x.predicted, x.gold) for name, x in types)
+        intervals = {"entity_f1": _interval_of_entities(gold, found)}
+        return Evaluation(head, figures, intervals, classes, None, skipped)
+    table = None
+    classes = ()
+    if head.traits.loss == "cross_entropy":
+        table = confusion(targets, predictions, head.num_labels)
+        classes = tuple(
+            (label_name(head, n), int(row[n]), int(column.sum()), int(row.sum()))
+            for n, (row, column) in enumerate(zip(table, table.T, strict=True))
+        )
+    intervals = _intervals(head, targets, predictions, figures)
+    return Evaluation(head, figures, intervals, classes, table, skipped)
+
+
+def _interval_of_entities(
+    gold: Sequence[Sequence[str]], found: Sequence[Sequence[str]]
+) -> tuple[float, float]:
+    """95 % of the F1, by drawing sentences again."""
+    pairs = [(set(entities(a)), set(entities(b))) for a, b in zip(gold, found, strict=True)]
+    counts = np.array([(len(a & b), len(b), len(a)) for a, b in pairs])
+
+    def score(rows: Any) -> float:
+        return f1_of_counts(*(int(x) for x in counts[rows].sum(0)))
+
+    return bootstrap_interval(score, len(pairs), draws=200)
+
+
+def _intervals(
+    head: TaskHead, targets: Any, predictions: Any, figures: dict[str, Any]
+) -> dict[str, tuple[float, float]]:
+    """Wilson's interval of an accuracy, others by drawing the examples again."""
+    count = len(targets)
+    found = {}
+    for name, of in figures_by_name(head).items():
+        if name == "accuracy":
+            found[name] = wilson_interval(round(figures[name] * count), count)
+        elif count > 1:
+
+            def score(rows: Any, of: Any = of) -> float:
+                return float(of(targets[rows], predictions[rows]))
+
+            found[name] = bootstrap_interval(score, count, draws=200)
+    return found

@@ -1,0 +1,64 @@
+"""Sentences with a tag for each word: columns as CoNLL has them, or JSON lines with two lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from albertkit.data.example_files import broken, json_lines, lines_of
+from albertkit.data.tables import BadRows
+from albertkit.errors import CorpusError
+from albertkit.tasks.conll import read_conll
+from albertkit.tasks.examples import TagExample
+from albertkit.tasks.tag import split_tag
+from albertkit.tasks.tag_metrics import OUTSIDE, to_bio
+
+WORDS = ("words", "tokens")
+TAGS = ("tags", "ner_tags", "labels", "pos_tags")
+
+
+def read_tagged(path: str | Path, bad: BadRows) -> Iterator[TagExample]:
+    """Sentences of a file; the id is their number from 0, or the line of JSON lines.
+
+    A file of columns has a word and its tag on each line, the first and the last of its columns,
+    and blank lines between sentences. JSON lines have words and tags (or tokens and ner_tags).
+
+    Raises:
+        CorpusError: it cannot be read, or a line is not of this form.
+    """
+    path = Path(path)
+    first = next((line for _, line in lines_of(path) if line.strip()), "")
+    if not first:
+        raise CorpusError(
+            "The file has no sentences.",
+            expected="a word and its tag on each line, or JSON lines with words and tags",
+            found="none",
+            where=path,
+            fix="check that it is the right file",
+        )
+    if first.lstrip().startswith("{"):
+        yield from _json_sentences(path, bad)
+    else:
+        yield from read_conll(path, bad=bad)
+
+
+def _json_sentences(path: Path, bad: BadRows) -> Iterator[TagExample]:
+    for number, row in json_lines(path):
+        words = next((row[name] for name in WORDS if name in row), None)
+        tags = next((row[name] for name in TAGS if name in row), None)
+        if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags):
+            expected = '{"words": [...], "tags": [...]} with as many tags as words'
+            bad.refuse(broken(path, number, f"keys {', '.join(row)}", expected))
+        elif words:
+            yield TagExample(str(number), tuple(map(str, words)), tuple(map(str, tags)))
+
+
+def has_marks(examples: Sequence[TagExample]) -> bool:
+    """Whether tags have the marks of a scheme, as B-PER has; parts of speech have none."""
+    tags = {tag for example in examples for tag in example.tags or ()} - {OUTSIDE}
+    return bool(tags) and all(all(split_tag(tag)) for tag in tags)
+
+
+def as_bio(examples: Sequence[TagExample]) -> list[TagExample]:
+    """The same with tags of BIO, whatever scheme they had (IOB1, BIOES, BMES, BILOU)."""
+    return [TagExample(e.id, e.words, None if e.tags is None else to_bio(e.tags)) for e in examples]
