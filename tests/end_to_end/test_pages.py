@@ -66,7 +66,7 @@ def test_the_page_of_the_python_api(tmp_path: Path) -> None:
     assert "longer than" in printed
 
 
-@pytest.mark.parametrize("page", ["pretrain-your-own.md"])
+@pytest.mark.parametrize("page", ["pretrain-your-own.md", "fine-tune.md"])
 def test_commands_of_a_page_have_the_options_they_are_given(page: str) -> None:
     text = (DOCS / page).read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,12 @@ def test_from_one_file_to_a_model_that_answers_and_opens_in_transformers(
     assert logits.softmax(-1)[0].item() == pytest.approx(
         predictor.classify("a cat sat").labels[0].probability, abs=1e-5
     )
+    report = (result.folder / "report.html").read_text()
+    for heading in ("Held-out examples", "Curves", "Classes", "How sure it is", "Worst errors"):
+        assert f"<h2>{heading}</h2>" in report
+    assert f"{result.figures['accuracy']:.4f}" in report
+    assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"|<!DOCTYPE.*?>|<metadata>.*?</metadata>', "",
+                                report, flags=re.DOTALL)  # fmt: skip
     card = (result.model / "README.md").read_text()
     assert "one class of 2 for a text (cat, dog)" in card
     assert str(tmp_path) not in card
@@ -108,6 +115,7 @@ def test_other_kinds_of_labels_are_learned(start: Start, tmp_path: Path, kind: s
         else:
             rows.append({"text": text, "score": (animal == "cat") * 2.0 - 1 + n * 1e-4})
     result = start(train=write_jsonl(tmp_path / "rows.jsonl", rows))
+    assert "<h2>Worst errors</h2>" in (result.folder / "report.html").read_text()
     figure = {"pair": "accuracy", "multi_label": "micro_f1", "regression": "pearson"}[kind]
     assert result.figures["metric"] == figure
     assert result.figures[figure] > 0.9

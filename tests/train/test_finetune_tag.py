@@ -55,6 +55,9 @@ def test_names_are_found_with_their_characters(tagged: FinetuneResult) -> None:
     assert tagged.exit_code == 0
     assert tagged.figures["metric"] == "entity_f1"
     assert tagged.figures["entity_f1"] > 0.9
+    report = (tagged.folder / "report.html").read_text()
+    assert "F1 of entities" in report
+    assert "B-PET" in report
     text = "The cat sat on a mat ."
     found = Predictor(tagged.model).tag(text)
     assert [(x.label, text[x.start : x.end]) for x in found] == [

@@ -12,7 +12,7 @@ from albertkit.train.baselines import Baselines
 from albertkit.train.curves import curves
 from albertkit.train.fillings import Filling
 from albertkit.train.recipe import PretrainingRecipe
-from albertkit.train.report import write_report
+from albertkit.train.report import drawn_figures, write_report
 
 BASELINES = Baselines(unigram_entropy=5.0, unigram_accuracy=0.1, order_accuracy=0.6)
 TRAIN = [
@@ -87,7 +87,7 @@ def test_a_narrow_screen_has_the_headings_in_the_cells(page: str) -> None:
 
 
 def test_curves_have_the_colours_of_the_page_around_them() -> None:
-    drawn = curves(TRAIN, [HELD_OUT], BASELINES)
+    drawn = curves(TRAIN, [HELD_OUT], drawn_figures(BASELINES))
     assert drawn.count("<svg") == 4
     painted = set(re.findall(r"(?:fill|stroke): ([^;\"]+)", drawn))
     assert painted == {

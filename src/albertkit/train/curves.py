@@ -7,9 +7,6 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from albertkit.train.baselines import Baselines
-from albertkit.train.figures import baseline_rows
-
 # What is drawn in one of these colours gets the colour of that name in the style of the page.
 _COLOURS = {
     "#010101": "var(--text)",
@@ -37,14 +34,15 @@ STYLE = """
 
 
 def curves(
-    train: Sequence[Mapping[str, Any]], held_out: Sequence[Mapping[str, Any]], baselines: Baselines
+    train: Sequence[Mapping[str, Any]],
+    held_out: Sequence[Mapping[str, Any]],
+    rows: Sequence[tuple[str, str, float, str]],
 ) -> str:
-    """Losses, accuracies and learning rate over steps; `train`, `held_out`: lines of metrics."""
-    figures = [
-        _of_figure(train, held_out, *row)
-        for row in baseline_rows(baselines)
-        if row[0] != "sop_loss"
-    ]
+    """Figures and learning rate over steps; `train`, `held_out`: lines of metrics.
+
+    rows: of each figure its name there, its title, the line to beat and the name of that.
+    """
+    figures = [_of_figure(train, held_out, *row) for row in rows]
 
     def draw_rate(panel: Any) -> None:
         panel.plot(_steps(train), _values(train, "learning_rate"), color=_HELD_OUT)
@@ -62,17 +60,20 @@ def _of_figure(
 ) -> str:
     """One figure in training and on held-out rows, with the line to beat."""
 
+    train = [line for line in train if name in line]
+
     def draw(panel: Any) -> None:
         panel.plot(_steps(train), _values(train, name), color=_TRAINING)
         panel.plot(_steps(held_out), _values(held_out, name), "o-", color=_HELD_OUT)
         panel.axhline(baseline, linestyle="--", color=_TO_BEAT)
 
     share = name.endswith("accuracy")
+    training = '<span class="training">training</span>' * bool(train)
     legend = (
-        '<br><span class="training">training</span><span class="held-out">held out</span>'
+        f'<br>{training}<span class="held-out">held out</span>'
         f'<span class="to-beat">{html.escape(baseline_name)}</span>'
     )
-    return _figure(title if share else f"{title} (nats)", draw, legend, share=share)
+    return _figure(title, draw, legend, share=share)
 
 
 def _figure(

@@ -7,6 +7,7 @@ RUN/
   metrics.jsonl    losses and validations
   checkpoints/     training states, the newest few (resume.py)
   model/           the best model so far: a checkpoint folder for everybody's use
+  report.html      figures, curves, classes and errors, needs no network
   .lock            held while a process trains (lock.py)
 """
 
@@ -32,6 +33,7 @@ from albertkit.train.finetune_card import task_card
 from albertkit.train.finetune_health import Baseline
 from albertkit.train.finetune_prepare import MAY_CHANGE, PreparedTask
 from albertkit.train.finetune_recipe import FinetuneRecipe
+from albertkit.train.finetune_report import write_task_report
 from albertkit.train.finetune_task import FinetuneTask
 from albertkit.train.health import DOES_NOT_LEARN, Verdict
 from albertkit.train.lock import lock_run
@@ -255,7 +257,11 @@ def _run(prepared: PreparedTask, resume: bool, console: Console) -> FinetuneResu
             if not run.metrics.size:
                 run.metrics.write("baselines", asdict(task.baseline))
             step = run.train(step)
-            return _result(run, task, step)
+            result = _result(run, task, step)
+        if run.validated:
+            logits = task.logits_of_kept(model)
+            write_task_report(folder, task, logits, run.verdict, run.elapsed)
+        return result
 
 
 def _another_seed(prepared: PreparedTask, console: Console) -> PreparedTask:

@@ -178,6 +178,16 @@ class FinetuneTask:
             self.waited += 1
         return figures
 
+    def logits_of_kept(self, model: nn.Module) -> Floats:
+        """Logits (U, C) on the held-out examples; `model` becomes the one that is kept."""
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if self.best and name in self.kept:
+                    parameter.copy_(self.kept[name])
+        recipe = self.prepared.recipe
+        budget = recipe.schedule.micro_batch_tokens
+        return logits_of(model, self.prepared.dev, recipe.run.precision, budget)
+
     def validation_summary(self, validated: Mapping[str, Any]) -> str:
         """The loss and the figure that decides."""
         best = "" if validated["step"] == self.best.get("step") else " (not better)"
