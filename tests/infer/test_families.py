@@ -71,5 +71,5 @@ def test_a_model_without_tokenizer_asks_for_it(tiny_model: Path, tmp_path: Path)
 
 
 def test_a_path_with_nothing_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no such file"):
+    with pytest.raises(CheckpointError, match="path does not exist"):
         Predictor(tmp_path / "nowhere")
