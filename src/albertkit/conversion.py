@@ -32,7 +32,7 @@ from albertkit.tasks.kinds import PARTS
 DTYPES = ("float32", "float16", "bfloat16")
 MODEL_CARD = "README.md"
 MAX_CARD = 1 << 20  # bytes
-_COMPARING = 2  # threads; each holds two pieces of a tensor
+_COMPARING = 4  # threads; each holds two pieces of a tensor
 _IN_CACHE = 1 << 20  # bytes of a piece that the second walk through it still finds in the cache
 # Config keys that say how to train on, not what the model computes; some formats lack them.
 TRAINING_KEYS = (
@@ -364,10 +364,15 @@ def same(old: Array, new: Array, dtype: str) -> tuple[bool, int]:
         old, new = old.T, new.T  # both are stored transposed: compare them as they are stored
     if old.ndim == 0:
         return _compare_numbers(old, new, dtype)
-    as_stored = old.flags.c_contiguous and new.flags.c_contiguous
-    slices = chunk_slices(old, _IN_CACHE) if as_stored else chunk_slices(old)
-    with ThreadPoolExecutor(_COMPARING) as pool:
-        compared = list(pool.map(lambda x: _compare_numbers(old[x], new[x], dtype), slices))
+    if old.flags.c_contiguous and new.flags.c_contiguous:
+        # As fast as memory gives them: more threads would only push each other out of the cache.
+        slices = chunk_slices(old, _IN_CACHE)
+        compared = [_compare_numbers(old[x], new[x], dtype) for x in slices]
+    else:  # one of them is transposed on the way, which is work
+        with ThreadPoolExecutor(_COMPARING) as pool:
+            compared = list(
+                pool.map(lambda x: _compare_numbers(old[x], new[x], dtype), chunk_slices(old))
+            )
     drop_pages(old)
     drop_pages(new)
     return all(equal for equal, _ in compared), sum(count for _, count in compared)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from albertkit.tasks.head import TaskHead
 from albertkit.text.vocabulary_files import candidates
 
 if TYPE_CHECKING:
+    from albertkit.checkpoint.checkpoint import Checkpoint
     from albertkit.text.tokenizer import Tokenizer
 
 MAX_FILES = 1000  # of a folder that are looked at
@@ -155,14 +156,18 @@ def provenance(
 
 def find_tokenizer(folder: Path, problems: list[str]) -> Path | None:
     """The tokenizer in a folder: the folder itself, one file, or none; doubts go to `problems`."""
-    there = candidates(folder)
-    if len(there) > 1:
-        names = ", ".join(path.name for path in there[:5])
+    return None if the_only(candidates(folder), problems) is None else folder
+
+
+def the_only(vocabularies: Sequence[Path], problems: list[str]) -> Path | None:
+    """The vocabulary, if there is one; if there are several, none, and `problems` says so."""
+    if len(vocabularies) > 1:
+        names = listed([path.name for path in vocabularies])
         problems.append(
             f"no tokenizer is read: {names} are all here; say which with --tokenizer FILE, or "
             "tokenizer= in Python"
         )
-    return folder if len(there) == 1 else None
+    return vocabularies[0] if len(vocabularies) == 1 else None
 
 
 def open_tokenizer(
@@ -212,6 +217,12 @@ def check_special_ids(
             f"the config has wrong ids, those of the tokenizer are used: {'; '.join(wrong)}"
         )
     return real
+
+
+def ids_to_write(checkpoint: Checkpoint) -> dict[str, int]:
+    """The ids for a config file: those of the tokenizer, without one those that were read."""
+    tokenizer = checkpoint.tokenizer
+    return dict(checkpoint.special_ids) if tokenizer is None else ids_of(tokenizer)
 
 
 def ids_of(tokenizer: Tokenizer) -> dict[str, int]:

@@ -72,9 +72,7 @@ def _config_json(checkpoint: Checkpoint, own: bool, dtype: str) -> dict[str, Any
     if own:
         return values
     ids: dict[str, int | None] = dict.fromkeys(_beside.SPECIAL_IDS)
-    ids |= checkpoint.special_ids
-    if checkpoint.tokenizer is not None:
-        ids |= _beside.ids_of(checkpoint.tokenizer)
+    ids |= _beside.ids_to_write(checkpoint)
     if head is not None:
         return {**values, **ids, "dtype": dtype}
     kind = "AlbertForMaskedLM" if checkpoint.has_masked_lm else "AlbertModel"

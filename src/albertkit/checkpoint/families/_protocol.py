@@ -65,7 +65,7 @@ class LoadResult:
     weights, spiece.model or vocab.txt by whatever name. source_tensors: name -> (dtype, shape) of
     everything in the file, optimizer slots too. slots: optimizer slots by suffix ("adam_m") with
     their number. problems: what a careful person should know (a wrong bos id in the config, a
-    head count that the graph contradicts). lost: what the file holds and we cannot, with reasons.
+    head count that the graph contradicts). files: all that were read.
     """
 
     config: AlbertConfig

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from albertkit.checkpoint.families._beside import the_only
 from albertkit.checkpoint.families._protocol import LoadResult, Overrides
 from albertkit.checkpoint.families._tf.config import ResolvedConfig, places
 from albertkit.checkpoint.families._tf.names import Names
@@ -189,7 +190,7 @@ def assemble(
     double = [name for name in report.loaded if bundle.entries[name].dtype == "float64"]
     if double:
         problems.append(f"{len(double)} tensors of float64 become float32: digits are lost")
-    tokenizer, more = _tokenizer_beside(bundle.prefix)
+    tokenizer = _tokenizer_beside(bundle.prefix, problems)
     return LoadResult(
         config=config,
         tensors=tensors,
@@ -199,7 +200,7 @@ def assemble(
         tokenizer=tokenizer,
         source_tensors={name: (e.dtype, e.shape) for name, e in bundle.entries.items()},
         slots=names.slots,
-        problems=problems + more,
+        problems=problems,
         files=[*bundle.files, *resolved.files, *([] if tokenizer is None else [tokenizer])],
     )
 
@@ -235,16 +236,10 @@ def _copies(
     return copies, why
 
 
-def _tokenizer_beside(prefix: Path) -> tuple[Path | None, list[str]]:
-    """The tokenizer's file, and what to know about it."""
+def _tokenizer_beside(prefix: Path, problems: list[str]) -> Path | None:
+    """The tokenizer's file, the first kind of name that is there; doubts go to `problems`."""
     for pattern in ("30k-clean.model", "*.model", "vocab*.txt"):
         there = sorted(path for place in places(prefix) for path in place.glob(pattern))
-        if len(there) == 1:
-            return there[0], []
         if there:
-            found = listed([path.name for path in there])
-            return None, [
-                f"no tokenizer is read: {found} are all here; say which with --tokenizer FILE, or "
-                "tokenizer= in Python"
-            ]
-    return None, []
+            return the_only(there, problems)
+    return None

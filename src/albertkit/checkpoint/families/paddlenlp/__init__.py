@@ -255,10 +255,7 @@ def write(checkpoint: Checkpoint, folder: Path, dtype: str) -> None:
     named = {_POSITIONS: positions, **named}
     if kind == "AlbertModel" and head is None:  # a bare body has no prefix
         named = {name.removeprefix("transformer."): tensor for name, tensor in named.items()}
-    ids = dict(checkpoint.special_ids)
-    if checkpoint.tokenizer is not None:
-        ids = _beside.ids_of(checkpoint.tokenizer)
-    values = paddle_names.write_config(config, head, kind, ids)
+    values = paddle_names.write_config(config, head, kind, _beside.ids_to_write(checkpoint))
     values["add_pooling_layer"] = checkpoint.has_pooler
     text = json.dumps(values, indent=2, sort_keys=True) + "\n"
     (folder / CONFIG).write_text(text, encoding="utf-8")
