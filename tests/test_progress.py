@@ -20,8 +20,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from albertkit import progress
-from albertkit.cli import main
+from albertkit import make_data, progress
+from albertkit.cli import main, output
+from albertkit.cli.output import print_line
 from albertkit.hub import SHIPPED
 from albertkit.progress import Bar, fit, format_bytes, format_clock, format_count, format_time
 
@@ -144,6 +145,7 @@ def test_amounts_are_written_as_people_read_them() -> None:
 COMMANDS = [
     "build-vocab text.txt --size 45 --output vocab",
     "make-data text.txt --vocab albertkit/tiny-en --output data --held-out 0.2",
+    "make-data one.txt --vocab albertkit/tiny-en --output spans --held-out 0.2",  # long notes
     "convert model tf --to google_tf",
     "embed --input text.txt --output vectors.npy --on-bad-line skip",
     "pretrain --from albertkit/tiny-en --data data --out run --set stages.0.steps=2 "
@@ -151,7 +153,8 @@ COMMANDS = [
 ]
 RUN_ALL = """
 import shlex, sys
-from albertkit.cli import main
+from albertkit.cli import main, output
+from albertkit.cli.output import print_line
 for command in sys.argv[1:]:
     assert main(shlex.split(command)) in (0, 3), command
     print("-- end", flush=True)
@@ -166,6 +169,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"In {n} it rained for {n % 7 + 2} days. The street of {n} was wet." for n in range(99)
     ]
     (folder / "text.txt").write_text("\n\n".join(lines))
+    (folder / "one.txt").write_text("\n".join(lines))
     (folder / "model").symlink_to(SHIPPED / "tiny-en")
     return folder
 
@@ -215,7 +219,8 @@ def test_commands_draw_lines_that_fit_and_cut_no_word(
         printed = [line for line in lines if line not in drawn]
         # The same command where no terminal is prints its lines whole.
         (tmp_path / "model").exists() or (tmp_path / "model").symlink_to(place / "model")
-        (tmp_path / "text.txt").write_bytes((place / "text.txt").read_bytes())
+        for name in ("text.txt", "one.txt"):
+            (tmp_path / name).write_bytes((place / name).read_bytes())
         monkeypatch.chdir(tmp_path)
         assert main(command.split()) in (0, 3)
         whole = capsys.readouterr()
@@ -228,3 +233,25 @@ def test_commands_draw_lines_that_fit_and_cut_no_word(
     assert started["pretrain"] >= {"loading PyTorch", "opening model and data", "step"}
     assert np.load(place / "vectors.npy").shape == np.load(tmp_path / "vectors.npy").shape
     assert json.loads((place / "run" / "start.json").read_text())
+
+
+def test_make_data_reports_the_bytes_of_its_files(place: Path, tmp_path: Path) -> None:
+    said: list[tuple[str, int, int | None]] = []
+    text, size = place / "text.txt", (place / "text.txt").stat().st_size
+    make_data(
+        text, vocab="albertkit/tiny-en", output=tmp_path / "d", progress=lambda *x: said.append(x)
+    )
+    assert said[-1] == ("reading", size, size)
+
+
+def test_a_terminal_gets_long_lines_between_words_and_a_pipe_gets_them_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "a :smile: and [bold] words, " * 5
+    print_line(line, stderr=True)
+    assert capsys.readouterr() == ("", line + "\n")
+    monkeypatch.setattr(output, "Output", lambda **_: terminal())
+    print_line(line)
+    printed = capsys.readouterr().out.splitlines()
+    assert [len(x) <= WIDTH for x in printed] == [True, True]
+    assert " ".join(printed).split() == line.split()

@@ -162,7 +162,7 @@ class Bar:
 
 def say(console: Console, text: str) -> None:
     """Print a line; a terminal gets it broken between words."""
-    console.print(text, highlight=False, markup=False, soft_wrap=not console.is_terminal)
+    console.print(Text(text), soft_wrap=not console.is_terminal)
 
 
 class _PlainLines:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.text import Text
 
 from albertkit.cli.options import Flag, Json, SourceOptions
-from albertkit.cli.output import Output, print_json, print_table
+from albertkit.cli.output import Output, print_json, print_line, print_table
 from albertkit.progress import Bar, format_bytes
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def info(source: str, /, *, options: SourceOptions = NO_OPTIONS, json: Json = Fa
     columns = ["to", "batch", "tokens", "weights", "total memory"]
     print_table("memory in float32", columns, memory, right=[1, 2, 3, 4])
     for reason in facts["not_for_transformers"]:
-        print(f"transformers cannot run it: {reason}")
+        print_line(f"transformers cannot run it: {reason}")
 
 
 def inspect(

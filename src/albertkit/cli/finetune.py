@@ -17,7 +17,7 @@ from albertkit.cli.options import (
     at_least_one,
     not_negative,
 )
-from albertkit.cli.output import output_file, print_json, print_table
+from albertkit.cli.output import output_file, print_json, print_line, print_table
 from albertkit.progress import Bar
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def _show_figures(found: Evaluation) -> None:
         ]
         print_table("", ["class", "there", "predicted", "right", "F1"], table, right=[1, 2, 3, 4])
     if found.skipped:
-        print(f"left out: {len(found.skipped):,} rows, the first at {found.skipped[0]}")
+        print_line(f"left out: {len(found.skipped):,} rows, the first at {found.skipped[0]}")
 
 
 def _f1(right: int, predicted: int, there: int) -> str:
@@ -286,6 +286,6 @@ def predict(
                 print_json(row)
         return
     rows = predict_file(predictor, table, used, output, bad)
-    print(f"wrote {rows:,} predictions to {output}")
+    print_line(f"wrote {rows:,} predictions to {output}")
     if bad.skipped:
-        print(f"left out: {len(bad.skipped):,} rows, the first at {bad.skipped[0]}")
+        print_line(f"left out: {len(bad.skipped):,} rows, the first at {bad.skipped[0]}")

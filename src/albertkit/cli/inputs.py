@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TextIO, TypeVar
 
-from albertkit.cli.output import Output
+from albertkit.cli.output import Output, print_line
 from albertkit.errors import AlbertkitError, CorpusError, TextError, TokenizationError
 from albertkit.progress import Bar
 
@@ -51,7 +51,8 @@ class BadLines:
             raise error
         self.skipped += 1
         found = error.facts.get("found", "")
-        print(f"skipped: {error.facts.get('where', '')}: {error.what} {found}", file=sys.stderr)
+        where = error.facts.get("where", "")
+        print_line(f"skipped: {where}: {error.what} {found}", stderr=True)
 
 
 def read_lines(path: Path | None, *, nul: bool = False) -> Iterator[str]:

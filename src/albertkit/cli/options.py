@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
+from albertkit.cli.output import print_line
 from albertkit.errors import AlbertkitError, ConfigError, PredictionError
 from albertkit.files import is_there
 from albertkit.progress import Bar, format_bytes
@@ -206,7 +206,7 @@ class ModelOptions(SourceOptions):
         model, texts = self.model, list(texts)
         if model is None and texts and _is_checkpoint(texts[0]):
             model = texts.pop(0)
-            print(f"note: the first argument is taken as --model {model}", file=sys.stderr)
+            print_line(f"note: the first argument is taken as --model {model}", stderr=True)
         if model is None:
             self._refuse_to_choose(texts, needs_head)
         if self.batch_size < 1:

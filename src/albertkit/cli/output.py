@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,15 @@ class Output(Console):
     def on_broken_pipe(self) -> None:
         """Raise the BrokenPipeError that is being handled; rich would exit with code 1."""
         raise  # noqa: PLE0704
+
+
+def print_line(text: str, *, stderr: bool = False) -> None:
+    """A line for people, written out at once; a terminal gets it broken between words."""
+    console = Output(stderr=stderr)
+    if console.is_terminal:
+        text = "\n".join(line.plain.rstrip() for line in Text(text).wrap(console, console.width))
+    # Not by the console: while a bar moves, sys.stdout and sys.stderr print above it.
+    print(text, file=sys.stderr if stderr else sys.stdout, flush=True)
 
 
 def print_json(value: object) -> None:
@@ -70,12 +80,12 @@ class VectorTable:
 
         if self._first is None:
             self._first = vector
-            print(f"cosine to first  length  {f'first 3 of {len(vector)}':22}  text")
+            print_line(f"cosine to first  length  {f'first 3 of {len(vector)}':22}  text")
         length = float(np.linalg.norm(vector))
         first = float(np.linalg.norm(self._first))
         cosine = float(vector @ self._first) / max(length * first, 1e-12)
         numbers = " ".join(f"{x:+.2f}" for x in vector[:3])
-        print(f"{cosine:15.3f}  {length:6.2f}  {numbers:22}  {text}", flush=True)
+        print_line(f"{cosine:15.3f}  {length:6.2f}  {numbers:22}  {text}")
 
 
 @contextmanager

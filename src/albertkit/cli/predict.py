@@ -5,7 +5,6 @@ Answers in JSON have the keys of transformers' pipelines, which the answers carr
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,7 +29,14 @@ from albertkit.cli.options import (
     TopK,
     Truncate,
 )
-from albertkit.cli.output import VectorTable, array_file, output_file, print_json, print_table
+from albertkit.cli.output import (
+    VectorTable,
+    array_file,
+    output_file,
+    print_json,
+    print_line,
+    print_table,
+)
 from albertkit.errors import PredictionError, TextError
 
 if TYPE_CHECKING:
@@ -104,7 +110,7 @@ def sentence_order(
     score = predictor.sentence_order(first, second, truncate=truncate)
     measured = None if predictor.folder is None else order_figures(predictor.folder)
     if measured is not None:
-        print(f"note: {measured}", file=sys.stderr, flush=True)
+        print_line(f"note: {measured}", stderr=True)
     if json:
         print_json({"first": first, "second": second, "score": score})
     else:
@@ -154,7 +160,7 @@ def embed(
             elif append is None:
                 table.add(text, vector)
     if output is not None and not json:
-        print(f"wrote {written:,} vectors of width {width} to {output}")
+        print_line(f"wrote {written:,} vectors of width {width} to {output}")
 
 
 def classify(
@@ -188,10 +194,10 @@ def classify(
             value = {"labels": labels} if found.value is None else {"value": found.value}
             print_json({"text": text, **value})
         elif found.value is not None:
-            print(f"{found.value:.4f}  {text}", flush=True)
+            print_line(f"{found.value:.4f}  {text}")
         else:
             shown = "  ".join(f"{x['label']} {x['score']:.1%}" for x in labels)
-            print(f"{shown}  {text}", flush=True)
+            print_line(f"{shown}  {text}")
 
 
 def tag(

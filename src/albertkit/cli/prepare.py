@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from albertkit.cli.inputs import BadLines, answered, bar_of_lines, groups_of, in_parts
 from albertkit.cli.options import Flag, Json, LineOptions, Sources, TextsOrLines
-from albertkit.cli.output import print_json, print_table
+from albertkit.cli.output import print_json, print_line, print_table
 from albertkit.progress import Bar, format_bytes
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def build_vocab(
         print_json({"path": str(path), "kind": made.kind, "size": made.vocab_size})
     else:
         _print_notes(corpus.report.notes())
-        print(f"wrote {made.vocab_size:,} {made.kind} pieces to {path}")
+        print_line(f"wrote {made.vocab_size:,} {made.kind} pieces to {path}")
 
 
 def tokenize(
@@ -119,7 +119,7 @@ def tokenize(
                 if json:
                     print_json({"ids": ids, "pieces": [pieces[i] for i in ids], "offsets": offsets})
                 else:
-                    print(" ".join(pieces[i] for i in ids), flush=True)
+                    print_line(" ".join(pieces[i] for i in ids))
 
 
 def make_data(
@@ -179,7 +179,7 @@ def make_data(
         return
     _print_parts(made)
     _print_notes([*corpus.report.notes(), *made.notes()])
-    print(f"wrote {made.folder} from {format_bytes(made.corpus['text_bytes'])} of text")
+    print_line(f"wrote {made.folder} from {format_bytes(made.corpus['text_bytes'])} of text")
 
 
 def _show(bar: Bar, so_far: Progress) -> None:
@@ -200,7 +200,7 @@ def _print_parts(made: ShardSummary) -> None:
 def _print_notes(notes: list[str]) -> None:
     """What was read otherwise than it stands in the text."""
     for note in notes:
-        print(f"note: {note}")
+        print_line(f"note: {note}")
 
 
 def _corpus(sources: tuple[str, ...], format: str, language: str, errors: str) -> Corpus:

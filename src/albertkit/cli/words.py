@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from albertkit.cli.options import File, Json, Sources
-from albertkit.cli.output import print_json
+from albertkit.cli.output import print_json, print_line
 from albertkit.errors import VocabularyError
+from albertkit.progress import Bar, format_bytes
 
 if TYPE_CHECKING:
     from albertkit.checkpoint.checkpoint import Opened
@@ -72,13 +73,15 @@ def add_words(
 def _print(added: AddedWords, old: list[list[str]], out: Path) -> None:
     """Some words with their old pieces, and the way on."""
     for piece, pieces in list(zip(added.pieces, old, strict=True))[:_SHOWN]:
-        print(f"{piece}: was {' '.join(pieces)}")
+        print_line(f"{piece}: was {' '.join(pieces)}")
     more = len(added.pieces) - _SHOWN
     if more > 0:
-        print(f"... and {more:,} more")
+        print_line(f"... and {more:,} more")
     if added.known:
-        print(f"one piece already: {len(added.known):,} words")
-    print(f"wrote {out}: {len(added.pieces):,} words more, {added.tokenizer.vocab_size:,} pieces")
+        print_line(f"one piece already: {len(added.known):,} words")
+    print_line(
+        f"wrote {out}: {len(added.pieces):,} words more, {added.tokenizer.vocab_size:,} pieces"
+    )
     print(f"next: albertkit make-data TEXT --vocab {out} --output data")
     print(f"      albertkit pretrain --from {out} --data data --out run")
 
@@ -94,6 +97,7 @@ def _words(
     """The words of a list, or those worth most in a text."""
     from albertkit.cli.inputs import read_lines
     from albertkit.data.corpus import read_documents
+    from albertkit.data.vocabulary_from_text import sentences_of
     from albertkit.text.learn_words import learn_words
 
     if (words is None) == (learn is None) or (learn is not None) != bool(sources):
@@ -106,8 +110,8 @@ def _words(
     if words is not None:
         return list(read_lines(words))
     documents = read_documents(sources, format=format, language=language)
-    texts = (sentence for document in documents for sentence in document.sentences)
-    return learn_words(texts, tokenizer, learn or 0)
+    with Bar("reading", format=format_bytes) as bar:
+        return learn_words(sentences_of(documents, bar.report), tokenizer, learn or 0)
 
 
 def _card(opened: Opened, pieces: list[str]) -> str | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from albertkit.checkpoint.tokenizers import open_tokenizer
 from albertkit.data.corpus import read_documents
-from albertkit.data.writing import Progress, ShardSummary, write_shards
+from albertkit.data.writing import Progress as SoFar
+from albertkit.data.writing import ShardSummary, write_shards
+from albertkit.progress import Progress
 from albertkit.text.tokenizer import Tokenizer
 
 
@@ -19,7 +20,7 @@ def make_data(
     format: str = "auto",
     language: str = "auto",
     errors: str = "strict",
-    progress: Callable[[Progress], None] | None = None,
+    progress: Progress | None = None,
 ) -> ShardSummary:
     """Tokenize text into a new data folder for `pretrain`, as the command make-data does.
 
@@ -30,13 +31,18 @@ def make_data(
         output: folder for the data; must be free.
         validation_fraction: share that is held out, 0 to 0.5.
         format, language, errors: as in `read_documents`.
-        progress: called about twice a second.
+        progress: called about twice a second with ("reading", bytes so far, bytes or None).
 
     Raises:
         CorpusError, VocabularyError, OutputError; for a model what `Checkpoint.load` raises.
     """
     tokenizer = open_tokenizer(vocab)
     corpus = read_documents(sources, format=format, language=language, errors=errors)
+
+    def report(so_far: SoFar) -> None:
+        if progress is not None:
+            progress("reading", so_far.input_bytes, so_far.input_total)
+
     return write_shards(
-        corpus, tokenizer, output, validation_fraction=validation_fraction, progress=progress
+        corpus, tokenizer, output, validation_fraction=validation_fraction, progress=report
     )
