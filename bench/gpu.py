@@ -28,6 +28,7 @@ from albertkit.train.pretrain import pretrain
 from albertkit.train.recipe import PretrainingRecipe
 from albertkit.train.task import PretrainingTask
 
+WARM_UP = 5  # steps that are not timed
 TINY = {
     "model.hidden_size": 384,
     "model.num_hidden_layers": 6,
@@ -105,16 +106,15 @@ def measure(data: Path, name: str, seconds: float) -> None:
     size, rows = SIZES[name]
     torch.cuda.reset_peak_memory_stats()
     trainer, steps = prepare(data, size, rows, "cuda", "bf16")
-    tokens, step, began = 0, 0, 0.0
-    while step < 5 or time.monotonic() < began + seconds:
-        if step == 5:
-            torch.cuda.synchronize()
-            began, tokens = time.monotonic(), 0
+    for step in range(WARM_UP):
+        trainer.train_step(steps, step)
+    torch.cuda.synchronize()
+    began, step = time.monotonic(), WARM_UP
+    while time.monotonic() < began + seconds:
         result = trainer.train_step(steps, step)
-        tokens += rows * 128
         step += 1
     torch.cuda.synchronize()
-    speed = tokens / (time.monotonic() - began)
+    speed = rows * 128 * (step - WARM_UP) / (time.monotonic() - began)
     memory = torch.cuda.max_memory_allocated() / 1e9
     print(
         f"{name}: {rows} x 128 bf16 {speed:,.0f} places/s, {memory:.1f} GB at most, "

@@ -1,7 +1,7 @@
-"""Export a run as the model that ships, and measure it.
+"""Export what on_gpu.py trained as the model that ships, and measure it.
 
-    python bench/shipped/finish.py RUN OUTPUT --name albertkit/tiny-en --sentences FILE
-        [--before RUN ...] [--rows 4000] [--figures FILE]
+    python bench/shipped/finish.py TRAINED DATA OUTPUT --name albertkit/tiny-en --sentences FILE
+        --figures FILE [--also DATA ...] [--rows 2000]
 
 OUTPUT becomes a folder of half-precision weights, tokenizer and config; its card is written by
 card.py from the figures. Everything is measured on the exported folder, on held-out documents:
@@ -20,42 +20,39 @@ from statistics import median
 from typing import Any
 
 import torch
+from safetensors.numpy import load_file
 
 from albertkit import settings as recipes
 from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.config import AlbertConfig
 from albertkit.data.folder import DataFolder
 from albertkit.infer.predictor import Predictor
 from albertkit.model.heads import AlbertForPretraining
-from albertkit.model.loading import build, tensors_of
-from albertkit.train.metrics import read_metrics
+from albertkit.model.loading import build
 from albertkit.train.prepare import PreparedRun
 from albertkit.train.pretrain import PretrainingTask
 from albertkit.train.recipe import PretrainingRecipe
-from albertkit.train.resume import newest_state, restore
 from albertkit.train.validation import validate, wilson_interval
 
 
 def main() -> None:
     """Export, then measure."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("run", type=Path)
+    parser.add_argument("trained", type=Path)
+    parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--name", required=True)
     parser.add_argument("--sentences", type=Path, required=True)
-    parser.add_argument("--before", type=Path, nargs="*", default=[], help="runs it began from")
     parser.add_argument("--also", type=Path, nargs="*", default=[], help="more data to measure on")
-    parser.add_argument("--rows", type=int, default=4000)
+    parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--figures", type=Path, required=True)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    recipe = recipes.load(options.run / "recipe.toml", PretrainingRecipe, ["run.device=cpu"])
-    prepared = PreparedRun.resolve(recipe)
-    state = newest_state(options.run / "checkpoints")
-    if state is None:
-        raise SystemExit(f"{options.run} has no training state")
-    export(prepared, state, options.output)
+    stated = {"data.path": options.data, "run.output": options.output, "run.device": "cpu"}
+    prepared = PreparedRun.resolve(recipes.load("tiny-en", PretrainingRecipe, [], stated))
+    export(options.trained, prepared, options.output)
     model = build(Checkpoint.load(options.output))
-    figures: dict[str, Any] = {"name": options.name, "state": state.name, "held_out": {}}
+    figures: dict[str, Any] = {"name": options.name, "held_out": {}}
     for tokens, rows in ((128, options.rows), (512, options.rows // 4)):
         figures["held_out"][str(tokens)] = measure(model, prepared, tokens, rows)
     for folder in options.also:
@@ -64,8 +61,8 @@ def main() -> None:
         figures["held_out"][name] = measure(model, other, 128, options.rows // 2)
     figures["sentences"] = fill_sentences(options.output, options.sentences)
     figures["milliseconds_32_tokens"] = milliseconds(model)
-    figures["runs"] = [history_of(run) for run in [*options.before, options.run]]
-    figures["tokens_trained"] = sum(run["tokens"] for run in figures["runs"])
+    last = json.loads((options.trained / "curve.jsonl").read_text().splitlines()[-1])
+    figures |= {f"{name}_trained": last[name] for name in ("step", "tokens", "seconds")}
     figures["megabytes"] = {
         path.name: round(path.stat().st_size / 1e6, 3) for path in sorted(options.output.iterdir())
     }
@@ -74,13 +71,12 @@ def main() -> None:
     print(text)
 
 
-def export(prepared: PreparedRun, state: Path, output: Path) -> None:
-    """Write the weights of a training state in half precision, with config and tokenizer."""
-    model, optimizer = prepared.build()
-    restore(state, model, optimizer)
-    Checkpoint(
-        config=prepared.config, tensors=tensors_of(model), tokenizer=prepared.data.tokenizer
-    ).save(output, "", replace=True, dtype="float16")
+def export(trained: Path, prepared: PreparedRun, output: Path) -> None:
+    """Write the trained weights in half precision, with config and tokenizer."""
+    config = AlbertConfig(**json.loads((trained / "run.json").read_text())["config"])
+    tensors = load_file(trained / "weights.safetensors")
+    checkpoint = Checkpoint(config=config, tensors=tensors, tokenizer=prepared.data.tokenizer)
+    checkpoint.save(output, "", replace=True, dtype="float16")
 
 
 def measure(
@@ -141,27 +137,6 @@ def milliseconds(model: AlbertForPretraining) -> float:
             model(ids, lengths=lengths, target_positions=torch.tensor([5]))
             times.append(time.process_time() - began)
     return round(median(times[10:]) * 1e3, 2)
-
-
-def history_of(run: Path) -> dict[str, Any]:
-    """Tokens and seconds of a run, by its metrics."""
-    lines = [line for line in read_metrics(run / "metrics.jsonl") if line["event"] == "train"]
-    pairs = zip([{"tokens": 0}, *lines], lines, strict=False)
-    seconds = sum((b["tokens"] - a["tokens"]) / b["tokens_per_second"] for a, b in pairs)
-    recipe = recipes.load(run / "recipe.toml", PretrainingRecipe)
-    stage, last = recipe.stages[0], lines[-1]
-    return {
-        "run": run.name,
-        "data": recipe.data.path.name,
-        "steps": last["step"],
-        "of_steps": stage.steps,
-        "rows": stage.batch_size,
-        "masked": stage.masked_probability,
-        "peak_learning_rate": stage.peak_learning_rate,
-        "last_learning_rate": last["learning_rate"],
-        "tokens": last["tokens"],
-        "seconds_of_training": round(seconds),
-    }
 
 
 if __name__ == "__main__":
