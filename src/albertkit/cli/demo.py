@@ -49,7 +49,7 @@ MASKED = {
         ("每一位公民都应当遵守法[MASK]。", "律"),
     ),
 }
-FIRST, SECOND = "He opened the letter and read it twice.", "Then he threw it into the fire."
+FIRST, SECOND = "The company was founded in 1901.", "It was sold to a rival ten years later."
 QUERY = "The soldiers marched through the snow."
 TEN = (
     "The army crossed the mountains in winter.",
