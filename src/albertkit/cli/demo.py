@@ -65,12 +65,12 @@ TEN = (
 )
 NEAREST_SHOWN = 3
 HELD_OUT = 0.1  # share of documents never trained on
-# About half a minute on two cores; a rate that a model so far from its end can take.
+# About half a minute on two cores.
 SETTINGS = {
     "stages.0.steps": 20,
     "stages.0.batch_size": 8,
     "stages.0.warmup_steps": 3,
-    "stages.0.peak_learning_rate": 5e-4,
+    "stages.0.peak_learning_rate": 1e-4,
     "run.validation_rows": 200,
     "run.log_every": 4,
     "run.validate_every": 0,
