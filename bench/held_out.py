@@ -1,6 +1,6 @@
 """Measure a run's model on all of its held-out rows, and show it filling held-out masks.
 
-    python bench/held_out.py RUN [--rows 100000] [--masks 20] [--language en|zh]
+    python bench/held_out.py RUN [--rows 100000] [--masks 20]
 
 RUN is the folder of a pretraining run. Prints Markdown: masked-LM loss and accuracy and order
 accuracy with 95 % intervals beside the two lines to beat, all on the same rows; then sentences with
@@ -16,8 +16,8 @@ import torch
 
 from albertkit import settings as recipes
 from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.cli.from_scratch import held_out_masks
 from albertkit.data.folder import DataFolder
+from albertkit.data.masked_examples import masked_examples
 from albertkit.infer.predictor import Predictor
 from albertkit.model.loading import build
 from albertkit.train.figures import figures
@@ -33,12 +33,11 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--rows", type=int, default=100_000, help="most held-out rows used")
     parser.add_argument("--masks", type=int, default=20)
-    parser.add_argument("--language", choices=["en", "zh"], default="en")
     options = parser.parse_args()
     overrides = [f"run.validation_rows={options.rows}", "run.device=cpu"]
     recipe = recipes.load(options.run / "recipe.toml", PretrainingRecipe, overrides)
     print_figures(options.run, recipe)
-    print_masks(options.run / "model", recipe.data.path, options.language, options.masks)
+    print_masks(options.run / "model", recipe.data.path, options.masks)
 
 
 def print_figures(run: Path, recipe: PretrainingRecipe) -> None:
@@ -60,10 +59,9 @@ def print_figures(run: Path, recipe: PretrainingRecipe) -> None:
         print(f"| {figure.title} | {figure.text}{cases} | {baseline} |")
 
 
-def print_masks(model: Path, data: Path, language: str, count: int) -> None:
+def print_masks(model: Path, data: Path, count: int) -> None:
     """Held-out sentences with one word masked, the right answer beside the guesses."""
-    opened = DataFolder.open(data)
-    questions = list(held_out_masks(opened.validation, opened.tokenizer, language, count))
+    questions = masked_examples(DataFolder.open(data), count)
     answers = Predictor(model).fill_mask([text for text, _ in questions], top_k=5)
     print("\n| held-out sentence | right | guesses |\n|---|---|---|")
     for (text, right), fillings in zip(questions, answers, strict=True):
