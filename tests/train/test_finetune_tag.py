@@ -53,6 +53,7 @@ def tagged(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Finetu
 
 def test_names_are_found_with_their_characters(tagged: FinetuneResult) -> None:
     assert tagged.exit_code == 0
+    assert tagged.to_json()["task"] == "tag"  # the command that asks the model
     assert tagged.figures["metric"] == "entity_f1"
     assert tagged.figures["entity_f1"] > 0.9
     report = (tagged.folder / "report.html").read_text()

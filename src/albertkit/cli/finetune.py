@@ -177,9 +177,8 @@ def finetune(
     if json:
         print_json(result.to_json())
     elif result.exit_code == 0:
-        console.print(
-            f'next: albertkit classify "..." --model {result.model}', soft_wrap=True, markup=False
-        )
+        ask = f'albertkit {result.task} "..." --model {result.model}'
+        console.print(f"next: {ask}", soft_wrap=True, markup=False)
     return result.exit_code
 
 

@@ -50,6 +50,7 @@ TASKS = tuple(CODECS)
 class FinetuneResult:
     """How a run ended. exit_code: 0 well, 3 it does not learn, 128 + signal when stopped by one."""
 
+    task: str
     folder: Path
     model: Path
     steps: int
@@ -62,6 +63,7 @@ class FinetuneResult:
     def to_json(self) -> dict[str, Any]:
         """What the command line prints for programs."""
         return {
+            "task": self.task,
             "folder": str(self.folder),
             "model": str(self.model),
             "steps": self.steps,
@@ -311,6 +313,7 @@ def _result(run: Run, task: FinetuneTask, step: int) -> FinetuneResult:
         run.progress.log(f"model: {model}, as of step {figures['step']:,}")
         exit_code = 0 if run.verdict.learns else DOES_NOT_LEARN
     return FinetuneResult(
+        task=task.prepared.recipe.task,
         folder=run.folder,
         model=model,
         steps=step,
