@@ -41,6 +41,7 @@ CASES: list[tuple[str, list[Example], dict[str, Any], dict[str, float]]] = [
     ),
     ("cola", texts("1", "0"), by_number("0", "1"), {"matthews": -1.0, "accuracy": 0.0}),
     ("sts-b", texts(1.0, 2.0, 4.0), by_number(1, 3, 7), {"spearman": 1.0, "pearson": 1.0}),
+    ("sts-b", texts(1.0, 2.0), by_number(3, 3), {"spearman": 0.0, "pearson": 0.0}),
     ("mnli", texts("neutral", "entailment"), by_number("neutral", "what"), {"accuracy": 0.5}),
     (
         "cluener",
@@ -66,7 +67,9 @@ CASES: list[tuple[str, list[Example], dict[str, Any], dict[str, float]]] = [
 
 
 @pytest.mark.parametrize(
-    ("name", "examples", "predictions", "expected"), CASES, ids=[case[0] for case in CASES]
+    ("name", "examples", "predictions", "expected"),
+    CASES,
+    ids=[f"{number}-{case[0]}" for number, case in enumerate(CASES)],
 )
 def test_scores_are_those_computed_by_hand(
     name: str, examples: list[Example], predictions: dict[str, Any], expected: dict[str, float]

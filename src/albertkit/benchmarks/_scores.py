@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -32,8 +33,9 @@ def scores(
     """The scores that `data_set.scores` names, -1 or 0 to 1, of the examples whose answer is known.
 
     predictions: by id: the name of a class, a number, a tag for each word, the index of an option,
-    or the text of an answer. no_answer: of SQuAD 2.0, how sure it is that there is none; with it
-    exact and f1 are those at the best threshold.
+    or the text of an answer. A correlation with predictions that are all the same counts as 0.
+    no_answer: of SQuAD 2.0, how sure it is that there is none; with it exact and f1 are those at
+    the best threshold.
 
     Raises:
         PredictionError: no example has a known answer, or one of these has no prediction.
@@ -48,7 +50,9 @@ def scores(
             fix="score a split whose answers are public, and predict all of it",
         )
     found = _scores(data_set, known, predictions, no_answer)
-    return {name: found[name] for name in data_set.scores}
+    return {
+        name: 0.0 if math.isnan(found[name]) else float(found[name]) for name in data_set.scores
+    }
 
 
 def _is_known(example: Example) -> bool:

@@ -18,7 +18,7 @@ from cyclopts import App, CycloptsError
 from rich.text import Text
 
 from albertkit import __version__
-from albertkit.cli import checkpoints, finetune, models, predict, prepare, train, words
+from albertkit.cli import benchmark, checkpoints, finetune, models, predict, prepare, train, words
 from albertkit.cli.options import LineOptions, ModelMissing, ModelOptions, SourceOptions
 from albertkit.cli.output import Output
 from albertkit.errors import AlbertkitError
@@ -48,6 +48,7 @@ EXAMPLES: dict[Callable[..., int | None], str] = {
     finetune.finetune: "albertkit finetune classify --train reviews.csv --out run",
     finetune.evaluate: "albertkit evaluate test.csv --model finetuned",
     finetune.predict: "albertkit predict lines.txt --model finetuned --output answers.csv",
+    benchmark.benchmark: "albertkit benchmark glue",
     predict.fill_mask: 'albertkit fill-mask "Paris is the [MASK] of France."',
     predict.sentence_order: 'albertkit sentence-order "It rained." "So the street was wet."',
     predict.embed: "albertkit embed --input lines.txt --output vectors.npy",
