@@ -2,7 +2,7 @@
 
     python bench/shipped/prepare.py text CORPORA TEXT --language zh      # once for each language
     python bench/continue_pretraining.py TEXT SCRATCH --model albertkit/tiny-zh --domain zh_laws
-        [--domain zh_lctt] [--steps 150] [--share 0.3] --figures FILE
+        [--domain zh_lctt] [--steps 150] [--share 0.3] [--rate 1e-4] --figures FILE
 
 TEXT holds NAME.train.txt and NAME.held-out.txt of several corpora, as prepare.py writes them. The
 domain is one corpus; general text is all the others. Losses are those of masked words on held-out
@@ -15,19 +15,21 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from albertkit import pretrain
+from albertkit import settings as recipes
 from albertkit.checkpoint.tokenizers import open_tokenizer
 from albertkit.data.corpus import Document, read_documents
 from albertkit.data.shards import INDEX, TRAIN, VALIDATION
 from albertkit.data.writing import write_shards
 from albertkit.files import atomic_folder
 from albertkit.text.tokenizer import Tokenizer
+from albertkit.train.recipe import PretrainingRecipe
 
 DOCUMENTS = {"train": 1500, "held-out": 60}  # of each corpus, evenly spread
 SENTENCES = 400  # of each document, from its beginning
@@ -41,7 +43,8 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--domain", action="append", required=True)
     parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--share", type=float, default=0.3, help="of replayed rows")
+    parser.add_argument("--share", type=float, default=0.3, help="of replayed rows; 0: none alone")
+    parser.add_argument("--rate", type=float, action="append", help="peak rate; many: a race")
     parser.add_argument("--rows", type=int, default=256, help="held-out rows of each text")
     parser.add_argument("--figures", type=Path, required=True)
     options = parser.parse_args()
@@ -52,8 +55,12 @@ def main() -> None:
         own, general = options.scratch / domain, options.scratch / f"{domain}-general"
         make(options.text, [domain], tokenizer, own)
         make(options.text, [name for name in names if name != domain], tokenizer, general)
-        for share in (0.0, options.share):
-            figures["runs"].append({"domain": domain, **measure(options, own, general, share)})
+        rates = options.rate or [
+            recipes.load("continue", PretrainingRecipe).stages[0].peak_learning_rate
+        ]
+        for rate, share in product(rates, sorted({0.0, options.share})):
+            found = measure(options, own, general, share, rate)
+            figures["runs"].append({"domain": domain, **found})
             text = json.dumps(figures, indent=1, ensure_ascii=False)
             options.figures.write_text(text + "\n", encoding="utf-8")
             print(figures["runs"][-1], flush=True)
@@ -93,10 +100,12 @@ def spread(path: Path, count: int) -> Iterator[Document]:
         yield Document(document.sentences[:SENTENCES], document.source)
 
 
-def measure(options: argparse.Namespace, own: Path, general: Path, share: float) -> dict[str, Any]:
+def measure(
+    options: argparse.Namespace, own: Path, general: Path, share: float, rate: float
+) -> dict[str, Any]:
     """One run: losses before and after on the domain and on general text."""
     began = time.monotonic()
-    run = options.scratch / f"run-{own.name}-{share}"
+    run = options.scratch / f"run-{own.name}-{share}-{rate}"
     result = pretrain(
         start_from=options.model,
         data=own,
@@ -106,6 +115,7 @@ def measure(options: argparse.Namespace, own: Path, general: Path, share: float)
         set={
             "stages.0.steps": options.steps,
             "stages.0.warmup_steps": options.steps // 10,
+            "stages.0.peak_learning_rate": rate,
             "run.validate_every": 0,
             "run.save_every": 0,
             "run.validation_rows": options.rows,
@@ -118,6 +128,7 @@ def measure(options: argparse.Namespace, own: Path, general: Path, share: float)
     trained = [json.loads(line) for line in lines if '"event": "train"' in line]
     return {
         "replay_share": share,
+        "peak_learning_rate": rate,
         "steps": result.steps,
         "tokens": trained[-1]["tokens"],
         "seconds": round(time.monotonic() - began),

@@ -68,7 +68,8 @@ def load(source: str | Path, kind: type[Settings], *overrides: Overrides) -> Set
         what, found = "The recipe is not UTF-8 text.", str(error)
         raise RecipeError(what, found=found, where=path, fix="save it as UTF-8") from error
     apply_overrides(table, *overrides)
-    return from_table(table, kind, where=path)
+    where = f"{path}, with the settings given" if any(overrides) else path
+    return from_table(table, kind, where=where)
 
 
 def change(settings: Settings, *overrides: Overrides) -> Settings:
@@ -106,11 +107,12 @@ def find(source: str | Path) -> Path:
     shipped = SHIPPED / f"{source}.toml"
     if shipped.is_file():
         return shipped
+    inside = path / "recipe.toml"
     raise RecipeError(
         "Unknown recipe.",
         expected=f"a TOML file, or one of: {', '.join(names())}",
         found=source if not path.is_dir() else f"{source}, a folder",
-        fix="correct the path, or give one of the names",
+        fix=f"give {inside}" if inside.is_file() else "correct the path, or give one of the names",
     )
 
 
@@ -240,7 +242,8 @@ def _build(table: Any, kind: Any, name: str, where: str | Path | None) -> Any:
     for key, value in table.items():
         full = f"{name}.{key}" if name else key
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
+            inner = [x.name.replace("[]", ".0") for x in keys(kind) if x.name.endswith(f".{key}")]
+            near = inner or difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
             raise RecipeError(
                 f"The recipe has an unknown key '{full}'.",
                 expected=f"one of: {', '.join(fields)}",

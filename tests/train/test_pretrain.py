@@ -167,7 +167,7 @@ def test_a_signal_saves_a_state_and_a_resume_goes_on_from_it(
     stopped, said = run(make_recipe())
     assert signal.getsignal(number) is handler
     assert (stopped.finished, stopped.steps, stopped.exit_code) == (False, 3, code)
-    assert "--resume goes on" in said
+    assert f"to go on: albertkit pretrain {stopped.folder}/recipe.toml --resume" in said
     monkeypatch.undo()
     resumed, said = run(make_recipe(), resume=True)
     assert "resumed at step 3" in said

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, MissingArgumentError
 from rich.text import Text
 
 from albertkit import __version__
@@ -55,9 +55,7 @@ EXAMPLES: dict[Callable[..., int | None], str] = {
     predict.classify: 'albertkit classify "A fine film." --model finetuned',
     predict.tag: 'albertkit tag "Ada Lovelace lived in London." --model finetuned',
     predict.answer: 'albertkit answer "Who wrote it?" --context text.txt --model finetuned',
-    predict.choose: (
-        'albertkit choose "It rained." "The street is wet." "The street is dry." --model finetuned'
-    ),
+    predict.choose: ('albertkit choose "It rained." "All is wet." "All is dry." --model finetuned'),
     checkpoints.info: "albertkit info albert-base-v2",
     checkpoints.inspect: "albertkit inspect model.ckpt-best",
     checkpoints.convert: "albertkit convert model.ckpt-best model --to huggingface",
@@ -108,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _show(errors, error.for_command_line())
         return MISTAKE
     except CycloptsError as error:
-        _show(errors, f"{error}\n  to do: see albertkit {_command(arguments)}--help")
+        _show(errors, f"{_mistake(error)}\n  to do: see albertkit {_command(arguments)}--help")
         return MISTAKE
     except BrokenPipeError:  # the reader (head, less) went away: that is not our mistake
         _close_output()
@@ -132,6 +130,15 @@ def _show(errors: Output, message: str) -> None:
     for line in (Text.assemble(("error: ", "bold red"), first), *map(Text, others)):
         whole = not errors.is_terminal or line.plain.startswith("  to do:")
         errors.print(line, soft_wrap=whole)
+
+
+def _mistake(error: CycloptsError) -> str:
+    """What is wrong with the arguments; of a missing option cyclopts says that it lacks a value."""
+    text, named = str(error), error.argument
+    if isinstance(error, MissingArgumentError) and named is not None and error.keyword is None:
+        absent = not named.tokens and "Did you mean" not in text
+        return f"{named.name} is missing." if absent else text
+    return text
 
 
 def _describe(error: OSError) -> str:

@@ -238,10 +238,19 @@ def groups_of(
     Raises:
         CorpusError: both are given, or neither holds a text.
     """
+    from albertkit.text.tokenizer import MASK
+
     if texts and path is not None:
         raise CorpusError(
             "Texts were given as arguments and as --input.",
             fix="leave one of the two out",
+        )
+    if len(texts) > 1 and MASK in texts:
+        raise CorpusError(
+            "The words of the text are separate arguments.",
+            expected="each text in quotes",
+            found=" ".join(texts),
+            fix=f'put it into quotes: "{" ".join(texts)}"',
         )
     if len(texts) == 1 and Path(texts[0]).suffix and os.path.isfile(texts[0]):
         raise CorpusError(

@@ -250,7 +250,7 @@ def _names_a_model(text: str) -> bool:
     """Whether a text is a path that is there, or a model known by this name."""
     from albertkit import hub
 
-    there = is_there(text) and Path(text).suffix not in (".txt", ".jsonl", ".md")
+    there = bool(text) and is_there(text) and Path(text).suffix not in (".txt", ".jsonl", ".md")
     return there or hub.find(text) is not None or hub.is_shipped(text)
 
 

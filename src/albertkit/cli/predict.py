@@ -5,6 +5,7 @@ Answers in JSON have the keys of transformers' pipelines, which the answers carr
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from albertkit.cli.inputs import (
     BadLines,
+    Line,
     answered,
     bar_of_lines,
     groups_of,
@@ -334,6 +336,8 @@ def _answers(
     groups = groups_of(given, lines.input, model.batch_size * GROUP, bad)
     with bar_of_lines(lines.input, silent=silent) as bar:
         for group in in_parts(groups, bar, model.batch_size):
+            if nothing and model.model is not None:
+                _note_unknown(group, predictor)
             for answer in answered(group, lambda batch: ask(predictor, batch), bad):
                 nothing = False
                 yield answer
@@ -344,3 +348,21 @@ def _answers(
             found=f"{bad.skipped} that it cannot",
             fix="see the reasons above",
         )
+
+
+def _note_unknown(group: Sequence[Line], predictor: Predictor) -> None:
+    """Say of the first text of which the model knows less than half that it does not."""
+    from albertkit.text.tokenizer import MASK
+
+    tokenizer = predictor.tokenizer
+    for line in group:
+        ids = tokenizer.ids(line.text.replace(MASK, ""))
+        unknown = ids.count(tokenizer.unk_id)
+        if unknown and 2 * unknown >= len(ids):
+            print(
+                f"note: {unknown} of the {len(ids)} tokens of {line.where} are not in the "
+                "vocabulary of the model: is the text in its language?",
+                file=sys.stderr,
+                flush=True,
+            )
+            return

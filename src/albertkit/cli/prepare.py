@@ -76,7 +76,7 @@ def build_vocab(
 
 def tokenize(
     *texts: TextsOrLines,
-    vocab: Path,
+    vocab: str,
     lines: LineOptions = NO_LINES,
     special: Flag = False,
     quotes: Literal["keep", "rewrite"] | None = None,
@@ -88,7 +88,8 @@ def tokenize(
     Parameters
     ----------
     vocab
-        Vocabulary file (*.model of SentencePiece, vocab.txt of WordPiece) or a folder with one.
+        Vocabulary file (*.model of SentencePiece, vocab.txt of WordPiece), a folder with one, or a
+        model (path or name), whose tokenizer is taken.
     special
         Put [CLS] and [SEP] around each text.
     quotes
@@ -100,9 +101,13 @@ def tokenize(
     json
         One JSON object a line: ids, pieces, offsets (characters of the text).
     """
+    from albertkit.checkpoint.tokenizers import open_tokenizer
     from albertkit.text.tokenizer import Tokenizer
 
-    tokenizer = Tokenizer.load(vocab, lower_case=lower_case, quotes=quotes)
+    if lower_case is None and quotes is None:
+        tokenizer = open_tokenizer(vocab)
+    else:
+        tokenizer = Tokenizer.load(vocab, lower_case=lower_case, quotes=quotes)
     bad = BadLines(skip=lines.on_bad_line == "skip")
 
     def ask(batch: list[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:

@@ -154,19 +154,28 @@ class Shards:
         return np.asarray(np.memmap(self.folder / name, dtype=dtype, mode="r"))
 
 
+def _found_instead(folder: Path) -> str:
+    return f"no {INDEX}" if folder.exists() else "no such folder"
+
+
 def _read_index(folder: Path) -> dict[str, Any]:
     path = folder / INDEX
     if not path.is_file():
         inside = folder / TRAIN / INDEX
+        data = folder.parent if folder.name in (TRAIN, VALIDATION) else folder
+        text, output = (data, f"{data.stem}-data") if data.is_file() else ("TEXT", data)
         raise ShardError(
             "There are no shards here.",
             expected=f"a folder with {INDEX}",
-            found="no such folder" if not folder.exists() else f"no {INDEX}",
-            where=folder,
+            found="a file" if data.is_file() else _found_instead(folder),
+            where=data if data.is_file() else folder,
             fix=f"open {inside.parent}"
             if inside.is_file()
             else "make them with albertkit.make_data",
-            command_fix=None if inside.is_file() else "make them with albertkit make-data",
+            command_fix=None
+            if inside.is_file()
+            else f"albertkit make-data {text} --vocab VOCAB --output {output} makes them; "
+            "VOCAB may be a model, as albertkit/tiny-en",
         )
     try:
         index = json.loads(path.read_text(encoding="utf-8"))

@@ -61,7 +61,7 @@ def refuse_empty(texts: Sequence[str], count: int) -> None:
             raise TextError(
                 "A text is empty.",
                 expected="at least one character that is not a space",
-                found=f"text number {number % count + 1} of {count}",
+                found=repr(text) if count == 1 else f"text number {number % count + 1} of {count}",
                 fix="leave empty texts out",
                 command_fix="give a text; --on-bad-line skip leaves out empty lines",
             )

@@ -78,7 +78,8 @@ def find_vocabulary(path: Path) -> Path:
             where=path,
             fix="check the path; of a released model: "
             f'Tokenizer.load(albertkit.download("{path.name}")) opens the vocabulary',
-            command_fix="check the path, or make one with albertkit build-vocab",
+            command_fix="check the path or the name, or make one: "
+            f"albertkit build-vocab TEXT --output {path}",
         )
     if path.suffix not in SUFFIXES:
         raise VocabularyError(

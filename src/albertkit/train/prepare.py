@@ -185,7 +185,7 @@ class PreparedRun:
             ("data", str(data.path)),
             *self._about_replay(),
             ("to train on", _size_of(data.train)),
-            ("held out", f"{_size_of(data.validation)}; {validation_set.num_rows:,} rows used"),
+            ("held out", f"{_size_of(data.validation)}; {_rows(validation_set.num_rows)} used"),
             ("objective", self._objective()),
             (
                 "model",
@@ -216,7 +216,9 @@ class PreparedRun:
             return f"masked-LM alone, without sentence order{why}"
         text = "masked-LM and sentence order"
         single = int(self.data.train.index.get("single_sentence_documents", 0))
-        if single:
+        if single == 1:
+            text += "; 1 document of one sentence has no pair and is not used"
+        elif single:
             text += f"; {single:,} documents of one sentence have no pair and are not used"
         return text
 
@@ -301,4 +303,9 @@ def _check_rows(recipe: PretrainingRecipe, config: AlbertConfig) -> None:
 
 
 def _size_of(shards: Shards) -> str:
-    return f"{shards.num_tokens:,} tokens in {shards.num_documents:,} documents"
+    many = "" if shards.num_documents == 1 else "s"
+    return f"{shards.num_tokens:,} tokens in {shards.num_documents:,} document{many}"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"

@@ -41,7 +41,14 @@ from albertkit.train.metrics import Metrics
 from albertkit.train.prepare import MAY_CHANGE, PreparedRun
 from albertkit.train.recipe import PretrainingRecipe
 from albertkit.train.report import write_report
-from albertkit.train.resume import require_new, require_run, resume_run, save_state, start_run
+from albertkit.train.resume import (
+    RECIPE,
+    require_new,
+    require_run,
+    resume_run,
+    save_state,
+    start_run,
+)
 from albertkit.train.run import Run
 from albertkit.train.task import PretrainingTask
 from albertkit.train.validation import ValidationSet
@@ -125,7 +132,7 @@ def pretrain(
         "data.replay": replay,
         "data.replay_share": replay_share,
     }
-    recipe = open_recipe(recipe, given, set)
+    recipe = open_recipe(recipe, given, set, resume=resume)
     folder = recipe.run.output
     (require_run if resume else require_new)(folder)
     with Bar("opening model and data", console=console):
@@ -200,6 +207,8 @@ def open_recipe(
     recipe: PretrainingRecipe | str | Path | None,
     given: Mapping[str, Any],
     set: Mapping[str, Any] | Sequence[str] = (),
+    *,
+    resume: bool = False,
 ) -> PretrainingRecipe:
     """A recipe by its name, file or itself, with settings changed. Raises RecipeError.
 
@@ -207,14 +216,23 @@ def open_recipe(
     """
     stated = {key: value for key, value in given.items() if value is not None}
     if recipe is None:
-        recipe = _usual_recipe(stated)
+        recipe = _usual_recipe(stated, resume)
     if isinstance(recipe, PretrainingRecipe):
         return recipes.change(recipe, set, stated)
     return recipes.load(recipe, PretrainingRecipe, set, stated)
 
 
-def _usual_recipe(stated: Mapping[str, Any]) -> str:
+def _usual_recipe(stated: Mapping[str, Any], resume: bool) -> str:
     """The recipe of a run for which none was named."""
+    if resume:
+        recipe = Path(stated.get("run.output", "RUN")) / RECIPE
+        raise RecipeError(
+            "It is not said which run to go on with.",
+            expected=f"{RECIPE} of its folder",
+            found="resume without a recipe",
+            fix=f"pretrain('{recipe}', resume=True)",
+            command_fix=f"albertkit pretrain {recipe} --resume",
+        )
     if "start.checkpoint" not in stated:
         raise RecipeError(
             "It is not said what to train.",
@@ -304,7 +322,8 @@ def _result(run: Run, step: int, baselines: Baselines) -> RunResult:
     if not finished:
         exit_code = 128 + run.trainer.stopped_by
         run.progress.log(
-            f"stopped by a signal after step {step:,}; the state is saved: --resume goes on"
+            f"stopped by a signal after step {step:,}, its state is saved; to go on: "
+            f"albertkit pretrain {run.folder / RECIPE} --resume"
         )
     elif run.verdict is not None:
         if step < run.task.steps:

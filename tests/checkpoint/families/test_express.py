@@ -107,10 +107,17 @@ def test_the_identity_is_taken_out_again_for_google(tmp_path: Path) -> None:
     assert all(np.array_equal(x, before.tensors[name]) for name, x in after.tensors.items())
 
 
-def test_a_projection_that_is_no_identity_stays_refused_by_google(tmp_path: Path) -> None:
-    model_of(project_equal_width=True).save(tmp_path / "start")
-    with pytest.raises(CheckpointError, match="E = H"):
-        convert(tmp_path / "start", tmp_path / "end", "google_tf", allow_loss=True)
+def test_a_projection_of_equal_widths_doubles_the_embeddings_for_google(tmp_path: Path) -> None:
+    model = model_of(project_equal_width=True)
+    model.save(tmp_path / "start")
+    done = convert(tmp_path / "start", tmp_path / "tf", "google_tf", check_forward=True)
+    assert [note for note in done.notes if "embedding_size is 32, each number twice" in note]
+    assert max(done.differences.values()) <= 1e-6
+    written = open_checkpoint(tmp_path / "tf").checkpoint
+    assert written.config.embedding_size == 2 * written.config.hidden_size == 32
+    same_numbers(model, written)
+    convert(tmp_path / "tf", tmp_path / "hf", "huggingface")
+    same_numbers(model, open_checkpoint(tmp_path / "hf").checkpoint)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +128,7 @@ def test_a_projection_that_is_no_identity_stays_refused_by_google(tmp_path: Path
         ("huggingface", {"share": "none", "projection_bias": False, "embedding_size": 8}),
         ("google_tf", {"share": "ffn"}),
         ("google_tf", {"projection_bias": False, "embedding_size": 8}),
+        ("google_tf", {"project_equal_width": True, "projection_bias": False}),
         ("paddlenlp", {"share": "ffn", "head_layer_norm_eps": 1e-5}),
         ("keras_hub", {"num_hidden_layers": 5, "num_hidden_groups": 2, "inner_group_num": 2}),
         ("brightmart_tf", {**ZH, "num_hidden_groups": 2}),

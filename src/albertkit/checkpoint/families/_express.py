@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from albertkit.checkpoint.checkpoint import Checkpoint
 
 WEIGHT, BIAS = "albert.embeddings.projection.weight", "albert.embeddings.projection.bias"
+# Tensors with an axis of width E, and which it is: see `with_doubled_embeddings`.
+_REPEATED = {
+    **dict.fromkeys((f"albert.embeddings.{x}.weight" for x in ("word", "position", "segment")), 1),
+    **dict.fromkeys(("albert.embeddings.norm.weight", "albert.embeddings.norm.bias"), 0),
+    **dict.fromkeys(("masked_lm.transform.weight", "masked_lm.transform.bias"), 0),
+    "masked_lm.decoder.weight": 1,
+}
+_FOLLOWED_BY_ZEROS = {WEIGHT: 1, "masked_lm.norm.weight": 0, "masked_lm.norm.bias": 0}
 _BLOCK = re.compile(r"albert\.encoder\.(attention|feed_forward)\.(\d+)\.(.*)")
 
 
@@ -61,6 +69,31 @@ def without_identity(checkpoint: Checkpoint) -> tuple[Checkpoint, list[str]]:
         return checkpoint, []
     config = replace(config, project_equal_width=False, projection_bias=True)
     note = "the projection of the embeddings is the identity: left out"
+    return replace(checkpoint, config=config, tensors=tensors), [note]
+
+
+def with_doubled_embeddings(checkpoint: Checkpoint) -> tuple[Checkpoint, list[str]]:
+    """The model with E = 2 H where E = H is projected, for a format that projects unequal widths.
+
+    Every number of an embedding occurs twice, so mean and variance of its norm are as before; the
+    projection reads the first half. In the masked-LM head the second half is scaled to zero behind
+    the norm, so that a word's logit is the product with the first half alone.
+    """
+    config, tensors = checkpoint.config, dict(checkpoint.tensors)
+    if config.embedding_size != config.hidden_size or not config.has_projection:
+        return checkpoint, []
+    for name, tensor in tensors.items():
+        if name in _REPEATED:
+            tensors[name] = np.concatenate([tensor, tensor], axis=_REPEATED[name])
+        elif name in _FOLLOWED_BY_ZEROS:
+            axis = _FOLLOWED_BY_ZEROS[name]
+            tensors[name] = np.concatenate([tensor, np.zeros_like(tensor)], axis=axis)
+    wide = 2 * config.embedding_size
+    config = replace(config, embedding_size=wide, project_equal_width=False)
+    note = (
+        f"embedding_size is {wide}, each number twice, which changes no output: the format has no "
+        "projection where E = H"
+    )
     return replace(checkpoint, config=config, tensors=tensors), [note]
 
 

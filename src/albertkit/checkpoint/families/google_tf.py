@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from albertkit.checkpoint.families._express import (
+    with_doubled_embeddings,
     with_layer_groups,
     with_projection,
     without_identity,
@@ -195,6 +196,9 @@ def express(checkpoint: Checkpoint) -> tuple[Checkpoint, list[str]]:
     A projection between unequal widths always has a bias there.
     """
     checkpoint, notes = without_identity(checkpoint)
+    if checkpoint.config.embedding_order == "norm_then_project":  # else refused
+        checkpoint, more = with_doubled_embeddings(checkpoint)
+        notes += more
     if checkpoint.config.has_projection:
         checkpoint, more = with_projection(checkpoint, bias=True)
         notes += more
