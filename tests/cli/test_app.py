@@ -22,7 +22,7 @@ from albertkit.progress import format_bytes
 from albertkit.sizes import SIZES
 
 COMMANDS = ["build-vocab", "tokenize", "make-data", "add-words", "pretrain"]
-COMMANDS += ["finetune"]
+COMMANDS += ["finetune", "evaluate", "predict", "benchmark"]
 COMMANDS += ["fill-mask", "sentence-order", "embed", "classify", "tag", "answer", "choose"]
 COMMANDS += ["info", "inspect", "convert", "download", "models", "demo"]
 
