@@ -161,7 +161,7 @@ def test_bad_settings_and_data_without_pairs_are_errors(shards: Shards, tmp_path
     for bad in ({"max_tokens": 4}, {"swap_probability": 1.5}, {"seed": -1}, {"max_ngram": 0}):
         with pytest.raises(RecipeError, match=next(iter(bad))):
             LoaderSettings(**bad)
-    with pytest.raises(ShardError, match="rows"):
+    with pytest.raises(ShardError, match="batch_size"):
         loader_of(shards, 0)
     tokenizer = WordTokenizer()
     write_shards(
