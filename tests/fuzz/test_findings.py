@@ -22,6 +22,7 @@ NO_PARSERS = {
     "checkpoint.families._tf.layer_norms": "names that were read",
     "checkpoint.families._express": "turns numbers into others",
     "checkpoint.families._foreign": "names that were read",
+    "hub.by_script": "looks at characters",
     "checkpoint.families.huggingface.choose": "compares what was read",
     "checkpoint.families.uer.fold": "turns numbers into others",
     "checkpoint": "the door",
