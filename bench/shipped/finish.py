@@ -19,6 +19,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.numpy import load_file
 
@@ -33,6 +35,8 @@ from albertkit.train.prepare import PreparedRun
 from albertkit.train.pretrain import PretrainingTask
 from albertkit.train.recipe import PretrainingRecipe
 from albertkit.train.validation import validate, wilson_interval
+
+Floats = npt.NDArray[np.floating]
 
 
 def main() -> None:
@@ -74,9 +78,37 @@ def main() -> None:
 def export(trained: Path, prepared: PreparedRun, output: Path) -> None:
     """Write the trained weights in half precision, with config and tokenizer."""
     config = AlbertConfig(**json.loads((trained / "run.json").read_text())["config"])
-    tensors = load_file(trained / "weights.safetensors")
+    tensors = balanced(load_file(trained / "weights.safetensors"))
     checkpoint = Checkpoint(config=config, tensors=tensors, tokenizer=prepared.data.tokenizer)
     checkpoint.save(output, "", replace=True, dtype="float16")
+
+
+def balanced(tensors: dict[str, Floats]) -> dict[str, Floats]:
+    """The same function with weights of the usual size, for whoever trains on.
+
+    What enters the layer may have any scale, as each use of it is normalised or multiplied by a
+    matrix first; so may the values that attention mixes. Training made one small and the matrices
+    behind it large, or the reverse; AdamW moves all by the same length, so that at the usual rates
+    a fine-tuned model does not leave the start. Here the layer's output has scales of mean 1, and
+    the value and output matrices are equally large.
+    """
+    attention, last = "albert.encoder.attention.0.0", "albert.encoder.feed_forward.0.0.norm"
+    projection, out = "albert.embeddings.projection", f"{attention}.output"
+    wide = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
+    scale = 1 / np.abs(wide[f"{last}.weight"]).mean()
+    for name in (last, projection, out):
+        wide[f"{name}.weight"] *= scale
+        wide[f"{name}.bias"] *= scale
+    for name in (f"{attention}.query", f"{attention}.key", f"{attention}.value"):
+        wide[f"{name}.weight"] /= scale
+    for name in ("albert.pooler", "masked_lm.transform"):
+        wide[f"{name}.weight"] /= scale
+    sizes = [np.abs(wide[f"{name}.weight"]).mean() for name in (f"{attention}.value", out)]
+    share = (sizes[1] / sizes[0]) ** 0.5
+    wide[f"{attention}.value.weight"] *= share
+    wide[f"{attention}.value.bias"] *= share
+    wide[f"{out}.weight"] /= share
+    return {name: tensor.astype(np.float32) for name, tensor in wide.items()}
 
 
 def measure(
