@@ -7,12 +7,16 @@ import runpy
 from pathlib import Path
 
 import pytest
+import torch
 
 from albertkit import Predictor
 from albertkit.cli import main
+from albertkit.config import AlbertConfig
 from albertkit.files import sha256_of
 from albertkit.hub import SHIPPED, resolve, shipped_models
 from albertkit.hub.measured import FIGURES, OrderFigures, order_figures
+from albertkit.model.heads import AlbertForPretraining
+from albertkit.model.loading import tensors_of
 
 BENCH = Path(__file__).resolve().parents[2] / "bench" / "shipped"
 
@@ -91,3 +95,31 @@ def test_a_judgement_of_order_says_how_often_it_is_right(
     assert main(["sentence-order", "a", "b", "--model", "albertkit/tiny-en"]) == 0
     assert capsys.readouterr().err == f"note: {order_figures(SHIPPED / 'tiny-en')}\n"
     assert order_figures(tiny_model / "model") is None
+
+
+def test_balanced_weights_compute_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """bench/shipped/finish.py: other scales inside, equal logits."""
+    monkeypatch.syspath_prepend(BENCH)
+    balanced = runpy.run_path(str(BENCH / "finish.py"))["balanced"]
+    config = AlbertConfig(
+        vocab_size=50,
+        embedding_size=8,
+        hidden_size=12,
+        num_hidden_layers=3,
+        num_attention_heads=3,
+        intermediate_size=24,
+        initializer_range=0.3,
+    )
+    torch.manual_seed(0)
+    model = AlbertForPretraining(config).eval()
+    with torch.no_grad():
+        model.albert.encoder.get_submodule("feed_forward.0.0").norm.weight *= 0.3
+    other = AlbertForPretraining(config).eval()
+    tensors = balanced(tensors_of(model))
+    other.load_state_dict({name: torch.from_numpy(x) for name, x in tensors.items()})
+    ids = torch.randint(50, (2, 9))
+    with torch.no_grad():
+        before, after = model(ids), other(ids)
+    assert tensors["albert.encoder.feed_forward.0.0.norm.weight"].mean() == pytest.approx(1.0)
+    torch.testing.assert_close(after.mlm_logits, before.mlm_logits, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(after.sop_logits, before.sop_logits, atol=1e-4, rtol=1e-4)
