@@ -130,6 +130,10 @@ def test_tagged_files(tmp_path: Path) -> None:
     assert "line 1" in caught.value.facts["where"]
     bad = BadRows("skip")
     assert [e.words for e in read_tagged(lines, bad)] == [("a",)]
+    lines.write_text('{"words": ["a"], "tags": ["DET"]}\nno JSON\n')
+    with pytest.raises(CorpusError, match="not a JSON object"):
+        list(read_tagged(lines, BadRows()))
+    assert [e.id for e in read_tagged(lines, BadRows("skip"))] == ["1"]
     assert not has_marks([sentence("a b", "DET NOUN")])
     (tmp_path / "empty").write_text("\n")
     with pytest.raises(CorpusError, match="no sentences"):

@@ -31,7 +31,7 @@ def find_sets(name: str) -> list[DataSet]:
     """The data sets of a suite, or the one data set of this name in any suite.
 
     Raises:
-        AlbertkitError: there is no suite and no data set of this name.
+        AlbertkitError: a name that no suite and no data set has.
     """
     if name in suite_names():
         return list(load_suite(name).SETS)
@@ -39,7 +39,7 @@ def find_sets(name: str) -> list[DataSet]:
     found = [x for x in every if x.name == name.lower()]
     if not found:
         raise AlbertkitError(
-            "There is no benchmark of this name.",
+            "Unknown benchmark.",
             expected=f"a suite ({', '.join(suite_names())}) or a data set of one",
             found=f"{name}; data sets: {listed([x.name for x in every], 60)}",
             fix="name one of them",

@@ -103,7 +103,7 @@ def _run(
 
     if out is None:
         raise AlbertkitError(
-            "It is not said where the runs go.",
+            "No folder for the runs was named.",
             expected="a folder for the runs and their scores",
             fix="pass out='runs'",
             command_fix="add --out runs",

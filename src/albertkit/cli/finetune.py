@@ -223,6 +223,7 @@ def evaluate(
 def _show_figures(found: Evaluation) -> None:
     """Figures with their intervals, then how each class was recognised."""
     from albertkit.tasks.figures import TITLES
+    from albertkit.tasks.metrics import f1_of_counts
 
     rows = []
     for name, title in TITLES.items():
@@ -234,18 +235,17 @@ def _show_figures(found: Evaluation) -> None:
     print_table(title, ["figure", "value", "95 % interval"], rows, right=[1])
     if found.classes:
         table = [
-            (name, f"{there:,}", f"{predicted:,}", f"{right:,}", f"{_f1(right, predicted, there)}")
-            for name, right, predicted, there in found.classes
+            (
+                name,
+                *(f"{count:,}" for count in (support, predicted, correct)),
+                f"{f1_of_counts(correct, predicted, support):.3f}",
+            )
+            for name, correct, predicted, support in found.classes
         ]
-        print_table("", ["class", "there", "predicted", "right", "F1"], table, right=[1, 2, 3, 4])
+        names = ["class", "support", "predicted", "correct", "F1"]
+        print_table("", names, table, right=[1, 2, 3, 4])
     if found.skipped:
         print_line(f"left out: {len(found.skipped):,} rows, the first at {found.skipped[0]}")
-
-
-def _f1(right: int, predicted: int, there: int) -> str:
-    from albertkit.tasks.metrics import f1_of_counts
-
-    return f"{f1_of_counts(right, predicted, there):.3f}"
 
 
 def predict(

@@ -102,7 +102,7 @@ def _words(
 
     if (words is None) == (learn is None) or (learn is not None) != bool(sources):
         raise VocabularyError(
-            "It is not said which words to add.",
+            "No words to add were named.",
             expected="a list of words, or a number and a text to learn them from",
             found="neither, both, or one without the other",
             fix="--words FILE, or --learn 200 TEXT",

@@ -79,14 +79,6 @@ class Progress:
         """Unpacked text per second."""
         return self.text_bytes / 1e6 / max(self.seconds, 1e-9)
 
-    @property
-    def seconds_left(self) -> float | None:
-        """Time left at the pace so far; None when the input's size is unknown."""
-        if not self.input_total or not self.input_bytes:
-            return None
-        left = max(0, self.input_total - self.input_bytes)
-        return self.seconds * left / self.input_bytes
-
 
 @dataclass(frozen=True)
 class ShardSummary:

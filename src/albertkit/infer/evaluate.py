@@ -39,7 +39,7 @@ class Evaluation:
     """Figures of a model on N examples.
 
     figures: loss, the figures of its kind of head, count. intervals: 95 % of each figure that has
-    one. classes: (name, right, predicted, there) of each class, or of each type of entity.
+    one. classes: (name, correct, predicted, support) of each class, or of each type of entity.
     confusion: how often each class (row) was predicted as each (column), for single classes of
     texts. skipped: rows that were left out, with the reason.
     """
@@ -53,7 +53,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """What the command line prints for programs."""
-        keys = ("name", "right", "predicted", "there")
+        keys = ("name", "correct", "predicted", "support")
         return {
             "figures": self.figures,
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
@@ -104,7 +104,7 @@ def evaluate(
         examples = with_labels(raw, head.kind, table.path, separator=label_separator)
     if not examples:
         raise PredictionError(
-            "There is no example to measure on.",
+            "The file has no examples.",
             expected="examples with labels",
             found="none",
             where=str(data),

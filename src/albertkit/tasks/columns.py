@@ -12,7 +12,6 @@ from albertkit.data.tables import BadRows, Row, Table
 from albertkit.errors import CorpusError, listed, shown
 from albertkit.tasks.examples import TextExample
 
-LabelKind = Literal["auto", "classification", "multi_label", "regression"]
 # Names that columns have in public data sets and in spreadsheets; the first that is there counts.
 PAIRS = (
     *(("sentence1", "sentence2"), ("sentence_a", "sentence_b"), ("text_a", "text_b")),

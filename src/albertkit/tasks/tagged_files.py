@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from albertkit.data.example_files import broken, json_lines, lines_of
-from albertkit.data.tables import BadRows
+from albertkit.data.example_files import broken, lines_of
+from albertkit.data.tables import BadRows, Table
 from albertkit.errors import CorpusError
 from albertkit.tasks.conll import read_conll
 from albertkit.tasks.examples import TagExample
@@ -43,14 +43,15 @@ def read_tagged(path: str | Path, bad: BadRows) -> Iterator[TagExample]:
 
 
 def _json_sentences(path: Path, bad: BadRows) -> Iterator[TagExample]:
-    for number, row in json_lines(path):
-        words = next((row[name] for name in WORDS if name in row), None)
-        tags = next((row[name] for name in TAGS if name in row), None)
+    for row in Table(path).rows(bad):
+        given = {name: value for name, value in row.cells.items() if value is not None}
+        words = next((given[name] for name in WORDS if name in given), None)
+        tags = next((given[name] for name in TAGS if name in given), None)
         if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags):
             expected = '{"words": [...], "tags": [...]} with as many tags as words'
-            bad.refuse(broken(path, number, f"keys {', '.join(row)}", expected))
+            bad.refuse(broken(path, row.line, f"keys {', '.join(given)}", expected))
         elif words:
-            yield TagExample(str(number), tuple(map(str, words)), tuple(map(str, tags)))
+            yield TagExample(str(row.line), tuple(map(str, words)), tuple(map(str, tags)))
 
 
 def has_marks(examples: Sequence[TagExample]) -> bool:

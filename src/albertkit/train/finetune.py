@@ -39,7 +39,14 @@ from albertkit.train.health import DOES_NOT_LEARN, Verdict
 from albertkit.train.lock import lock_run
 from albertkit.train.loop import Trainer
 from albertkit.train.metrics import Metrics
-from albertkit.train.resume import RECIPE, require_new, require_run, resume_run, start_run
+from albertkit.train.resume import (
+    RECIPE,
+    require_new,
+    require_run,
+    resume_run,
+    start_run,
+    stopped,
+)
 from albertkit.train.run import Run
 from albertkit.train.start import write_start
 
@@ -189,7 +196,7 @@ def open_recipe(
         return recipes.load(task, FinetuneRecipe, set, stated)
     if task not in TASKS:
         raise RecipeError(
-            "There is no such task.",
+            "Unknown task.",
             expected=f"{', '.join(TASKS)}, or the {RECIPE} of a run",
             found=task,
             fix=f"finetune({TASKS[0]!r}, train='examples.csv', out='run')",
@@ -197,7 +204,7 @@ def open_recipe(
         )
     if "run.output" not in stated:
         raise RecipeError(
-            "It is not said where the run goes.",
+            "No folder for the run was named.",
             expected="a folder that is free",
             fix="pass out='run'",
             command_fix="add --out run",
@@ -207,7 +214,7 @@ def open_recipe(
         return recipes.load(begun, FinetuneRecipe, set, stated)
     if "data.train" not in stated and not resume:
         raise RecipeError(
-            "It is not said what to train on.",
+            "No training file was named.",
             expected="a file with a row for each example",
             fix="pass train='examples.csv'",
             command_fix="add --train examples.csv",
@@ -303,9 +310,7 @@ def _result(run: Run, task: FinetuneTask, step: int) -> FinetuneResult:
     model, exit_code = run.folder / "model", 0
     if not finished:
         exit_code = 128 + run.trainer.stopped_by
-        run.progress.log(
-            f"stopped by a signal after step {step:,}; the state is saved: --resume goes on"
-        )
+        run.progress.log(stopped("finetune", run.folder, step))
     elif run.verdict is not None:
         if step < task.steps:
             run.progress.log(f"no better for {task.waited} validations: the run ends early")

@@ -16,7 +16,7 @@ from albertkit import settings as recipes
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.config import AlbertConfig
 from albertkit.data.row_batches import RowBatches
-from albertkit.errors import RecipeError, TrainingError
+from albertkit.errors import RecipeError
 from albertkit.model.task_heads import AlbertForTask
 from albertkit.tasks.codecs import CODECS
 from albertkit.tasks.head import TaskHead
@@ -33,7 +33,7 @@ from albertkit.train.finetune_start import (
     refuse_unknown,
     tokenizer_of,
 )
-from albertkit.train.loop import seed_of
+from albertkit.train.loop import device_of, seed_of
 from albertkit.train.optim import Adam
 
 # Settings that a resumed run may change: they decide no weight, or (device, threads) only rounding.
@@ -269,19 +269,9 @@ def _with_numbers(
     per_epoch = -(-num_rows // schedule.batch_size)
     steps = schedule.steps or max(1, round(schedule.epochs * per_epoch))
     rate = schedule.learning_rate or usual_rate(config.hidden_size)
-    device = run.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    elif device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError(
-            "There is no CUDA device for this run.",
-            expected="a GPU that torch can use",
-            found=f"torch {torch.__version__} without one",
-            fix="set run.device to cpu or auto, or install a torch build with CUDA",
-        )
     run = dataclasses.replace(
         run,
-        device=device,
+        device=device_of(run.device),
         threads=run.threads or torch.get_num_threads(),
         validate_every=run.validate_every or per_epoch,
         save_every=run.save_every or per_epoch,

@@ -108,7 +108,7 @@ def _classes(head: TaskHead, targets: Any, logits: Floats) -> str:
     rows = []
     order = np.argsort(-counts.sum(1), kind="stable")[:MAX_CLASSES]
     for n in order.tolist():
-        there, guessed, right = int(counts[n].sum()), int(counts[:, n].sum()), int(counts[n, n])
+        support, guessed, right = int(counts[n].sum()), int(counts[:, n].sum()), int(counts[n, n])
         wrong = counts[n].copy()
         wrong[n] = 0
         others = [m for m in np.argsort(-wrong, kind="stable").tolist() if wrong[m]][:3]
@@ -116,16 +116,16 @@ def _classes(head: TaskHead, targets: Any, logits: Floats) -> str:
         rows.append(
             [
                 name_cell(label_name(head, n)),
-                number_cell(f"{there:,}", "there"),
+                number_cell(f"{support:,}", "support"),
                 number_cell(f"{right / guessed:.3f}" if guessed else "", "precision"),
-                number_cell(f"{right / there:.3f}" if there else "", "recall"),
-                number_cell(f"{f1_of_counts(right, guessed, there):.3f}", "F1"),
+                number_cell(f"{right / support:.3f}" if support else "", "recall"),
+                number_cell(f"{f1_of_counts(right, guessed, support):.3f}", "F1"),
                 cell(taken, "taken for"),
             ]
         )
     more = head.num_labels - len(order)
     note = paragraph(f"and {more} rarer classes") if more > 0 else ""
-    return table(rows, ["class", "there", "precision", "recall", "F1", "taken for"]) + note
+    return table(rows, ["class", "support", "precision", "recall", "F1", "taken for"]) + note
 
 
 def _calibration(head: TaskHead, targets: Any, logits: Floats) -> str:

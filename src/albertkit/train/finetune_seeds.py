@@ -88,7 +88,7 @@ def finetune_seeds(
     """
     if out is None:
         raise RecipeError(
-            "It is not said where the runs go.",
+            "No folder for the runs was named.",
             expected="a folder",
             fix="pass out='runs'",
             command_fix="add --out runs",

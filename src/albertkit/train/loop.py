@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import nn
 
+from albertkit.errors import TrainingError
 from albertkit.train.health import refuse_what_is_not_finite
 from albertkit.train.losses import Loss, Totals
 from albertkit.train.optim import clip_by_global_norm, set_learning_rate
@@ -106,6 +107,25 @@ def autocast(model: nn.Module, precision: str) -> torch.autocast:
     """Context in which matrix products run in bfloat16, or (for "fp32") nothing changes."""
     device = next(model.parameters()).device.type
     return torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
+
+
+def device_of(wanted: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
+    """The device that a recipe asks for: cpu or cuda; auto takes cuda when it is there.
+
+    Raises:
+        TrainingError: cuda, and torch has none.
+    """
+    there = torch.cuda.is_available()
+    if wanted == "auto":
+        return "cuda" if there else "cpu"
+    if wanted == "cuda" and not there:
+        raise TrainingError(
+            "There is no CUDA device for this run.",
+            expected="a GPU that torch can use",
+            found=f"torch {torch.__version__} without one",
+            fix="set run.device to cpu or auto, or install a torch build with CUDA",
+        )
+    return wanted
 
 
 def seed_of(seed: int, step: int) -> int:

@@ -15,12 +15,12 @@ from albertkit.config import AlbertConfig
 from albertkit.data.folder import DataFolder
 from albertkit.data.loader import PretrainingLoader, SampleSettings
 from albertkit.data.shards import Shards
-from albertkit.errors import RecipeError, TrainingError, VocabularyError
+from albertkit.errors import RecipeError, VocabularyError
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.sizes import size
 from albertkit.text.vocabulary import check_fits
 from albertkit.train.baselines import Baselines, order_accuracy, unigram_entropy
-from albertkit.train.loop import seed_of
+from albertkit.train.loop import device_of, seed_of
 from albertkit.train.optim import Adam
 from albertkit.train.recipe import PretrainingRecipe, RunSettings
 from albertkit.train.resume import RECIPE
@@ -248,21 +248,11 @@ def model_config(table: dict[str, object], data_vocab_size: int) -> AlbertConfig
 
 def _resolved(run: RunSettings, data: DataFolder, replay: DataFolder | None) -> RunSettings:
     """Device, threads and sentence order decided."""
-    device = run.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    elif device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError(
-            "There is no CUDA device for this run.",
-            expected="a GPU that torch can use",
-            found=f"torch {torch.__version__} without one",
-            fix="set run.device to cpu or auto, or install a torch build with CUDA",
-        )
     order = run.sentence_order
     if order == "auto":
         pairs = data.has_pairs and (replay is None or replay.has_pairs)
         order = "on" if pairs else "off"
-    threads = run.threads or torch.get_num_threads()
+    threads, device = run.threads or torch.get_num_threads(), device_of(run.device)
     return dataclasses.replace(run, device=device, threads=threads, sentence_order=order)
 
 

@@ -48,6 +48,7 @@ from albertkit.train.resume import (
     resume_run,
     save_state,
     start_run,
+    stopped,
 )
 from albertkit.train.run import Run
 from albertkit.train.task import PretrainingTask
@@ -227,7 +228,7 @@ def _usual_recipe(stated: Mapping[str, Any], resume: bool) -> str:
     if resume:
         recipe = Path(stated.get("run.output", "RUN")) / RECIPE
         raise RecipeError(
-            "It is not said which run to go on with.",
+            "No run was named.",
             expected=f"{RECIPE} of its folder",
             found="resume without a recipe",
             fix=f"pretrain('{recipe}', resume=True)",
@@ -235,7 +236,7 @@ def _usual_recipe(stated: Mapping[str, Any], resume: bool) -> str:
         )
     if "start.checkpoint" not in stated:
         raise RecipeError(
-            "It is not said what to train.",
+            "No recipe and no model were named.",
             expected="a recipe, or a model to go on from",
             found="neither",
             fix="pass a recipe such as 'tiny-en', or start_from='albertkit/tiny-en'",
@@ -321,10 +322,7 @@ def _result(run: Run, step: int, baselines: Baselines) -> RunResult:
     exit_code = 0
     if not finished:
         exit_code = 128 + run.trainer.stopped_by
-        run.progress.log(
-            f"stopped by a signal after step {step:,}, its state is saved; to go on: "
-            f"albertkit pretrain {run.folder / RECIPE} --resume"
-        )
+        run.progress.log(stopped("pretrain", run.folder, step))
     elif run.verdict is not None:
         if step < run.task.steps:
             run.progress.log(f"the goal of the recipe is reached after step {step:,}: the run ends")

@@ -67,6 +67,14 @@ def require_new(folder: Path, command: str = "pretrain") -> None:
     require_free(folder)
 
 
+def stopped(command: str, folder: Path, step: int) -> str:
+    """What a run says that a signal stopped: `command` is that of its task."""
+    return (
+        f"stopped by a signal after step {step:,}, its state is saved; to go on: "
+        f"albertkit {command} {folder / RECIPE} --resume"
+    )
+
+
 def require_run(folder: Path) -> None:
     """Raise a TrainingError unless a run began in this folder."""
     if not (folder / RECIPE).is_file():
