@@ -151,21 +151,20 @@ def test_safetensors_writes_into_the_folder(tmp_path: Path) -> None:
     assert written.st_mode & 0o444 == (tmp_path / "out").stat().st_mode & 0o444
 
 
-def read_pipe(path: Path) -> list[bytes]:
-    """Make a pipe, and read it in the background: a list that gets what came out."""
+def read_pipe(path: Path) -> tuple[threading.Thread, list[bytes]]:
+    """Make a pipe, and read it in the background: the thread, and a list of what came out."""
     os.mkfifo(path)
     came: list[bytes] = []
-    threading.Thread(target=lambda: came.append(path.read_bytes()), daemon=True).start()
-    return came
+    reader = threading.Thread(target=lambda: came.append(path.read_bytes()), daemon=True)
+    reader.start()
+    return reader, came
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders")
 def test_a_pipe_gets_the_bytes_and_stays_a_pipe(tmp_path: Path) -> None:
-    came = read_pipe(tmp_path / "pipe")
+    reader, came = read_pipe(tmp_path / "pipe")
     write_atomic(tmp_path / "pipe", b"abc")
-    for thread in threading.enumerate():
-        if thread.daemon and thread is not threading.current_thread():
-            thread.join(5)
+    reader.join(5)
     assert came == [b"abc"]
     assert (tmp_path / "pipe").is_fifo()
     assert [p.name for p in tmp_path.iterdir()] == ["pipe"]

@@ -322,7 +322,7 @@ def test_the_verdict_counts_what_the_run_began_with() -> None:
 
 
 def test_a_run_with_neither_recipe_nor_model_is_asked_to_name_one(data: Path) -> None:
-    with pytest.raises(RecipeError, match="what to train") as caught:
+    with pytest.raises(RecipeError, match="No recipe and no model") as caught:
         pretrain(data=data, out="never")
     assert "--from albertkit/tiny-en" in caught.value.for_command_line()
 
