@@ -40,7 +40,26 @@ class Kind:
 KINDS = {
     "families": Kind("albertkit.checkpoint.families", "Family"),
     "benchmarks": Kind("albertkit.benchmarks", "Benchmark"),
+    "engines": Kind("albertkit.infer.engines", "EngineKind"),
 }
+
+
+def need_package(name: str, extra: str) -> ModuleType:
+    """A package that only one plugin uses, imported now.
+
+    Raises:
+        AlbertkitError: it is not installed; `extra` is the extra of ours that brings it.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        install = f'pip install "albertkit[{extra}]"'
+        raise AlbertkitError(
+            f"The package {name} is not installed, or cannot be imported.",
+            expected=f"{name}, which the extra {extra!r} installs",
+            found=f"{type(error).__name__}: {error}",
+            fix=install,
+        ) from error
 
 
 @dataclass(frozen=True)

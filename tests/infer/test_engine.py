@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Collection
@@ -200,3 +201,34 @@ def test_filling_a_mask_imports_no_compiler(tiny_model: Path) -> None:
     asked = [sys.executable, "-c", script, str(tiny_model / "model")]
     done = subprocess.run(asked, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+def test_an_unknown_engine_or_precision_is_named_with_those_there_are(tiny_model: Path) -> None:
+    with pytest.raises(PredictionError, match=r"engine must be one of .*torch") as refused:
+        Predictor(tiny_model / "model", engine="fast")
+    assert refused.value.facts["found"] == "fast"
+    with pytest.raises(PredictionError, match="precision of the engine torch") as refused:
+        Predictor(tiny_model / "model", engine="torch", precision="int3")
+    assert refused.value.facts["found"] == "int3"
+
+
+def test_an_engine_from_outside_is_one_file(tmp_path: Path, tiny_model: Path) -> None:
+    folder = tmp_path / "engines"
+    folder.mkdir()
+    (folder / "loud.py").write_text(
+        "from albertkit.infer.engines.torch import make, open_exported\n"
+        'TITLE, PRECISIONS = "loud", ("fp32",)\n',
+        encoding="utf-8",
+    )
+    code = (
+        "from albertkit import Predictor\n"
+        f"print(Predictor({str(tiny_model / 'model')!r}, engine='loud').fill_mask('a [MASK]')[0])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ALBERTKIT_PLUGINS": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()

@@ -181,11 +181,21 @@ class ModelOptions(SourceOptions):
         cpu, cuda, cuda:1, mps; auto takes cuda when it is there.
     batch_size
         Texts in one run of the network.
+    engine
+        What computes: torch, onnxruntime, openvino, ...; auto is the engine that an exported
+        folder was written for, and torch for checkpoints.
+    precision
+        fp32, bf16 or int8, where the engine has it.
+    threads
+        Threads of the CPU; all that this process may use if left out.
     """
 
     model: Annotated[str | None, Parameter(name=("--model", "-m"), show_default=False)] = None
     device: str = "cpu"
     batch_size: int = 32
+    engine: str = "auto"
+    precision: str = "auto"
+    threads: Annotated[int | None, Parameter(validator=at_least_one)] = None
 
     def predictor(
         self, texts: Sequence[str], *, needs_head: bool = False
@@ -218,8 +228,11 @@ class ModelOptions(SourceOptions):
         path = None if model is None else self.locate(model)
         overrides = None if path is None else self.overrides(path)
         with Bar("loading PyTorch" if model is None else f"loading {model}"):
-            import albertkit.infer.torch_engine  # noqa: F401  # seconds, before a text is read
+            from albertkit.infer.exported import is_exported
             from albertkit.infer.predictor import Predictor
+
+            if self.engine in ("auto", "torch") and not (path and is_exported(path)):
+                import albertkit.infer.torch_engine  # noqa: F401  # seconds, before texts are read
 
             predictor = Predictor(
                 path,
@@ -228,6 +241,9 @@ class ModelOptions(SourceOptions):
                 tokenizer=self.tokenizer,
                 overrides=overrides,
                 family=self.family,
+                engine=self.engine,
+                precision=self.precision,
+                threads=self.threads,
             )
         return predictor, texts
 

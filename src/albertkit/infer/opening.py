@@ -15,11 +15,14 @@ from albertkit.config import AlbertConfig
 from albertkit.errors import PredictionError
 from albertkit.infer.default_model import choose_model, folder_of
 from albertkit.infer.engine import Engine
-from albertkit.infer.engines import make_engine
+from albertkit.infer.engines import make_engine, open_exported
+from albertkit.infer.engines._protocol import EngineSettings
+from albertkit.infer.exported import engine_of, is_exported
 from albertkit.infer.fill_mask import Filler
 from albertkit.tasks.head import TaskHead
 from albertkit.tasks.windows import MIN_TOKENS
 from albertkit.text.tokenizer import Tokenizer
+from albertkit.text.vocabulary_files import candidates
 
 
 @dataclass(frozen=True)
@@ -35,21 +38,27 @@ class OpenModel:
 def open_model(
     source: str | Path | Engine,
     *,
-    device: str,
+    settings: EngineSettings,
     tokenizer: str | Path | Tokenizer | None,
     overrides: Overrides | None,
     family: str | None,
     engine: str,
     offline: bool | None,
 ) -> OpenModel:
-    """Open a checkpoint of any family, or take an engine that computes a model already.
+    """Open a checkpoint of any family or an exported folder, or take an engine.
+
+    engine: by name; auto is the engine that an exported folder is for, and torch otherwise.
 
     Raises:
         CheckpointError, ConfigError, VocabularyError: see `open_checkpoint`.
         PredictionError: there is no tokenizer, or no engine of this name.
     """
     folder = Path(source) if isinstance(source, (str, Path)) else None
-    if isinstance(source, (str, Path)):
+    if folder is not None and is_exported(folder):
+        engine = engine_of(folder) if engine == "auto" else engine
+        source = open_exported(engine, folder, settings)
+        tokenizer = folder if tokenizer is None and candidates(folder) else tokenizer
+    elif isinstance(source, (str, Path)):
         beside = None if isinstance(tokenizer, Tokenizer) else tokenizer
         opened = open_checkpoint(
             source, family=family, tokenizer=beside, overrides=overrides, offline=offline
@@ -58,7 +67,7 @@ def open_model(
             raise opened.tokenizer_error
         checkpoint = opened.checkpoint
         tokenizer = tokenizer if isinstance(tokenizer, Tokenizer) else checkpoint.tokenizer
-        source = make_engine(engine, checkpoint, device)
+        source = make_engine("torch" if engine == "auto" else engine, checkpoint, settings)
     if tokenizer is None:
         raise PredictionError(
             "This checkpoint has no tokenizer.",
@@ -91,7 +100,9 @@ class ModelOfTexts:
         tokenizer: str | Path | Tokenizer | None = None,
         overrides: Overrides | None = None,
         family: str | None = None,
-        engine: str = "torch",
+        engine: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
         offline: bool | None = None,
     ) -> None:
         if source is None and (tokenizer, overrides, family) != (None, None, None):
@@ -103,7 +114,7 @@ class ModelOfTexts:
         self.batch_size = batch_size
         self._open: Callable[[str | Path | Engine], OpenModel] = partial(
             open_model,
-            device=device,
+            settings=EngineSettings(device, precision, threads),
             tokenizer=tokenizer,
             overrides=overrides,
             family=family,

@@ -1,0 +1,111 @@
+"""What an exporter leaves beside a model: which engine opens the folder, and what it computes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from albertkit.checkpoint.families._configs import write as write_config
+from albertkit.config import AlbertConfig
+from albertkit.errors import PredictionError, shown
+from albertkit.files import sha256_of, strict_json
+from albertkit.tasks.head import TaskHead
+
+MANIFEST = "albertkit_export.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One exported model.
+
+    engine: opens the folder. precision: fp32, fp16, bf16 or int8. task: what the outputs are for.
+    outputs: of an `Engine`, with their names in the file. files: SHA-256 by name. versions: of the
+    packages that wrote it. source: the checkpoint. difference: the largest of any output on fixed
+    batches, beside PyTorch in float32.
+    """
+
+    engine: str
+    precision: str
+    task: str
+    outputs: Mapping[str, str]
+    config: AlbertConfig
+    head: TaskHead | None
+    files: Mapping[str, str]
+    versions: Mapping[str, str]
+    source: str
+    difference: float
+
+    def save(self, folder: Path) -> None:
+        """Write it into a folder."""
+        values = {
+            "format": _FORMAT,
+            **asdict(self),
+            "config": write_config(self.config, own=True),
+            "head": None if self.head is None else self.head.to_json(),
+        }
+        text = json.dumps(values, indent=2, sort_keys=True) + "\n"
+        (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Manifest:
+        """Read it, and hold the files against their hashes.
+
+        Raises:
+            PredictionError: it is damaged, of a newer version, or a file is another one.
+        """
+        values = _object(folder)
+        if values.pop("format", None) != _FORMAT:
+            raise PredictionError(
+                "This folder was exported by another version of albertkit.",
+                expected=f"format {_FORMAT}",
+                found=shown(strict_json(folder / MANIFEST)),
+                where=folder,
+                fix="export the model again",
+            )
+        head = values.pop("head", None)
+        try:
+            config = AlbertConfig.from_json(values.pop("config"), dialect="albertkit")
+            found = cls(
+                config=config, head=None if head is None else TaskHead.from_json(head), **values
+            )
+            wrong = [n for n, hash in found.files.items() if not _is_file(folder / n, hash)]
+        except (TypeError, KeyError, AttributeError) as error:
+            raise _damaged(folder, str(error)) from error
+        if wrong:
+            raise _damaged(folder, f"{wrong[0]} is missing or was changed")
+        return found
+
+
+def is_exported(path: str | Path) -> bool:
+    """Whether a path is a folder that an exporter wrote."""
+    return (Path(path) / MANIFEST).is_file()
+
+
+def engine_of(folder: Path) -> str:
+    """Name of the engine that opens an exported folder."""
+    return str(_object(folder).get("engine", ""))
+
+
+def _object(folder: Path) -> dict[str, Any]:
+    values = strict_json(folder / MANIFEST)
+    if not isinstance(values, dict):
+        raise _damaged(folder, "not a JSON object")
+    return values
+
+
+def _is_file(path: Path, hash: str) -> bool:
+    return path.is_file() and sha256_of(path) == hash
+
+
+def _damaged(folder: Path, found: str) -> PredictionError:
+    return PredictionError(
+        "The exported folder is damaged.",
+        expected=f"the files that {MANIFEST} lists, as they were written",
+        found=found,
+        where=folder,
+        fix="export the model again",
+    )
