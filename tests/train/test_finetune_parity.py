@@ -13,6 +13,7 @@ from animals import sentences, write_jsonl
 
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.model.loading import tensors_of
+from albertkit.tasks.kinds import KINDS
 from albertkit.train.finetune import open_recipe
 from albertkit.train.finetune_prepare import PreparedTask
 from albertkit.train.finetune_task import FinetuneTask
@@ -24,7 +25,7 @@ STEPS = 50
 
 def prepared_for(tiny_model: Path, folder: Path, kind: str) -> PreparedTask:
     """A run of 50 steps of 8 rows without dropout."""
-    task = "tag" if kind == "token_classification" else "classify"
+    task = KINDS[kind].task
     rows: list[dict[str, object]] = []
     for n, (text, animal) in enumerate(sentences(90)):
         label: dict[str, object] = {
@@ -37,6 +38,9 @@ def prepared_for(tiny_model: Path, folder: Path, kind: str) -> PreparedTask:
         tags = [word.upper() if word in ("cat", "on") else "O" for word in words]
         if task == "tag":
             rows.append({"words": [f"{word}s" for word in words], "tags": tags})
+        elif task == "choose":
+            options = ["mat", animal, "dog" if animal == "cat" else "cat"][: 2 + n % 2]
+            rows.append({"context": text, "question": "a _ ran", "options": options, "answer": 1})
         else:
             rows.append({"sentence1": text, "sentence2": f"a {animal}", "label": label[kind]})
     path = write_jsonl(folder / "rows.jsonl", rows)
@@ -81,9 +85,8 @@ class Steps:
 
 def losses_of_transformers(folder: Path, prepared: PreparedTask, task: FinetuneTask) -> list[float]:
     """torch's AdamW on transformers' model, batch by batch with padding."""
-    tags = prepared.head.kind == "token_classification"
-    name = "Token" if tags else "Sequence"
-    theirs = getattr(transformers, f"AlbertFor{name}Classification").from_pretrained(folder)
+    kind = prepared.head.kind
+    theirs = getattr(transformers, KINDS[kind].transformers).from_pretrained(folder)
     decayed = [p for n, p in theirs.named_parameters() if "bias" not in n and "orm" not in n]
     others = [p for n, p in theirs.named_parameters() if "bias" in n or "orm" in n]
     groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
@@ -91,33 +94,55 @@ def losses_of_transformers(folder: Path, prepared: PreparedTask, task: FinetuneT
     losses, targets = [], torch.from_numpy(task.train_targets)
     for step in range(STEPS):
         epoch, number = divmod(step, prepared.batches.steps_per_epoch)
-        rows = prepared.batches.epoch(epoch)[number]
+        groups = prepared.batches.epoch(epoch)[number]
+        rows = prepared.train.rows_of(groups)
         batch = prepared.train.batch.take(rows)
         real = torch.arange(int(batch.lengths.max())) < torch.from_numpy(batch.lengths)[:, None]
         ids, segments = (torch.zeros(real.shape, dtype=torch.int64) for _ in range(2))
         ids[real], segments[real] = torch.from_numpy(batch.ids), torch.from_numpy(batch.segment_ids)
         outputs = prepared.train.outputs_of(rows)
         labels = targets[prepared.train.owners[outputs]]
-        if tags:  # pieces that begin no word have no label
+        if kind == "token_classification":  # pieces that begin no word have no label
             packed = torch.full((len(batch.ids),), -100)
             packed[torch.from_numpy(prepared.train.places(rows, batch))] = labels
             labels = torch.full(real.shape, -100)
             labels[real] = packed
-        output = theirs.train()(
-            input_ids=ids, token_type_ids=segments, attention_mask=real.long(), labels=labels
-        )
+        if kind == "multiple_choice":
+            loss = loss_of_choices(theirs.train(), prepared, groups, ids, segments, real)
+        else:
+            loss = theirs.train()(
+                input_ids=ids, token_type_ids=segments, attention_mask=real.long(), labels=labels
+            ).loss
         optimizer.zero_grad()
-        output.loss.backward()
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, task._schedule)
         optimizer.step()
-        losses.append(output.loss.item())
+        losses.append(loss.item())
     return losses
 
 
+def loss_of_choices(
+    theirs: Any, prepared: PreparedTask, groups: Any, ids: Any, segments: Any, real: Any
+) -> torch.Tensor:
+    """Their loss of the questions with two options, and with three, which they take apart."""
+    sizes = torch.from_numpy(prepared.train.num_options[groups])
+    answers = torch.tensor([prepared.examples.train[n].answer for n in groups])
+    of_row = sizes.repeat_interleave(sizes)
+    total = torch.zeros(())
+    for size in sizes.unique().tolist():
+        shape = (int((sizes == size).sum()), size, -1)
+        inputs = (x[of_row == size].view(shape) for x in (ids, segments, real.long()))
+        names = ("input_ids", "token_type_ids", "attention_mask")
+        given = dict(zip(names, inputs, strict=True))
+        total = total + shape[0] * theirs(**given, labels=answers[sizes == size]).loss
+    return total / len(groups)
+
+
 @pytest.mark.parametrize(
-    "kind", ["classification", "multi_label", "regression", "token_classification"]
+    "kind",
+    ["classification", "multi_label", "regression", "token_classification", "multiple_choice"],
 )
 def test_fifty_steps_have_the_losses_of_transformers(
     tiny_model: Path, tmp_path: Path, kind: str

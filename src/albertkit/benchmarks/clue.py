@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from albertkit.benchmarks._protocol import DataSet, Reader, Settings
-from albertkit.benchmarks.reading import dialogues
 from albertkit.benchmarks.similarity import labelled_pairs, plain_pairs
 from albertkit.data.example_files import (
     expecting,
@@ -25,6 +24,7 @@ from albertkit.data.example_files import (
     lines_of,
     made,
 )
+from albertkit.tasks.choice_files import dialogues
 from albertkit.tasks.examples import ChoiceExample, TagExample, TextExample
 from albertkit.tasks.squad_json import read_squad
 from albertkit.tasks.tag_metrics import OUTSIDE, bio_labels

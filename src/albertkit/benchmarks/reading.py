@@ -7,76 +7,13 @@ Counts of the official files: SQuAD 1.1 87,599 / 10,570 questions, SQuAD 2.0 130
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 from albertkit.benchmarks._protocol import DataSet, Settings
-from albertkit.data.example_files import expecting, json_document, json_lines, lines_of
-from albertkit.tasks.examples import ChoiceExample
+from albertkit.tasks.choice_files import dialogues, race
 from albertkit.tasks.squad_json import read_squad
 
 TITLE = "reading comprehension in English"
 _PAPER = "Lan et al. 2019, table 14"
 _README = "google-research/albert README"
-LETTERS = "ABCDEFGH"
-
-
-def race(path: Path) -> Iterator[ChoiceExample]:
-    """Questions of a file of RACE: one passage as JSON; or questions as JSON lines.
-
-    JSON lines have example_id, question_id, article, question, options and answer, a letter.
-    """
-    first = next((line for _, line in lines_of(path) if line.strip()), "")
-    if '"article"' in first and '"questions"' not in first:
-        for line, row in json_lines(path):
-            with expecting(path, line):
-                example = _race_question(
-                    f"{row['example_id']}-{row['question_id']}",
-                    row["article"],
-                    row["question"],
-                    row["options"],
-                    row.get("answer"),
-                )
-            yield example
-        return
-    passage = json_document(path)
-    with expecting(path):
-        answers = passage.get("answers") or [None] * len(passage["questions"])
-        for number, question in enumerate(passage["questions"]):
-            yield _race_question(
-                f"{passage.get('id', path.stem)}-{number}",
-                passage["article"],
-                question,
-                passage["options"][number],
-                answers[number],
-            )
-
-
-def _race_question(
-    name: str, article: str, question: str, options: list[str], answer: str | None
-) -> ChoiceExample:
-    index = None if answer is None else LETTERS.index(answer)
-    return ChoiceExample(name, article, question, tuple(options), index)
-
-
-def dialogues(path: Path) -> Iterator[ChoiceExample]:
-    """Questions of DREAM and C3: a list of [turns, [{question, choice, answer}], id].
-
-    Turns are joined by line ends. The answer is written as one of the options. Ids begin with the
-    name of the file, for C3's two files of a split use the same ones.
-    """
-    with expecting(path):
-        for turns, questions, name in json_document(path):
-            for number, question in enumerate(questions):
-                options = tuple(question["choice"])
-                answer = question.get("answer")
-                yield ChoiceExample(
-                    f"{path.name.partition('.')[0]}/{name}-{number}",
-                    "\n".join(turns),
-                    question["question"],
-                    options,
-                    None if answer is None else options.index(answer),
-                )
 
 
 def _files(*names: str) -> dict[str, tuple[tuple[str, ...], ...]]:

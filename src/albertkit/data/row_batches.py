@@ -18,9 +18,10 @@ _ORDER_OF_BATCHES = 1 << 40  # seeds that far apart belong to different shuffles
 class RowBatches:
     """Rows in batches of `batch_size`, each epoch in another order; the last batch may be smaller.
 
-    lengths (R,): tokens of each row. sort_window: so many batches of shuffled rows are sorted by
-    length and cut anew, so that a batch holds rows of like length and little is padded in
-    attention; 1 keeps the shuffled order as it is.
+    lengths (R,): tokens of each row, or of the longest of several that stay together and count as
+    one here. sort_window: so many batches of shuffled rows are sorted by length and cut anew, so
+    that a batch holds rows of like length and little is padded in attention; 1 keeps the shuffled
+    order as it is.
     """
 
     lengths: Ints
@@ -57,20 +58,27 @@ class RowBatches:
         return np.concatenate(made)
 
 
-def within_budget(lengths: Sequence[int] | Ints, max_tokens: int) -> list[list[int]]:
+def within_budget(
+    lengths: Sequence[int] | Ints, max_tokens: int, counts: Sequence[int] | Ints | None = None
+) -> list[list[int]]:
     """Indices of rows in micro-batches, each at most `max_tokens` tokens with its padding.
 
-    One micro-batch in the given order if all fit, else the longest rows first. A row that is longer
-    than the budget is alone.
+    counts: for how many rows each stands, which stay together; left out, for one. One micro-batch
+    in the given order if all fit, else the longest rows first. What is longer than the budget is
+    alone.
     """
     sizes = [int(n) for n in lengths]
-    if max(sizes) * len(sizes) <= max_tokens:
+    rows = [1] * len(sizes) if counts is None else [int(n) for n in counts]
+    if max(sizes) * sum(rows) <= max_tokens:
         return [list(range(len(sizes)))]
     order = sorted(range(len(sizes)), key=lambda n: -sizes[n])
     made: list[list[int]] = [[]]
+    held = 0  # rows of the last micro-batch
     for number in order:
         longest = sizes[made[-1][0]] if made[-1] else sizes[number]
-        if made[-1] and longest * (len(made[-1]) + 1) > max_tokens:
+        if made[-1] and longest * (held + rows[number]) > max_tokens:
             made.append([])
+            held = 0
         made[-1].append(number)
+        held += rows[number]
     return made

@@ -155,6 +155,11 @@ def constant_logits(head: TaskHead, targets: Any) -> Floats:
     return np.asarray(np.log(counts / counts.sum()), dtype=np.float32)
 
 
+def constant_answers(head: TaskHead, targets: Any, rows: Rows) -> Floats:
+    """`constant_logits` of training targets as the answer (U, C) to every unit of some rows."""
+    return np.tile(constant_logits(head, targets), (rows.num_units, 1))
+
+
 def probabilities(head: TaskHead, logits: Floats) -> Floats:
     """Logits (..., C) as probabilities; they add up to 1 unless the head is `multi_label`."""
     if head.kind == "multi_label":

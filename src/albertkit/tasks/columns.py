@@ -101,14 +101,18 @@ def _by_content(
     raise _no_column(table, f"It is not clear which columns hold the {' and the '.join(lacks)}.")
 
 
-def _no_column(table: Table, what: str) -> CorpusError:
+def described_cells(table: Table) -> str:
+    """The columns of a table with the cells of its first row, for messages."""
     row = next(table.rows(BadRows("skip")), None)
     cells = {} if row is None else row.cells
-    found = [f"{name} ({_short(cells.get(name))})" for name in table.columns]
+    return listed([f"{name} ({_short(cells.get(name))})" for name in table.columns], 8)
+
+
+def _no_column(table: Table, what: str) -> CorpusError:
     return CorpusError(
         what,
         expected=f"columns named as in {TEXTS[0]}, {TEXTS[1]}; {LABELS[0]}, {LABELS[2]}",
-        found="columns " + listed(found, 8),
+        found="columns " + described_cells(table),
         where=table.path,
         fix="name them: text_column=..., label_column=... and, for two texts, pair_column=...",
         command_fix="name them: --text-column NAME --label-column NAME and, for two texts, "

@@ -49,6 +49,11 @@ class ChoiceExample:
     options: tuple[str, ...]
     answer: int | None = None
 
+    @property
+    def text(self) -> str:
+        """The context, or the question where there is none."""
+        return self.context or self.question
+
 
 @dataclass(frozen=True)
 class SpanExample:

@@ -30,7 +30,7 @@ FIGURES: dict[str, dict[str, Callable[[Any, Any], float]]] = {
     },
     "mean_squared_error": {"pearson": pearson, "spearman": spearman},
 }
-_ENTITIES, _TAGS = ("entity_f1", "precision", "recall", "accuracy"), ("accuracy",)
+_ENTITIES, _ACCURACY = ("entity_f1", "precision", "recall", "accuracy"), ("accuracy",)
 TITLES = {
     "loss": "loss",
     "accuracy": "accuracy",
@@ -48,13 +48,16 @@ TITLES = {
 def names_of_figures(head: TaskHead) -> tuple[str, ...]:
     """Figures of a head besides its loss, the one that decides first."""
     if head.traits.task == "tag":
-        return _ENTITIES if tag_words.has_entities(head) else _TAGS
+        return _ENTITIES if tag_words.has_entities(head) else _ACCURACY
+    if head.traits.task == "choose":
+        return _ACCURACY
     return tuple(FIGURES[head.traits.loss])
 
 
 def figures_by_name(head: TaskHead) -> dict[str, Callable[[Any, Any], float]]:
     """Figures of a head that follow from each unit by itself, (gold, predicted) -> figure."""
-    return {"accuracy": accuracy} if head.traits.task == "tag" else FIGURES[head.traits.loss]
+    one_each = head.traits.task in ("tag", "choose")
+    return {"accuracy": accuracy} if one_each else FIGURES[head.traits.loss]
 
 
 def deciding_figure(head: TaskHead, wanted: str = "") -> str:
@@ -83,7 +86,7 @@ def figures_of(head: TaskHead, logits: Floats, targets: Any, sizes: Ints) -> dic
     if head.traits.task == "tag":
         found = tag_words.figures_of(head, logits, targets, sizes)
     else:
-        found = {name: of(targets, predictions) for name, of in FIGURES[head.traits.loss].items()}
+        found = {name: of(targets, predictions) for name, of in figures_by_name(head).items()}
     return {
         "loss": float(losses_of(head, logits, targets).mean()),
         **{name: 0.0 if math.isnan(value) else value for name, value in found.items()},

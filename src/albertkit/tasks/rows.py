@@ -1,14 +1,15 @@
 """Examples as rows of tokens, with what a head is asked for at each of them.
 
 A head gives one output for a row (classes of texts) or one for each word (tags). What is learned
-or predicted is a unit: a text, or a word of a sentence. A unit that several windows hold has
-several outputs, and their mean is its answer.
+or predicted is a unit: a text, a word of a sentence, or a question with its options. A unit that
+several windows hold has several outputs, and their mean is its answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,10 @@ class Rows:
     each output. positions (M,): the token of its row that an output is of; None where the output
     is that of the row. sizes (N,): units of each example. unknown: share of the characters that
     the vocabulary does not have.
+
+    options (M,): of which option of its unit, from 0, an output is the score; None where an output
+    is an answer by itself. What is learned from options is which of them is the best, so all rows
+    of a unit stand next to each other and stay together in a step.
     """
 
     batch: Batch
@@ -36,6 +41,7 @@ class Rows:
     positions: Ints | None
     sizes: Ints
     unknown: float = 0.0
+    options: Ints | None = None
 
     @classmethod
     def whole(cls, encodings: Sequence[Encoding]) -> Rows:
@@ -49,6 +55,27 @@ class Rows:
         """U."""
         return int(self.sizes.sum())
 
+    @cached_property
+    def group_bounds(self) -> Ints:
+        """(G + 1,): the rows of group g, which stay together, are [bounds[g], bounds[g + 1])."""
+        if self.options is None:
+            return np.arange(len(self.batch) + 1)
+        units = self.owners[self.bounds[:-1]]  # (R,) ascending
+        return np.searchsorted(units, np.arange(self.num_units + 1))
+
+    @cached_property
+    def group_lengths(self) -> Ints:
+        """(G,) tokens of the longest row of each group."""
+        return np.maximum.reduceat(self.batch.lengths, self.group_bounds[:-1])
+
+    @cached_property
+    def num_options(self) -> Ints:
+        """(U,) how many options each unit has."""
+        assert self.options is not None, "units have options"
+        made = np.zeros(self.num_units, dtype=np.int64)
+        np.maximum.at(made, self.owners, self.options + 1)
+        return made
+
     @property
     def weights(self) -> npt.NDArray[np.float64]:
         """(M,) one divided by the outputs of the unit, so that units count alike."""
@@ -58,6 +85,13 @@ class Rows:
         """Indices of the outputs of some rows, in the order of the rows."""
         return np.concatenate([np.arange(self.bounds[r], self.bounds[r + 1]) for r in rows])
 
+    def rows_of(self, groups: Sequence[int] | Ints) -> Ints:
+        """The rows of some groups, in the order of the groups."""
+        if self.options is None:
+            return np.asarray(groups, dtype=np.int64)
+        bounds = self.group_bounds
+        return np.concatenate([np.arange(bounds[g], bounds[g + 1]) for g in groups])
+
     def places(self, rows: Ints, batch: Batch) -> Ints | None:
         """Where the outputs of `rows` stand among the tokens of the batch of these rows."""
         if self.positions is None:
@@ -66,20 +100,44 @@ class Rows:
         return self.positions[self.outputs_of(rows)] + np.repeat(batch.starts, counts)
 
     def merge(self, outputs: Floats) -> Floats:
-        """The mean of the outputs of each unit: (M, C) to (U, C); 0 for a unit without any."""
-        total = np.zeros((self.num_units, outputs.shape[1]), dtype=np.float32)
-        np.add.at(total, self.owners, outputs)
-        counts = np.bincount(self.owners, minlength=self.num_units)
-        return np.asarray(total / np.maximum(counts, 1)[:, None].astype(np.float32))
+        """The mean of the outputs of each unit: (M, C) to (U, C); 0 for a unit without any.
+
+        Scores of options, (M, 1), become (U, most options), -inf where a unit has fewer.
+        """
+        if self.options is None:
+            return _means(outputs, self.owners, self.num_units)
+        counts = self.num_options
+        wide = int(counts.max())
+        means = _means(outputs, self.owners * wide + self.options, self.num_units * wide)
+        found = means.reshape(self.num_units, wide)
+        return np.where(np.arange(wide) < counts[:, None], found, np.float32(-np.inf))
 
     def describe(self) -> str:
         """How long the texts are, in tokens."""
         lengths = self.batch.lengths
         parts = f"median {int(np.median(lengths))} tokens, longest row {int(lengths.max())}"
-        more = len(lengths) - len(self.sizes)
+        texts = len(self.sizes) if self.options is None else int(self.num_options.sum())
+        more = len(lengths) - texts
         if more > 0:
             parts += f"; longer texts are read in windows, {len(lengths):,} rows together"
         return parts
+
+
+def _means(values: Floats, owners: Ints, count: int) -> Floats:
+    """(M, C) to (count, C), the mean of the values of each owner."""
+    total = np.zeros((count, values.shape[1]), dtype=np.float32)
+    np.add.at(total, owners, values)
+    counts = np.bincount(owners, minlength=count)
+    return np.asarray(total / np.maximum(counts, 1)[:, None].astype(np.float32))
+
+
+def joined_logits(parts: Sequence[Floats]) -> Floats:
+    """Logits of several groups of units, one after the other; -inf for options that are not."""
+    wide = max(part.shape[1] for part in parts)
+    filled = [
+        np.pad(part, ((0, 0), (0, wide - part.shape[1])), constant_values=-np.inf) for part in parts
+    ]
+    return np.concatenate(filled)
 
 
 def unknown_characters(encodings: Sequence[Encoding], unk_id: int) -> int:

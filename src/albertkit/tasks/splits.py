@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from typing import TypeVar
 
-from albertkit.tasks.examples import TagExample, TextExample
+from albertkit.tasks.examples import ChoiceExample, TagExample, TextExample
 
-Example = TypeVar("Example", TextExample, TagExample)
+Example = TypeVar("Example", TextExample, TagExample, ChoiceExample)
 
 
 def hold_out(
@@ -16,9 +16,9 @@ def hold_out(
 ) -> tuple[list[Example], list[Example]]:
     """Training and held-out examples, each in their order.
 
-    Equal texts are always on the same side, so that nothing held out was seen in training. Each
-    class keeps at least one text in training; by_class: labels are classes, of each of which
-    `share` is held out.
+    Equal texts are always on the same side, so that nothing held out was seen in training; of
+    questions equal contexts are. Each class keeps at least one text in training; by_class: labels
+    are classes, of each of which `share` is held out.
     """
     groups: dict[object, dict[bytes, None]] = {}
     placed: set[bytes] = set()
@@ -37,7 +37,7 @@ def hold_out(
     return [e for e, key in pairs if key not in held], [e for e, key in pairs if key in held]
 
 
-def _key(example: TextExample | TagExample, seed: int) -> bytes:
+def _key(example: TextExample | TagExample | ChoiceExample, seed: int) -> bytes:
     pair = example.pair if isinstance(example, TextExample) else None
     text = f"{seed}\0{example.text}\0{pair or ''}"
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -99,10 +99,11 @@ def finetune(
     """Fine-tune a model for a task on examples, or go on from the newest state of a run.
 
     Args:
-        task: "classify" or "tag"; or the recipe.toml of a run.
+        task: "classify", "tag" or "choose"; or the recipe.toml of a run.
         train: CSV, TSV, JSON lines or Parquet with a row for each example; or a folder with a
             folder of texts for each label, or with a data set as `datasets` saves it. For tag a
-            word and its tag on each line, or JSON lines with words and tags.
+            word and its tag on each line, or JSON lines with words and tags. For choose a table
+            with a question, its options and the right one in each row, or files of RACE, DREAM, C3.
         dev: the same for measuring; if left out, a folder's own validation part, or a tenth of the
             training file, is held out.
         model: path or name of any model; if left out, one of this package for the script of the
@@ -148,6 +149,9 @@ OPTIONS = {
     "text_column": "data.text_column",
     "pair_column": "data.pair_column",
     "label_column": "data.label_column",
+    "context_column": "data.context_column",
+    "question_column": "data.question_column",
+    "option_columns": "data.option_columns",
     "on_bad_row": "data.on_bad_row",
     "kind": "objective.kind",
     "max_tokens": "objective.max_tokens",

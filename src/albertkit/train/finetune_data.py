@@ -17,6 +17,8 @@ from albertkit.data.other_tables import has_part, open_table
 from albertkit.data.tables import BadRows, Table
 from albertkit.errors import RecipeError, TrainingError, listed
 from albertkit.files import write_atomic
+from albertkit.tasks.choice_columns import GivenColumns
+from albertkit.tasks.choice_files import has_questions, read_questions
 from albertkit.tasks.classify import names_of
 from albertkit.tasks.codecs import CODECS
 from albertkit.tasks.columns import Columns, find_columns, kind_of_labels, text_examples
@@ -39,7 +41,7 @@ Facts = list[tuple[str, str]]
 class Examples:
     """Training and held-out examples, the kind of head that they need, what was found and chosen.
 
-    train and dev are TextExamples or TagExamples.
+    train and dev are examples of the task.
     """
 
     train: list[Any]
@@ -66,7 +68,8 @@ class Examples:
                 fix="correct objective.kind, or leave it out",
                 command_fix="correct --kind, or leave it out",
             )
-        found = (_Tagged if task == "tag" else _Texts).read(settings, kind)
+        readers = {"classify": _Texts.read, "tag": _Tagged.read, "choose": _Questions.read}
+        found = readers[task](settings, kind)
         if found.dev is None:
             return _split(found, settings)
         if not found.dev:
@@ -171,6 +174,36 @@ class _Tagged:
         return _Found(train, dev, settings.dev, kind, [], bad)
 
 
+class _Questions:
+    """Questions with options."""
+
+    @staticmethod
+    def read(settings: ExampleSettings, kind: str) -> _Found:
+        bad, given = BadRows(settings.on_bad_row), given_columns(settings)
+        questions, columns = read_questions(settings.train, given, bad)
+        train = list(questions)
+        _refuse_few(len(train), settings.train)
+        [kind] = kinds_where(task="choose")
+        facts = [("columns", columns)]
+        path = settings.dev
+        if path is None and has_questions(settings.train, "dev"):  # the folder brings its own
+            path = settings.train
+        if path is None:
+            return _Found(train, None, None, kind, facts, bad)
+        dev = list(read_questions(path, given, bad, split="dev")[0])
+        return _Found(train, dev, path, kind, facts, bad)
+
+
+def given_columns(settings: ExampleSettings) -> GivenColumns:
+    """Columns of questions that a recipe names."""
+    return GivenColumns(
+        settings.context_column or None,
+        settings.question_column or None,
+        tuple(settings.option_columns),
+        settings.label_column or None,
+    )
+
+
 def _refuse_few(count: int, path: Path) -> None:
     if count < MIN_EXAMPLES:
         raise TrainingError(
@@ -210,7 +243,7 @@ def _split(found: _Found, settings: ExampleSettings) -> Examples:
         "seed": seed,
         "share": settings.dev_share,
         "held_out_sentences" if KINDS[found.kind].task == "tag" else "held_out_lines": [
-            int(example.id) for example in dev
+            int(example.id) if example.id.isdecimal() else example.id for example in dev
         ],
     }
     return Examples(train, dev, found.kind, facts + _about_bad(found.bad), split)
@@ -233,6 +266,11 @@ def about_labels(examples: Sequence[Any], kind: str) -> str:
         count = f"{len(examples):,} sentences of {words:,} words"
         found = Counter(of for e in examples for of, _, _ in entities(e.tags or ()))
         return f"{count}, {len(found)} types: {listed(_counted(found), 6)}"
+    if KINDS[kind].task == "choose":
+        sizes = sorted({len(example.options) for example in examples})
+        contexts = len({example.context for example in examples} - {""})
+        about = f" about {contexts:,} contexts" if contexts else ""
+        return f"{len(examples):,} questions{about}, {' or '.join(map(str, sizes))} options each"
     found = Counter(name for example in examples for name in names_of(example))
     what = "labels, any of them" if kind == "multi_label" else "classes"
     return f"{count}, {len(found)} {what}: {listed(_counted(found), 6)}"
@@ -251,6 +289,7 @@ def encoded(task: str, tokenizer: Tokenizer, examples: Sequence[Any], max_tokens
     outputs = np.cumsum([0, *(part.bounds[-1] for part in parts)])
     units = np.cumsum([0, *(part.num_units for part in parts)])
     positions = [part.positions for part in parts if part.positions is not None]
+    options = [part.options for part in parts if part.options is not None]
     ends = [part.bounds[1:] + begin for part, begin in zip(parts, outputs[:-1], strict=True)]
     owners = [part.owners + begin for part, begin in zip(parts, units[:-1], strict=True)]
     return Rows(
@@ -260,6 +299,7 @@ def encoded(task: str, tokenizer: Tokenizer, examples: Sequence[Any], max_tokens
         positions=np.concatenate(positions) if positions else None,
         sizes=np.concatenate([part.sizes for part in parts]),
         unknown=float(np.mean([part.unknown for part in parts])),
+        options=np.concatenate(options) if options else None,
     )
 
 

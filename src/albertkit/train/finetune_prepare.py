@@ -85,7 +85,7 @@ class PreparedTask:
                 recipe.objective, kind=examples.kind, max_tokens=max_tokens
             ),
         )
-        recipe, steps = _with_numbers(recipe, len(train.batch), checkpoint.config)
+        recipe, steps = _with_numbers(recipe, len(train.group_lengths), checkpoint.config)
         config = _with_dropout(checkpoint.config, recipe)
         return cls(recipe, checkpoint, config, head, tokenizer, examples, origin, train, dev, steps)
 
@@ -103,7 +103,7 @@ class PreparedTask:
         """Which rows make a step."""
         schedule = self.recipe.schedule
         return RowBatches(
-            self.train.batch.lengths, schedule.batch_size, self.recipe.run.seed,
+            self.train.group_lengths, schedule.batch_size, self.recipe.run.seed,
             schedule.sort_window,
         )  # fmt: skip
 
@@ -187,7 +187,8 @@ class PreparedTask:
             *notes,
             (
                 "schedule",
-                f"{self.steps:,} steps of {schedule.batch_size} rows ({epochs:.3g} epochs), "
+                f"{self.steps:,} steps of {schedule.batch_size} "
+                f"{'rows' if self.train.options is None else 'questions'} ({epochs:.3g} epochs), "
                 f"rate {schedule.learning_rate:g}",
             ),
             (
@@ -262,11 +263,14 @@ def _max_tokens(recipe: FinetuneRecipe, config: AlbertConfig) -> int:
 
 
 def _with_numbers(
-    recipe: FinetuneRecipe, num_rows: int, config: AlbertConfig
+    recipe: FinetuneRecipe, num_groups: int, config: AlbertConfig
 ) -> tuple[FinetuneRecipe, int]:
-    """The recipe with rate, device, threads and intervals decided, and the steps of the run."""
+    """The recipe with rate, device, threads and intervals decided, and the steps of the run.
+
+    num_groups: rows, or questions with the rows of all their options.
+    """
     schedule, run = recipe.schedule, recipe.run
-    per_epoch = -(-num_rows // schedule.batch_size)
+    per_epoch = -(-num_groups // schedule.batch_size)
     steps = schedule.steps or max(1, round(schedule.epochs * per_epoch))
     rate = schedule.learning_rate or usual_rate(config.hidden_size)
     run = dataclasses.replace(

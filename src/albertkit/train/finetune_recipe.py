@@ -27,7 +27,12 @@ class ExampleSettings:
     split_seed: int = setting(0, "seed of what is held out; another run.seed keeps it", low=0)
     text_column: str = setting("", "column of the texts; found by its name if empty")
     pair_column: str = setting("", "column of the second texts, for pairs")
-    label_column: str = setting("", "column of the labels")
+    label_column: str = setting("", "column of the labels; for choose of the right options")
+    context_column: str = setting("", "for choose: column of what a question is about")
+    question_column: str = setting("", "for choose: column of the questions")
+    option_columns: list[str] = setting(
+        [], "for choose: a column for each option, or one with a list of them"
+    )
     label_separator: str = setting("|", "between the labels of a cell, for multi_label")
     on_bad_row: Literal["error", "skip"] = setting(
         "error", "skip leaves out rows that cannot be used, and counts them"
@@ -92,7 +97,9 @@ class FinetuneSchedule:
 
     epochs: float = setting(3.0, "passes over the examples", above=0)
     steps: int = setting(0, "optimizer steps instead of epochs, if above 0", low=0)
-    batch_size: int = setting(32, "rows in one optimizer step", low=1)
+    batch_size: int = setting(
+        32, "rows in one optimizer step; for choose questions, each with all its options", low=1
+    )
     learning_rate: float = setting(0.0, "highest rate; 0 takes one for the model's size", low=0)
     warmup_share: float = setting(0.1, "share of the steps with rising rate", low=0, high=1)
     decay_power: float = setting(1.0, "power of the polynomial decay; 1 is linear", above=0)
@@ -128,7 +135,7 @@ class FinetuneRunSettings(CadenceSettings):
 class FinetuneRecipe:
     """Everything that decides a fine-tuning run."""
 
-    task: Literal["classify", "tag"] = setting("classify", "what is learned")
+    task: Literal["classify", "tag", "choose"] = setting("classify", "what is learned")
     data: ExampleSettings = setting()
     model: BeginSettings = setting(BeginSettings)
     objective: ObjectiveSettings = setting(ObjectiveSettings)

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from albertkit import settings as recipes
+from albertkit.tasks.choose import right_by_options
 from albertkit.tasks.classify import label_name, losses_of, predictions_of, probabilities
+from albertkit.tasks.examples import ChoiceExample, TextExample
 from albertkit.tasks.figures import TITLES, figures_of, names_of_figures
 from albertkit.tasks.head import TaskHead
 from albertkit.tasks.metrics import confusion, f1_of_counts, wilson_interval
@@ -52,8 +54,12 @@ def write_task_report(
         parts.append(paragraph(str(verdict)))
     parts += ["<h2>Held-out examples</h2>", _figures(task, logits)]
     parts += ["<h2>Curves</h2>", curves(train, held_out, _drawn(task))]
-    if head.traits.loss == "cross_entropy":
+    if head.traits.task == "choose":
+        by_options = _by_options(task.dev_targets, logits)
+        parts += ["<h2>By number of options</h2>", by_options]
+    elif head.traits.loss == "cross_entropy":
         parts += ["<h2>Classes</h2>", _classes(head, task.dev_targets, logits)]
+    if head.traits.loss == "cross_entropy":
         parts += ["<h2>How sure it is</h2>", _calibration(head, task.dev_targets, logits)]
     parts += ["<h2>Worst errors</h2>", _errors(task, logits)]
     about = table([name_cell(name), cell(fact)] for name, fact in prepared.describe())
@@ -97,7 +103,7 @@ def _figures(task: FinetuneTask, logits: Floats) -> str:
             ]
         )
     names = ["figure", "model", "95 % interval", "a constant answer", ""]
-    what = "words" if head.traits.task == "tag" else "texts"
+    what = {"tag": "words", "choose": "questions"}.get(head.traits.task, "texts")
     note = f"{found['count']:,} {what}, never trained on. The interval is Wilson's."
     return table(rows, names) + paragraph(note)
 
@@ -128,11 +134,26 @@ def _classes(head: TaskHead, targets: Any, logits: Floats) -> str:
     return table(rows, ["class", "support", "precision", "recall", "F1", "taken for"]) + note
 
 
+def _by_options(targets: Any, logits: Floats) -> str:
+    """Accuracy of the questions with two options, with three, and so on."""
+    rows = [
+        [
+            name_cell(f"{size} options"),
+            number_cell(f"{total:,}", "questions"),
+            number_cell(f"{right / total:.3f}", "accuracy"),
+            number_cell("{:.3f} to {:.3f}".format(*wilson_interval(right, total)), "95 % interval"),
+            number_cell(f"{1 / size:.3f}", "by chance"),
+        ]
+        for size, right, total in right_by_options(logits, targets)
+    ]
+    return table(rows, ["options", "questions", "accuracy", "95 % interval", "by chance"])
+
+
 def _calibration(head: TaskHead, targets: Any, logits: Floats) -> str:
     """How often answers of a given probability are right."""
     best = probabilities(head, logits).max(-1)
     right = predictions_of(head, logits) == targets
-    edges = np.linspace(1 / head.num_labels, 1, _BINS + 1)
+    edges = np.linspace(1 / logits.shape[1], 1, _BINS + 1)
     rows = []
     for low, high in zip(edges[:-1], edges[1:], strict=True):
         inside = (best > low) & (best <= high) if low > edges[0] else best <= high
@@ -189,10 +210,16 @@ def _said(task: FinetuneTask, units: slice, predictions: Any, number: int) -> tu
             for n in np.flatnonzero(found != wanted).tolist()
         ]
         return "; ".join(parts), heading
+    if head.traits.task == "choose":
+        options = task.prepared.examples.dev[number].options
+        return f"{options[found[0]]}, not {options[wanted[0]]}", heading
     return f"{label_name(head, int(found[0]))}, not {label_name(head, int(wanted[0]))}", heading
 
 
 def _shown(example: Any) -> str:
-    pair = getattr(example, "pair", None)
-    texts: Sequence[str] = [example.text] if pair is None else [example.text, pair]
+    texts: Sequence[str] = [example.text]
+    if isinstance(example, ChoiceExample):
+        texts = [example.question, example.context] if example.context else [example.question]
+    elif isinstance(example, TextExample) and example.pair is not None:
+        texts = [example.text, example.pair]
     return " | ".join(t if len(t) <= _MAX_TEXT else t[: _MAX_TEXT - 3] + "..." for t in texts)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from albertkit.data.batch import Batch
 from albertkit.data.row_batches import within_budget
-from albertkit.tasks.classify import constant_logits
+from albertkit.tasks.codecs import CODECS
 from albertkit.tasks.figures import deciding_figure, figures_of, is_better
 from albertkit.tasks.rows import Rows
 from albertkit.train.finetune_health import Baseline, judge_task
@@ -22,7 +22,7 @@ from albertkit.train.health import Verdict
 from albertkit.train.loop import autocast
 from albertkit.train.losses import Loss
 from albertkit.train.optim import ScheduleSettings, learning_rate
-from albertkit.train.task_losses import task_loss
+from albertkit.train.task_losses import Choices, task_loss
 from albertkit.train.validation import evaluating
 
 Floats = npt.NDArray[np.float32]
@@ -30,7 +30,11 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class TaskRows:
-    """Rows of one forward and backward pass, packed: S tokens of B rows, M outputs."""
+    """Rows of one forward and backward pass, packed: S tokens of B rows, M outputs.
+
+    choices: for outputs that are scores of options (M,); targets and weights are then those of the
+    questions.
+    """
 
     ids: Tensor  # (S,)
     segment_ids: Tensor  # (S,)
@@ -39,6 +43,7 @@ class TaskRows:
     targets: Tensor  # (M,) or (M, C)
     weights: Tensor  # (M,)
     step_weight: float  # sum of the weights of the whole optimizer step
+    choices: Choices | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -81,11 +86,14 @@ class FinetuneTask:
         """
         train, dev = prepared.targets()
         head, metric = prepared.head, deciding_figure(prepared.head, prepared.recipe.run.metric)
-        constant = np.tile(constant_logits(head, train), (len(dev), 1))
+        constant = CODECS[prepared.recipe.task].constant(head, train, prepared.dev)
         figures = figures_of(head, constant, dev, prepared.dev.sizes)
         keeps = prepared.recipe.run.keep_best
         kept = {n: p.detach().clone() for n, p in model.named_parameters()} if keeps else {}
         baseline = Baseline(figures["loss"], figures[metric])
+        if prepared.dev.options is not None and metric == "accuracy":  # by chance it may be worse
+            chance = float(np.mean(1 / prepared.dev.num_options))
+            baseline = Baseline(figures["loss"], max(chance, figures[metric]))
         return cls(prepared, train, dev, baseline, kept)
 
     @property
@@ -108,13 +116,13 @@ class FinetuneTask:
         epoch, number = divmod(step, self._batches.steps_per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
             self._epoch = (epoch, self._batches.epoch(epoch))
-        rows = self._epoch[1][number]
-        lengths = self.prepared.train.batch.lengths[rows]
+        groups, every = self._epoch[1][number], self.prepared.train
         budget = self.prepared.recipe.schedule.micro_batch_tokens
-        weight = float(self._weights[self.prepared.train.outputs_of(rows)].sum())
+        weight = float(self._weights[every.outputs_of(every.rows_of(groups))].sum())
+        counts = np.diff(every.group_bounds)[groups]
         return [
-            self._on_device(rows[indices], weight, device)
-            for indices in within_budget(lengths, budget)
+            self._on_device(every.rows_of(groups[indices]), weight, device)
+            for indices in within_budget(every.group_lengths[groups], budget, counts)
         ]
 
     def _on_device(
@@ -123,6 +131,10 @@ class FinetuneTask:
         every = self.prepared.train
         batch, outputs = every.batch.take(rows), every.outputs_of(rows)
         places = every.places(rows, batch)
+        owners, weights, choices = every.owners[outputs], self._weights[outputs], None
+        if every.options is not None:
+            owners, choices = Choices.of(owners, every.options[outputs], device)
+            weights = np.ones(len(owners), dtype=np.float32)  # what the weights of each add up to
 
         def tensor(array: npt.NDArray[Any]) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(array)).to(device)
@@ -132,18 +144,23 @@ class FinetuneTask:
             segment_ids=tensor(batch.segment_ids),
             lengths=torch.from_numpy(batch.lengths),
             positions=None if places is None else tensor(places),
-            targets=tensor(self.train_targets[every.owners[outputs]]),
-            weights=tensor(self._weights[outputs]),
+            targets=tensor(self.train_targets[owners]),
+            weights=tensor(weights),
             step_weight=step_weight,
+            choices=choices,
         )
 
     def loss(self, model: nn.Module, micro_batch: TaskRows) -> Loss:
         """Loss of one micro-batch."""
-        output = model(micro_batch.ids, micro_batch.segment_ids, lengths=micro_batch.lengths)
-        at = micro_batch.positions
+        at, choices = micro_batch.positions, micro_batch.choices
+        # Rows of a question have windows of their own: to the model each is a choice by itself.
+        lengths = micro_batch.lengths if choices is None else micro_batch.lengths[:, None]
+        logits = model(micro_batch.ids, micro_batch.segment_ids, lengths=lengths).logits
+        if at is not None:
+            logits = logits.index_select(0, at)
         return task_loss(
             self.prepared.head.traits.loss,
-            output.logits if at is None else output.logits.index_select(0, at),
+            logits if choices is None else choices.scores(logits),
             micro_batch.targets,
             micro_batch.weights,
             step_weight=micro_batch.step_weight,
@@ -225,7 +242,10 @@ def logits_of(model: nn.Module, rows: Rows, precision: str, max_tokens: int) -> 
             ids, segment_ids = (
                 torch.from_numpy(x).to(device) for x in (batch.ids, batch.segment_ids)
             )
-            output = model(ids, segment_ids, lengths=torch.from_numpy(batch.lengths))
+            lengths = torch.from_numpy(batch.lengths)
+            output = model(
+                ids, segment_ids, lengths=lengths if rows.options is None else lengths[:, None]
+            )
             logits, places = output.logits.float().cpu().numpy(), rows.places(indices, batch)
             found.append((rows.outputs_of(indices), logits if places is None else logits[places]))
     every = np.zeros((len(rows.owners), found[0][1].shape[1]), dtype=np.float32)

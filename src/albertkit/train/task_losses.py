@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,9 +14,43 @@ from torch.nn import functional as F
 from albertkit.train.losses import Loss
 
 
+@dataclass(frozen=True)
+class Choices:
+    """Of which option of which question the outputs (M,) of some rows are scores.
+
+    cells (M,): number of the question times W, plus the option; W: the most options. shape: (Q, W).
+    """
+
+    cells: Tensor
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(
+        cls, owners: npt.NDArray[np.int64], options: npt.NDArray[np.int64], device: torch.device
+    ) -> tuple[npt.NDArray[np.int64], Choices]:
+        """The questions (Q,) whose outputs these are, in ascending order, and where each stands."""
+        questions, numbers = np.unique(owners, return_inverse=True)
+        wide = int(options.max()) + 1
+        cells = torch.from_numpy(numbers.reshape(-1) * wide + options).to(device)
+        return questions, cls(cells, (len(questions), wide))
+
+    def scores(self, outputs: Tensor) -> Tensor:
+        """Outputs (M, 1) as scores (Q, W): means over windows, -inf where there is no option."""
+        zeros = torch.zeros(self.shape[0] * self.shape[1], device=outputs.device)
+        values = outputs.squeeze(-1).float()
+        counts = zeros.index_add(0, self.cells, torch.ones_like(values))
+        means = zeros.index_add(0, self.cells, values) / counts.clamp(min=1)
+        return means.masked_fill(counts == 0, -torch.inf).view(self.shape)
+
+
 def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """-log p (B,) of the target class, logits (B, C), targets (B,)."""
-    return F.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
+    """-log p (B,) of the target class, logits (B, C), targets (B,); -inf: no such class."""
+    each = F.cross_entropy(logits, targets, reduction="none")
+    if not smoothing:
+        return each
+    there = logits > -torch.inf
+    logs = logits.log_softmax(-1).masked_fill(~there, 0.0)
+    return (1 - smoothing) * each - smoothing * logs.sum(-1) / there.sum(-1)
 
 
 def binary_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
