@@ -55,7 +55,8 @@ def blocks_of(text: str) -> list[Block]:
 
 def make_demo(folder: Path) -> None:
     """Leave in a folder what `make demo` leaves, after two steps: pages begin there."""
-    assert main(["demo", "--out", str(folder / "demo-run"), *FEW]) in (0, 1)
+    few = [*FEW, "--set", "schedule.steps=2"]
+    assert main(["demo", "--out", str(folder / "demo-run"), *few]) in (0, 1)
 
 
 class Runner:

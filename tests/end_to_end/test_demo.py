@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -15,11 +16,13 @@ import pytest
 from albertkit import Predictor
 from albertkit.cli import main
 from albertkit.cli.demo import FIRST, MASKED, QUERY, SECOND, TEN
+from albertkit.cli.demo_reviews import EXAMPLES, TEST, TRAIN
 from albertkit.hub import shipped
 from albertkit.hub.by_script import ENGLISH
 from albertkit.hub.measured import order_figures
 
 FEW = ["stages.0.steps=2", "stages.0.warmup_steps=1", "run.validation_rows=16"]
+FEW += ["schedule.steps=1"]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]
         text=True,
     )
     facts = json.loads(done.stdout)
-    assert done.returncode == (0 if facts["mlm_loss"] < facts["mlm_loss_before"] else 1)
+    learned = facts["mlm_loss"] < facts["mlm_loss_before"] and facts["classifier"]["learns"]
+    assert done.returncode == (0 if learned else 1)
     return facts, done.stderr
 
 
@@ -89,6 +93,39 @@ def test_the_model_goes_on_and_its_losses_are_those_of_the_run(
     assert "PSF-2.0" in (model / "README.md").read_text()
     assert Predictor(model).tokenizer.fingerprint == Predictor(ENGLISH).tokenizer.fingerprint
     assert f"--model {model}" in said
+
+
+def test_the_fine_tuned_model_is_measured_on_reviews_that_nothing_was_chosen_by(
+    demo: tuple[dict[str, Any], str],
+) -> None:
+    facts, said = demo
+    classifier = facts["classifier"]
+    folder = Path(classifier["folder"])
+    test, train = (
+        list(csv.DictReader((folder.parent / name).read_text(encoding="utf-8").splitlines()))
+        for name in (TEST, TRAIN)
+    )
+    assert not {row["text"] for row in test} & {row["text"] for row in train}
+    answers = Predictor(classifier["model"]).classify([row["text"] for row in test])
+    right = [a.labels[0].name == row["label"] for a, row in zip(answers, test, strict=True)]
+    assert classifier["figures"]["accuracy"] == pytest.approx(sum(right) / len(test))
+    assert classifier["baseline"]["metric"] == 0.5  # both classes are equally frequent
+    assert "keep_best = false" in (folder / "recipe.toml").read_text()
+    assert f"accuracy on {len(test)} reviews never trained on" in said
+    assert f"--model {classifier['model']}" in said
+
+
+def test_examples_have_two_classes_and_no_text_twice() -> None:
+    for language, labels in (("en", {"positive", "negative"}), ("zh", {"好评", "差评"})):
+        rows = [
+            row
+            for name in (f"reviews-{language}.csv", f"reviews-{language}-test.csv")
+            for row in csv.DictReader((EXAMPLES / name).read_text(encoding="utf-8").splitlines())
+        ]
+        texts = [row["text"] for row in rows]
+        assert len(texts) == len({*texts}) >= 200
+        counts = [[row["label"] for row in rows].count(label) for label in labels]
+        assert counts == [len(rows) // 2] * 2
 
 
 def test_tables_fit_into_80_columns_and_nothing_is_cut(demo: tuple[dict[str, Any], str]) -> None:

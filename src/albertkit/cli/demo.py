@@ -1,8 +1,9 @@
 """The demo: what the models that ship can do, and what half a minute of training changes.
 
 Masks are filled in both languages, two sentences are put in order, the nearest of ten is found;
-then the English model goes on training, on the text that every Python carries (`python_text.py`).
-The sentences are our own and stand in no training text. `from_scratch.py` is the demo from nothing.
+then the English model goes on training, on the text that every Python carries (`python_text.py`),
+and is fine-tuned for a job (`demo_reviews.py`). The sentences are our own and stand in no training
+text. `from_scratch.py` is the demo from nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from albertkit.cli.demo_reviews import copy_examples, learn_reviews
 from albertkit.cli.guesses import Masks, show_masks
 from albertkit.cli.python_text import TOPICS, TOPICS_LICENSE, write_topics
 from albertkit.data.corpus import Corpus
@@ -30,6 +32,7 @@ from albertkit.hub.by_script import CHINESE, ENGLISH
 from albertkit.hub.measured import OrderFigures, order_figures
 from albertkit.infer.predictor import Predictor
 from albertkit.text.tokenizer import Tokenizer
+from albertkit.train.finetune import FinetuneResult
 from albertkit.train.pretrain import RunResult, pretrain
 
 # One content word of each is masked, and stands beside it.
@@ -84,13 +87,14 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo found; masks by model, score that FIRST comes first, the run that went on."""
+    """What the demo found: masks by model, score that FIRST comes first, both training runs."""
 
     masks: dict[str, Masks]
     order: float
     order_measured: OrderFigures | None
     nearest: list[tuple[str, float]]
     run: RunResult
+    classifier: FinetuneResult
 
     @property
     def before(self) -> float:
@@ -101,6 +105,11 @@ class DemoResult:
     def after(self) -> float:
         """The same afterwards."""
         return float(self.run.validation["mlm_loss"])
+
+    @property
+    def learned(self) -> bool:
+        """Whether both runs made their model better, on what they were not trained on."""
+        return self.after < self.before and self.classifier.exit_code == 0
 
     def to_json(self) -> dict[str, Any]:
         """What the command line prints for programs."""
@@ -119,15 +128,17 @@ class DemoResult:
             "mlm_loss_before": self.before,
             "mlm_loss": self.after,
             "lessons": self.run.to_json()["lessons"],
+            "classifier": self.classifier.to_json(),
         }
 
 
 def demo(
     output: Path, *, overrides: Sequence[str] = (), console: Console | None = None
 ) -> DemoResult:
-    """Show the models that ship, and go on training one under `output`, which must be free.
+    """Show the models that ship, and train one for two jobs under `output`, which must be free.
 
-    overrides: changes of the recipe `continue`, as in "stages.0.steps=100".
+    overrides: changes of the recipe `continue`, as in "stages.0.steps=100", and of the fine-tuning's
+    schedule, as in "schedule.epochs=5".
     """
     console = console or Console(highlight=False)
     require_free(output)
@@ -142,8 +153,12 @@ def demo(
     step(console, "3. vectors", f'the nearest of ten sentences to "{QUERY}"')
     nearest = show_nearest(console, english)
     step(console, "4. training", f"{ENGLISH} goes on, on the language reference of Python")
-    run = go_on(console, english.tokenizer, output, overrides)
-    result = DemoResult(masks, order, measured, nearest, run)
+    for_reviews = [setting for setting in overrides if setting.startswith("schedule.")]
+    others = [setting for setting in overrides if setting not in for_reviews]
+    run = go_on(console, english.tokenizer, output, others)
+    step(console, "\n5. fine-tuning", f"{ENGLISH} learns to tell good reviews from bad ones")
+    classifier = learn_reviews(console, output, for_reviews)
+    result = DemoResult(masks, order, measured, nearest, run, classifier)
     print_summary(console, result)
     return result
 
@@ -188,6 +203,7 @@ def go_on(
 ) -> RunResult:
     """Cut Python's own text with the model's tokenizer, and train the model on it."""
     with atomic_folder(output) as folder:
+        copy_examples(folder)
         summary = write_shards(
             Corpus([write_topics(folder / "text.txt")], language="en"),
             tokenizer,
@@ -235,11 +251,16 @@ def print_summary(console: Console, result: DemoResult) -> None:
     table.add_row("afterwards", f"{result.after:.3f} nats")
     for lesson in run.lessons:
         table.add_row(lesson.title, lesson.verdict)
+    figures, baseline = result.classifier.figures, result.classifier.baseline
+    title = f"accuracy on {figures['count']} reviews never trained on"
+    table.add_row(title, f"{figures['accuracy']:.1%}")
+    table.add_row("of always the same answer", f"{baseline.metric:.1%}")
     console.print(table)
     for line in (
-        f"model: {run.model}",
-        f"report, for a browser: {run.folder / 'report.html'}",
-        *next_steps(run.model),
+        f"models: {run.model}, {result.classifier.model}",
+        f"reports, for a browser: {run.folder / 'report.html'}, "
+        f"{result.classifier.folder / 'report.html'}",
+        *next_steps(run.model, result.classifier.model),
     ):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
@@ -249,7 +270,7 @@ def entropy(run: RunResult) -> float:
     return run.baselines.unigram_entropy
 
 
-def next_steps(model: Path) -> list[str]:
+def next_steps(model: Path, classifier: Path) -> list[str]:
     """Commands to try, after the line that puts `albertkit` on the path where it is not."""
     import shutil
     import sys
@@ -260,6 +281,7 @@ def next_steps(model: Path) -> list[str]:
         "try next:",
         *first,
         f'  albertkit fill-mask "The [MASK] ends a loop." --model {model}',
+        f'  albertkit classify "The soup was hot and very good." --model {classifier}',
         f'  albertkit fill-mask "{MASKED[CHINESE][0][0]}"',
         "  albertkit demo --from-scratch",
     ]

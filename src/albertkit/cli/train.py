@@ -100,7 +100,7 @@ def demo(
     set: Settings = (),
     json: Json = False,
 ) -> int:
-    """Show what the models that ship can do, and train one of them for half a minute.
+    """Show what the models that ship can do, go on training one, and fine-tune it for a job.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def demo(
         Folder for everything the demo makes; by default demo-run, demo-run-2, ...
     set
         Change one setting of the recipe, `continue` or (--from-scratch) `demo`, as in
-        stages.0.steps=100.
+        stages.0.steps=100; or of the fine-tuning, as in schedule.epochs=5.
     json
         At the end one JSON object. What people read goes to standard error.
     """
@@ -133,12 +133,12 @@ def demo(
         )
     folder = out or free_folder(Path("demo-run"))
     with Bar("loading PyTorch", console=console) as bar:
-        bar.log(f"What the models that ship can do; then one goes on training, into {folder}.\n")
+        bar.log(f"What the models that ship can do; then one is trained, into {folder}.\n")
         from albertkit.cli.demo import demo as run
     result = run(folder, overrides=set, console=console)
     if json:
         print_json({"folder": str(folder), **result.to_json()})
-    return 0 if result.after < result.before else 1
+    return 0 if result.learned else 1
 
 
 def _demo_from_scratch(
