@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,14 @@ def test_public_names_have_docstrings(path: Path) -> None:
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
             assert ast.get_docstring(node), node.name
+
+
+def test_files_that_docstrings_and_comments_name_exist() -> None:
+    folders = "|".join(sorted({path.parent.name for path in FILES} - {"albertkit"}))
+    missing = []
+    for path in FILES:
+        for name in re.findall(rf"\b(?:{folders})/[\w/]+\.py\b", path.read_text(encoding="utf-8")):
+            outside = "/src/" in name or name.startswith("uer/")  # of other programs
+            if not outside and not any(str(file).endswith(f"/{name}") for file in FILES):
+                missing.append(f"{path.relative_to(PACKAGE)}: {name}")
+    assert missing == []

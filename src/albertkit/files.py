@@ -1,6 +1,6 @@
 """Write files and folders so that a reader never sees half of one.
 
-What is being written lies beside its target under a name that starts with a dot. It is flushed to
+What is being written is beside its target under a name that starts with a dot. It is flushed to
 the disk, then renamed. A failure removes it; after a kill or a power cut `clear_leftovers` does.
 What the operating system refuses (disk full, permission, a name that is taken) is an OutputError.
 """
@@ -128,7 +128,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _is_special(path: Path) -> bool:
-    """Whether a path leads to something that is no file or folder of a disk."""
+    """Whether a path leads to something that is not a file or folder on a disk."""
     if _descriptor(path) is not None:
         return True
     try:

@@ -1,9 +1,10 @@
-"""Plugins by name: `families/uer.py`, or a folder `families/uer/`, is the family `uer`.
+"""Plugins by name: `families/google_tf.py`, or a folder `families/google_tf/`, is the family
+`google_tf`.
 
-A plugin is one module or package. It lies in a folder of this package; or in a folder of the same
+A plugin is one module or package. It is in a folder of this package; or in a folder of the same
 name below one of those that the environment variable ALBERTKIT_PLUGINS lists (separated like PATH);
 or an installed package names it as an entry point of the group `albertkit.families`. Names that
-begin with `_` are no plugins. Listing names imports nothing; a plugin is imported when it is asked
+begin with `_` are not plugins. Listing names imports nothing; a plugin is imported when it is asked
 for, and checked against the protocol of its kind.
 """
 
@@ -29,7 +30,7 @@ VARIABLE = "ALBERTKIT_PLUGINS"
 
 @dataclass(frozen=True)
 class Kind:
-    """package: where our own plugins lie. protocol: class in its `_protocol` that says what a
+    """package: where our own plugins are. protocol: class in its `_protocol` that says what a
     plugin has: names with their types, and functions.
     """
 
@@ -83,8 +84,8 @@ def load(kind: str, name: str) -> ModuleType:
     """One plugin, imported now.
 
     Raises:
-        AlbertkitError: there is none of this name; or somebody else's cannot be imported, or lacks
-            something that its protocol asks for.
+        AlbertkitError: there is none of this name; or one from outside the package cannot be
+            imported, or lacks something that its protocol asks for.
     """
     return _load(kind, name, os.environ.get(VARIABLE, ""))
 
@@ -179,7 +180,7 @@ def _installed(point: EntryPoint) -> _Source:
 
 
 def _guarded(where: Path | str, load: Callable[[], Any]) -> Any:
-    """Import somebody else's code, which may fail in any way."""
+    """Import code from outside the package, which may fail in any way."""
     try:
         return load()
     except Exception as error:

@@ -74,7 +74,7 @@ class Bar:
 
     what: the work in a word or two. total: how much there is, if that is known. done: how much of
     it was done before. format: of counts; `format_bytes` for bytes. console: where it is shown, by
-    default standard error. plain: where the console is no terminal, print a line every ten seconds.
+    default standard error. plain: print a line every ten seconds where that is not a terminal.
     keep: the last state stays on the terminal. shown: False for no bar at all.
     """
 
@@ -166,7 +166,7 @@ def say(console: Console, text: str) -> None:
 
 
 class _PlainLines:
-    """Lines about a bar's work for a console that is no terminal, such as the log of a job."""
+    """Lines about a bar's work for a console that is not a terminal, such as the log of a job."""
 
     def __init__(self, bar: Bar, what: str, total: int | None, done: int) -> None:
         self._bar, self._what, self._total, self._first = bar, what, total, done

@@ -124,7 +124,7 @@ def names() -> list[str]:
 def apply_override(table: dict[str, Any], override: str) -> None:
     """Set one value in a table of tables: `stages.1.tokens=256`; lists count from 0.
 
-    The value is read as TOML; what is no TOML value is taken as text.
+    The value is read as TOML; what is not a TOML value is taken as text.
     """
     name, equals, text = override.partition("=")
     if not equals:

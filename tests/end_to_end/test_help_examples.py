@@ -25,6 +25,7 @@ SHORTER = {
     "demo": [
         *("--set", "stages.0.steps=1", "--set", "stages.0.batch_size=2"),
         *("--set", "stages.0.warmup_steps=0", "--set", "run.validation_rows=4"),
+        *("--set", "schedule.steps=1"),
     ],
     "finetune": ["--set", "schedule.steps=1"],
 }

@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pages import FEW, PAGES, ROOT, Runner, blocks_of, make_demo, outputs, same, tidy
 
 from albertkit.cli import main
 from albertkit.cli.app import app
+from albertkit.cli.demo_reviews import EXAMPLES, TRAIN
 
 DOCS = ROOT / "docs"
 
@@ -64,6 +66,40 @@ def test_the_page_of_the_python_api(tmp_path: Path) -> None:
     assert getattr(names["vectors"], "shape", None) == (2, 128)
     assert getattr(names["done"], "lost", None) == []
     assert "longer than" in printed
+
+
+def test_the_page_on_fine_tuning(
+    after_demo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Everything is run as it stands but for the number of steps; of the last part, on runs that
+    do not learn, the options are parsed below."""
+    text, _ = (DOCS / "fine-tune.md").read_text(encoding="utf-8").split("## When it does not")
+    text = text.replace("epochs=10", 'set={"schedule.steps": 2}')
+    monkeypatch.chdir(after_demo)
+    few = ["--set", "schedule.steps=2"]
+    names: dict[str, Any] = {"__name__": "page"}
+    commands = 0
+    for block in blocks_of(text):
+        if block.language == "python":
+            exec(block.code, names)
+            continue
+        for line in block.code.replace("\\\n", " ").splitlines():
+            program, name, *arguments = shlex.split(line, comments=True)
+            assert program == "albertkit"
+            # Two steps teach little: that is found, and the exit code says it.
+            more = few if name == "finetune" and "--resume" not in arguments else []
+            wanted = {0, 3} if name == "finetune" else {0}
+            assert main([name, *arguments, *more]) in wanted, f"{line}: {capsys.readouterr().err}"
+            commands += 1
+    assert commands > 10
+    assert names["found"].figures["count"] == 80
+
+
+def test_files_on_the_page_on_fine_tuning_begin_as_shown() -> None:
+    text = (DOCS / "fine-tune.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```text\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    files = [(EXAMPLES / name).read_text(encoding="utf-8") for name in (TRAIN, "names-en.txt")]
+    assert [file[: len(part)] for file, part in zip(files, shown, strict=True)] == shown
 
 
 @pytest.mark.parametrize("page", ["pretrain-your-own.md", "fine-tune.md"])

@@ -12,7 +12,7 @@ import pytest
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.config import AlbertConfig
 from albertkit.train.finetune_health import Baseline, RunFacts, is_untrained, judge_task
-from albertkit.train.finetune_prepare import height_below_head, usual_rate
+from albertkit.train.finetune_prepare import height_below_head, usual_epochs, usual_rate
 
 GOOD = RunFacts(
     untrained=False, new=(), dropout=0.0, learning_rate=2e-5, usual_rate=2e-5, steps=1000, seed=0
@@ -75,6 +75,10 @@ def test_weights_of_an_initialisation_are_recognised(tiny_model: Path) -> None:
     name = "albert.embeddings.norm.bias"
     assert not is_untrained({**random, name: random[name] + np.float32(1e-3)})
     assert not is_untrained(Checkpoint.load("albertkit/tiny-en").tensors)
+
+
+def test_few_examples_are_trained_on_for_more_epochs() -> None:
+    assert [usual_epochs(steps) for steps in (1, 7, 33, 34, 5000)] == [20, 15, 4, 3, 3]
 
 
 def test_rates_by_width_and_parts_below_the_head() -> None:

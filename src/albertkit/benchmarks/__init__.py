@@ -1,7 +1,7 @@
 """Benchmarks by name: their data sets, scores, published results and hyper-parameters.
 
 A file of this folder is a suite of data sets (`_protocol.py` says what it has); names that begin
-with `_` are no suites.
+with `_` are not suites.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One ALBERT on disk, whoever wrote it: the door to everybody's files."""
+"""One ALBERT on disk, whoever wrote it: the one way in to all formats."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Checkpoint:
 
     @property
     def fits_huggingface(self) -> list[str]:
-        """Why transformers cannot be this model; an empty list says that it can."""
+        """Why transformers cannot run this model; an empty list says that it can."""
         return self.config.fits_huggingface + (self.head.fits_huggingface if self.head else [])
 
     def _has(self, part: str) -> bool:
@@ -153,7 +153,7 @@ class Checkpoint:
             self.fill(temporary, model_card, dtype=dtype)
 
     def fill(self, folder: Path, model_card: str | None = None, *, dtype: str = "float32") -> None:
-        """Write the files of `save` into an empty folder that somebody else brings into place."""
+        """Write the files of `save` into an empty folder that the caller moves into place."""
         write_folder(self, folder, dtype)
         if model_card is not None:
             (folder / "README.md").write_text(model_card, encoding="utf-8")
@@ -175,9 +175,13 @@ class Opened:
         Raises:
             VocabularyError: it cannot be read, or does not fit the config.
         """
-        config, problems = self.result.config, self.result.problems
-        self.checkpoint.tokenizer = _beside.open_tokenizer(place, config, problems, lower_case)
-        self.result.tokenizer = find_vocabulary(place)
+        result, problems = self.result, self.result.problems
+        tokenizer = _beside.open_tokenizer(place, result.config, problems, lower_case)
+        if result.check_ids:
+            result.special_ids = _beside.check_special_ids(result.special_ids, tokenizer, problems)
+            self.checkpoint.special_ids = result.special_ids
+        self.checkpoint.tokenizer = tokenizer
+        result.tokenizer = find_vocabulary(place)
 
     def require_tokenizer(self) -> Tokenizer:
         """The checkpoint's tokenizer.
@@ -217,14 +221,14 @@ def open_checkpoint(
             or a hub id, which is downloaded if it is not in the cache.
         family: its name; detected from the files if left out.
         overrides: what the files do not say.
-        tokenizer: spiece.model, vocab.txt or tokenizer.json to use; else what lies beside.
+        tokenizer: spiece.model, vocab.txt or tokenizer.json; by default the one beside the weights.
         offline: never ask the network; None: as the environment variable HF_HUB_OFFLINE says.
         look_for_nan: read all numbers once and say which are NaN or infinite.
 
     Raises:
         CheckpointError: nothing there, of an unknown kind, damaged, or config and tensors differ.
         ConfigError: the config describes no ALBERT, or leaves a choice open.
-        VocabularyError: the tokenizer that was named does not fit; one that lies beside and does
+        VocabularyError: the tokenizer that was named does not fit; one beside the weights that does
             not fit is left out, with the error in `tokenizer_error`.
         DownloadError: a name whose files are not in the cache and cannot be fetched.
     """

@@ -29,7 +29,7 @@ def open_tokenizer(place: str | Path | Tokenizer) -> Tokenizer:
 
 
 def _is_model(place: str | Path) -> bool:
-    """Whether weights are there or a model has this name; a vocabulary alone is no model."""
+    """Whether weights are there or a model has this name; a vocabulary alone is not a model."""
     if Path(place).suffix in SUFFIXES:
         return False
     try:

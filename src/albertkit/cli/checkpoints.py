@@ -57,7 +57,7 @@ def inspect(
     tensors: Flag = False,
     json: Json = False,
 ) -> None:
-    """Show what lies in a checkpoint: whose it is, its config and where each value came from.
+    """Show what is in a checkpoint: whose it is, its config and where each value came from.
 
     Parameters
     ----------

@@ -137,8 +137,8 @@ def demo(
 ) -> DemoResult:
     """Show the models that ship, and train one for two jobs under `output`, which must be free.
 
-    overrides: changes of the recipe `continue`, as in "stages.0.steps=100", and of the fine-tuning's
-    schedule, as in "schedule.epochs=5".
+    overrides: changes of the recipe `continue`, as in "stages.0.steps=100", and of the schedule of
+    the fine-tuning, as in "schedule.epochs=5".
     """
     console = console or Console(highlight=False)
     require_free(output)

@@ -1,4 +1,4 @@
-"""What a model is, in figures, and what lies in a checkpoint: each as one JSON object."""
+"""What a model is, in figures, and what is in a checkpoint: each as one JSON object."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def parameters(config: AlbertConfig) -> dict[str, int]:
 
 
 def _find(source: str, options: SourceOptions) -> tuple[str, AlbertConfig]:
-    """Name and config: of what lies at a path, else of a size, else of a released model."""
+    """Name and config: of what is at a path, else of a size, else of a released model."""
     path = Path(source)
     asked = options != SourceOptions(offline=options.offline)
     if not asked and path.is_dir() and (path / "config.json").is_file():

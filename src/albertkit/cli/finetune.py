@@ -87,7 +87,8 @@ class ScheduleOptions:
     Parameters
     ----------
     epochs
-        Passes over the examples, by default 3.
+        Passes over the examples, by default 3; of few examples more, so that there are 100 steps,
+        at most 20.
     batch_size
         Rows in one optimizer step, by default 32.
     learning_rate

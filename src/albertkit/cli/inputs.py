@@ -1,7 +1,7 @@
 """Lines of text for a command: from files, or from standard input as they come.
 
 Lines come in groups: those that are there already, so that a group is a batch when a file is read,
-and a single line when somebody types. No more is kept in memory than one group and the rest of the
+and a single line when the user types. No more is kept in memory than one group and the rest of the
 last block.
 """
 
@@ -21,7 +21,7 @@ from albertkit.cli.output import Output, print_line
 from albertkit.errors import AlbertkitError, CorpusError, TextError, TokenizationError
 from albertkit.progress import Bar
 
-MAX_LINE_BYTES = 8 * 2**20  # beyond it somebody gave the wrong file; memory stays bounded
+MAX_LINE_BYTES = 8 * 2**20  # a longer one is not text; memory stays bounded
 _BLOCK = 1 << 16  # bytes that are read at once at most
 _PART_SECONDS = 1.0  # longest time in which a bar should not move
 
@@ -58,7 +58,7 @@ class BadLines:
 def read_lines(path: Path | None, *, nul: bool = False) -> Iterator[str]:
     """Lines of a text file without their ends; `None` or "-" is standard input.
 
-    A byte order mark at the beginning is no part of the text.
+    A byte order mark at the beginning is not part of the text.
 
     Raises:
         CorpusError: a file that cannot be read, bytes that are not UTF-8, a line of more than

@@ -1,4 +1,4 @@
-"""Options that commands share, declared once: where a checkpoint lies and what overrides its files.
+"""Options that commands share, declared once: where a checkpoint is and what overrides its files.
 
 A command takes a group of them as one parameter; the group opens what it describes.
 """

@@ -47,7 +47,7 @@ def _buffered(raw: Any) -> io.BufferedReader[Any]:
 
 @dataclass
 class InputBytes:
-    """Bytes of the input as it lies on disk: `done` so far, `total` (None: standard input)."""
+    """Bytes of the input as it is on disk: `done` so far, `total` (None: standard input)."""
 
     done: int = 0
     total: int | None = 0

@@ -15,7 +15,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Batch:
-    """B sequences of S tokens in all.
+    """B sequences of S tokens.
 
     ids, segment_ids (S,): tokens of one sequence after the other; segments are 0 and 1, whatever
     rows a model's table has for them. lengths (B,): tokens of each sequence, 1 or more.

@@ -44,7 +44,7 @@ class Corpus(Iterator[Document]):
     """Documents of some sources in a fixed order; can be walked once.
 
     While it is read, `report` counts what was found and chosen, and `bytes.done` of `bytes.total`
-    (None for standard input) says how far it is, in bytes as they lie on disk.
+    (None for standard input) says how far it is, in bytes as they are on disk.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ _FIX = {
 
 @dataclass
 class CorpusReport:
-    """What was read so far: counts, choices and everything that was changed or passed over."""
+    """What was read so far: counts, choices and everything that was changed or left out."""
 
     documents: int = 0
     sentences: int = 0
@@ -39,7 +39,7 @@ class CorpusReport:
     languages: dict[str, int] = field(default_factory=dict)
 
     def notes(self) -> list[str]:
-        """What was replaced, cut or passed over, and read as one document: a line each."""
+        """What was replaced, cut or left out, and read as one document: a line each."""
         counted = [
             (self.replaced_characters, "characters that are not UTF-8 text replaced"),
             (self.cut_lines, f"cuts in lines of more than {MAX_LINE_CHARACTERS:,} characters"),

@@ -93,7 +93,7 @@ class LoaderSettings(SampleSettings):
 
 @dataclass(frozen=True)
 class PretrainingBatch(Batch):
-    """B rows of S tokens in all, packed: [CLS] A [SEP] B [SEP], with M predicted tokens.
+    """B rows of S tokens, packed: [CLS] A [SEP] B [SEP], with M predicted tokens.
 
     segment_ids: 0 for A and its specials, 1 for B and its [SEP]. `target_positions` (M,) int64:
     index into S of each predicted token, ascending. `targets` (M,) int64: the true ids there.

@@ -6,7 +6,7 @@ The rules are those of create_masked_lm_predictions in google's create_pretraini
 - Every word of the row is a candidate once, in random order. A candidate stands for the n words
   that begin there, n drawn with p(n) ~ 1/n, n <= 3; at the row's end there may be fewer.
 - If those words hold more tokens than the budget has left, fewer words are tried, down to one.
-- If one of them is already taken, or not even one fits, the candidate is passed over.
+- If one of them is already taken, or not even one fits, the candidate is skipped.
 - A chosen token becomes [MASK] (80 %), stays (10 %) or becomes any id of the vocabulary (10 %).
 
 The walk over candidates is sequential by nature, but rows do not depend on each other: all rows

@@ -31,10 +31,10 @@ def open_table(path: str | Path, split: Split = "train") -> Table:
     """The rows of a file or folder.
 
     A folder holds a folder for each label with a text in each file; or a data set as `datasets`
-    saves it or as it lies on the hub, of which the files of `split` are taken.
+    saves it or as it is on the hub, of which the files of `split` are taken.
 
     Raises:
-        CorpusError: it cannot be read, or is none of these.
+        CorpusError: it cannot be read, or is of another kind.
     """
     path = Path(path)
     if not path.is_dir():

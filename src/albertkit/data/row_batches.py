@@ -19,7 +19,7 @@ class RowBatches:
     """Rows in batches of `batch_size`, each epoch in another order; the last batch may be smaller.
 
     lengths (R,): tokens of each row, or of the longest of several that stay together and count as
-    one here. sort_window: so many batches of shuffled rows are sorted by length and cut anew, so
+    one here. sort_window: so many batches of shuffled rows are sorted by length and cut again, so
     that a batch holds rows of like length and little is padded in attention; 1 keeps the shuffled
     order as it is.
     """

@@ -103,7 +103,7 @@ def _ends_sentence(text: str, begin: int, mark: int, after: int) -> bool:
     if text[mark] != ".":
         return True
     word = text[max(begin, text.rfind(" ", begin, mark) + 1) : mark].lstrip(_CLOSING_BEFORE)
-    if word.isdigit():  # "1. The first point": the number is no sentence
+    if word.isdigit():  # "1. The first point": the number is not a sentence
         return mark - len(word) > begin
     lower = word.lower()
     if lower in _TITLES or (lower in _BEFORE_NUMBERS and following.isdigit()):

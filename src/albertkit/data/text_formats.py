@@ -164,7 +164,7 @@ _DOC = re.compile(r'<doc [^>]*?title="([^"]*)"')
 def read_wiki(lines: Iterable[str], name: str) -> Paragraphs:
     """WikiExtractor's text: <doc ...>, title, blank line, one paragraph per line, </doc>.
 
-    The title line is dropped: it is no sentence, and it would give every first segment away.
+    The title line is dropped: it is not a sentence, and it would give every first segment away.
     """
     title: str | None = None
     for line in lines:

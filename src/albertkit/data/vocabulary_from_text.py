@@ -1,4 +1,4 @@
-"""A vocabulary from text as it lies in files: what the command build-vocab does."""
+"""A vocabulary from files of text: what the command build-vocab does."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Segmenter(Protocol):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the writing is. `input_bytes` of `input_total` (None: unknown) as they lie on disk.
+    """How far the writing is. `input_bytes` of `input_total` (None: unknown) as they are on disk.
 
     `text_bytes` counts what they unpack to.
     """
@@ -220,7 +220,7 @@ class _Writing:
     def _by_spans(
         self, folder: Path, written: dict[str, SplitWriter], facts: dict[str, Any]
     ) -> dict[str, SplitWriter]:
-        """Divide what was written anew, by spans of sentences; the files are replaced."""
+        """Divide again what was written, by spans of sentences; the files are replaced."""
         whole = folder / "whole"
         whole.mkdir()
         for name, split in written.items():

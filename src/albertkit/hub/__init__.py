@@ -116,7 +116,7 @@ def download(
     offline: bool | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Fetch a model by its name; the folder it lies in.
+    """Fetch a model by its name; the folder it is in.
 
     What is in the cache is not fetched again, but the hub is asked whether it has something newer.
 
@@ -180,7 +180,7 @@ def copy_to(source: Path, folder: Path) -> Path:
 def _original(
     model: KnownModel, source: Files | Nowhere, offline: bool, progress: Progress | None
 ) -> Path:
-    """Folder of a model whose files lie at addresses, fetched and unpacked once."""
+    """Folder of a model whose files are at addresses, downloaded and unpacked once."""
     if isinstance(source, Nowhere):
         raise DownloadError(
             "No address of this model is known.",
@@ -252,7 +252,7 @@ def _announced(url: str, progress: Progress | None) -> Progress:
 
 @contextmanager
 def _removed_if_wrong(paths: list[Path]) -> Iterator[None]:
-    """Remove fetched files that turn out to be wrong, so that the next call fetches anew."""
+    """Remove fetched files that turn out to be wrong, so ththe next call downloads it again."""
     try:
         yield
     except (CheckpointError, DownloadError):

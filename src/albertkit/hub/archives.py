@@ -171,7 +171,7 @@ def _copy(content: IO[bytes], place: Path | None, budget: _Budget | None) -> int
 
 
 def _place(archive: Path, name: str, folder: Path) -> Path | None:
-    """Where a member goes; None if nobody wants it. Paths that leave the folder are refused."""
+    """Where a member goes; None if it is not wanted. Paths that leave the folder are refused."""
     pure = PurePosixPath(name)
     outside = pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name
     if outside or "\0" in name or not pure.parts:

@@ -1,11 +1,11 @@
-"""Where fetched originals lie, and the proof that they are what was fetched first.
+"""Where downloaded originals are, and the proof that they are what was fetched first.
 
 CACHE/models/NAME/files/       the files of one known model, ready to be opened
 CACHE/models/NAME/sha256.json  what was fetched from where, and the SHA-256 of every file
 CACHE/downloads/NAME/          files on their way; one that was fetched by hand may be put here
 
 The record outlives the files: a model that is fetched again must be the same bytes. Models of the
-Hugging Face hub lie in that library's own cache, which transformers shares.
+Hugging Face hub are in that library's own cache, which transformers shares.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Fetch one file by its address: continued after a cut, checked for size, never half in place.
 
-What has arrived so far lies beside the target as `.NAME.part`, with what the server said about it
+What has arrived so far is beside the target as `.NAME.part`, with what the server said about it
 in `.NAME.part.json`. It is continued only if the server still has the same file (If-Range).
 The standard library carries the bytes; proxies are taken from the usual environment variables.
 """

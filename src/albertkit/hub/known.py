@@ -1,8 +1,8 @@
-"""Every ALBERT that was released under a name: what it is, where it lies, what to know about it.
+"""Every ALBERT that was released under a name: what it is, where it is, what to know about it.
 
-Facts are from the sources themselves (papers, READMEs, configs, index files); what nobody says is
-"not stated" or "not known", never a guess. The entries are in `known_english` and `known_chinese`,
-the published scores in `known_scores`.
+Facts are from the sources themselves (papers, READMEs, configs, index files); what none of them
+says is "not stated" or "not known", never a guess. The entries are in `known_english` and
+`known_chinese`, the published scores in `known_scores`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class KnownModel:
     """One released ALBERT.
 
     heads: what the file holds, if that is known. quirks: what differs from what one would expect.
-    tried_live: whether somebody fetched it with this program and ran it.
+    tried_live: whether it was downloaded with this program and ran it.
     """
 
     name: str

@@ -108,7 +108,7 @@ def detect_choices(
     """Candidates with their masked-LM loss (nats for each masked token), the smallest first.
 
     The same tokens are masked for all. A wrong number of heads or order of norms costs much;
-    the two formulas of GELU differ by thousandths, so their order here is no proof.
+    the two formulas of GELU differ by thousandths, so their order here proves nothing.
 
     Args:
         open_with: gives the checkpoint with some config keys set, such as

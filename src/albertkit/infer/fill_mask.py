@@ -68,7 +68,7 @@ def search(
     """Find the most probable fillings of one row, the best first; `width` of them are followed.
 
     row: ids with the mask id at `positions`. first (masks, V): log-probabilities of it as it is.
-    barred (V,): ids that are no words, such as [SEP]; their probability stays unused.
+    barred (V,): ids that are not words, such as [SEP]; their probability stays unused.
     """
     open_masks = list(range(len(positions)))
     beams = [Beam((-1,) * len(positions), 0.0)]

@@ -53,7 +53,7 @@ class Predictor(ModelOfTexts):
     needed). Left out, the first texts choose: albertkit/tiny-zh where they have Chinese
     characters, else albertkit/tiny-en; a line on standard error says which.
     device: cpu, cuda, cuda:1, mps, or auto. batch_size: most sequences in one run of the network.
-    tokenizer: spiece.model, vocab.txt or tokenizer.json, if it does not lie beside the weights.
+    tokenizer: spiece.model, vocab.txt or tokenizer.json, if it is not beside the weights.
     overrides: what the files do not say. engine: what computes, by name; precision, threads: see
     `EngineSettings`. offline: never ask the network; None: as HF_HUB_OFFLINE says.
     """

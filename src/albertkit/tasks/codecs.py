@@ -1,6 +1,6 @@
 """Tasks as they are learned: one row for each, by the column `task` of tasks.kinds.
 
-What a head's outputs mean when somebody asks the model is in the files of the tasks.
+What a head's outputs mean when the model is asked is in the files of the tasks.
 """
 
 from __future__ import annotations

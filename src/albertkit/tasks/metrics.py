@@ -97,7 +97,7 @@ def spearman(gold: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
 
 
 def wilson_interval(right: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Where a share lies, seen `right` times in `total` (Wilson 1927); for accuracies."""
+    """Confidence interval of a share such as accuracy, `right` of `total` (Wilson 1927)."""
     if not 0 <= right <= total or total == 0:
         raise PredictionError(
             "There is no share of these counts.",

@@ -20,7 +20,7 @@ def read_squad(path: Path, *, bad: BadRows | None = None) -> Iterator[SpanExampl
     trained. bad: whether a question that lacks something is an error or left out.
 
     Raises:
-        CorpusError: for such a question, with its id; or the file is no JSON of this form.
+        CorpusError: for such a question, with its id; or the file is not JSON of this form.
     """
     bad = bad or BadRows()
     with expecting(path):

@@ -2,7 +2,7 @@
 
 An entity counts if its words and its type are right. By default tags are read as conlleval and
 seqeval read them, whatever the scheme; `scheme` reads them strictly, as seqeval's mode "strict":
-what breaks the scheme is no entity (an I- without a B- before it in BIO).
+what breaks the scheme is not an entity (an I- without a B- before it in BIO).
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def _to_unigram(tokenizer: UnigramTokenizer, words: Sequence[str]) -> AddedWords
             known.append(word)
         else:
             old = tokenizer.ids(word)
-            # The mark in front of a Chinese word is none of its own.
+            # The mark in front of a Chinese word is not a piece.
             alone = tokenizer.pieces[old[0]] == SPACE and not piece.startswith(SPACE)
             pieces[piece] = old[1:] if alone else old
     model = sentencepiece_model_pb2.ModelProto.FromString(tokenizer.vocabulary_bytes())

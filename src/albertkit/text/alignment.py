@@ -39,7 +39,7 @@ class Preprocessing:
         """White space collapsed, then what was chosen.
 
         Raises:
-            TokenizationError: the text is no valid Unicode.
+            TokenizationError: the text is not valid Unicode.
         """
         refuse_surrogates(text)
         text = " ".join(text.split())

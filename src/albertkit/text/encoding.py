@@ -82,7 +82,7 @@ def cut(
 
 
 def refuse_surrogates(text: str) -> None:
-    """Raise for half of a surrogate pair: it is no character, and no file can hold it.
+    """Raise for half of a surrogate pair: it is not a character, and no file can hold it.
 
     Raises:
         TokenizationError: with the place of the first one.

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from albertkit.text.wordpiece import WordPieceTokenizer
 
 # Far below every real score: the model then never chooses such a piece. That is the rule for pieces
-# of a digit and a comma, and text is no special piece, either.
+# of a digit and a comma, and text is never a special piece.
 NEVER = -1000.0
 MAX_MERGE_CHARACTERS = 64_000_000  # 250,000 pieces of 16 characters, SentencePiece's longest
-# Keys of a source that would speak of another tokenizer, or that are written anew.
+# Keys of a source that would speak of another tokenizer, or that are written again.
 _NOT_KEPT = ("auto_map", "tokenizer_file", "vocab_file", "added_tokens_decoder", "name_or_path")
 
 

@@ -1,7 +1,7 @@
 """What a SentencePiece model must be before the C++ program may see it.
 
 That program trusts its files. Its normalizer walks a double array by the numbers in it, without
-looking where the array ends, and keeps 32 matches however many there are; a score that is no number
+looking where the array ends, and keeps 32 matches however many there are; a NaN among the scores
 breaks the search for the best pieces. So the file is walked here first.
 
 The table of the normalizer (`precompiled_charsmap`): its size, a trie of texts as Darts-clone lays

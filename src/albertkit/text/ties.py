@@ -3,7 +3,7 @@
 "666" as 6 + 66 and as 66 + 6 has the same probability. Which one wins depends on how sums are
 rounded: releases up to 0.2.0, with which the original ids were made, keep them in float32; later
 ones do not. Ties need text that repeats itself, which is easy to find and rare; such rows are
-decoded here anew.
+decoded here again.
 Source: google/sentencepiece v0.2.0, unigram_model.cc (Model::EncodeOptimized).
 """
 

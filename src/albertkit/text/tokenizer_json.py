@@ -228,7 +228,7 @@ def _library_errors(path: Path) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, SystemExit, VocabularyError):
         raise
-    except BaseException as error:  # a panic is no Exception
+    except BaseException as error:  # a panic is not an Exception
         raise _unusable(path, f"{type(error).__name__}: {str(error)[:200]}") from error
 
 

@@ -81,7 +81,7 @@ def read_settings(folder: Path, *, tokenizer_json: bool = True) -> TokenizerSett
     tokenizer_json: take the added tokens of that file too; False where it is the vocabulary.
 
     Raises:
-        VocabularyError: a file is no JSON object, or a setting has a wrong type.
+        VocabularyError: a file is not a JSON object, or a setting has a wrong type.
     """
     values = read_object(folder / SETTINGS_FILE)
     for name in _FLAGS:

@@ -51,8 +51,8 @@ class UnigramTokenizer(Tokenizer):
     """A SentencePiece unigram model with the special pieces of ALBERT.
 
     Raises:
-        VocabularyError: the file is no SentencePiece model, lacks a special piece, or `quotes` is
-            not one of the choices.
+        VocabularyError: the file is not a SentencePiece model, lacks a special piece, or `quotes`
+            is not one of the choices.
     """
 
     kind = "sentencepiece"
@@ -116,7 +116,7 @@ class UnigramTokenizer(Tokenizer):
     def _cut(self, piece: str) -> list[Part]:
         """Encode a digit-and-comma piece without its comma, then the comma.
 
-        Encoding anew puts a space mark in front. The original means to take it off again where the
+        Encoding again puts a space mark in front. The original means to take it off again where the
         piece had none, but compares bytes with text under Python 3, and so leaves it.
         """
         parts = self._model.encode(piece[:-1].replace(SPACE, ""), return_type=str)
@@ -319,7 +319,7 @@ def open_model(
     """Read a SentencePiece model: its bytes, its message, and the program that runs it.
 
     Raises:
-        VocabularyError: the file is empty, is text, is damaged, is no unigram model, or would
+        VocabularyError: the file is empty, is text, is damaged, is not a unigram model, or would
             lead SentencePiece astray.
     """
     content = read_bytes(path)

@@ -123,7 +123,7 @@ class WordPieceTokenizer(Tokenizer):
     """A vocabulary of words and ##continuations, one a line.
 
     Raises:
-        VocabularyError: the file is no text, is empty, or lacks a special piece.
+        VocabularyError: the file is not text, is empty, or lacks a special piece.
     """
 
     kind = "wordpiece"
@@ -371,7 +371,7 @@ def read_vocabulary(path: Path) -> bytes:
             fix="copy or download it again, or make one with albertkit.train_vocabulary",
             command_fix="copy or download it again, or make one with albertkit build-vocab",
         )
-    # What an editor adds is no part of the list: a mark in front, empty lines at the end.
+    # What an editor adds is not part of the list: a mark in front, empty lines at the end.
     content = content.removeprefix(codecs.BOM_UTF8)
     kept = content.rstrip(b"\r\n")
     return content if content.count(b"\n", len(kept)) < 2 else kept + b"\n"

@@ -1,4 +1,4 @@
-"""How long a run will take on a CPU, estimated before it starts, so that nobody waits in vain."""
+"""How long a run will take on a CPU, estimated before it starts."""
 
 from __future__ import annotations
 

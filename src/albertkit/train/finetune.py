@@ -6,7 +6,7 @@ RUN/
   split.json       which lines are held out, if that was left to the program
   metrics.jsonl    losses and validations
   checkpoints/     training states, the newest few (resume.py)
-  model/           the best model so far: a checkpoint folder for everybody's use
+  model/           the best model so far: a checkpoint folder for use anywhere
   report.html      figures, curves, classes and errors, needs no network
   .lock            held while a process trains (lock.py)
 """

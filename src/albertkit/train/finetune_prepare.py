@@ -41,6 +41,9 @@ MAY_CHANGE = {"output", "device", "threads", "log_every", "save_every", "keep"}
 # Rates by width: Lan et al. 2019, table 14, has 1e-5 to 5e-5 for xxlarge; albert_zh's README 2e-5
 # to 1e-4 for base and smaller; that of the narrowest was measured with the models that ship.
 USUAL_RATES = ((2048, 1e-5), (768, 2e-5), (512, 6e-5), (0, 3e-4))
+# Few examples need more passes: Mosbach et al. 2021, "On the stability of fine-tuning BERT", train
+# 20 epochs where 3 are usual. 220 reviews: accuracy 0.75 after 21 steps of tiny-en, 0.86 after 70.
+USUAL_EPOCHS, MOST_EPOCHS, ENOUGH_STEPS = 3.0, 20.0, 100
 _UNKNOWN_NOTED = 0.05  # share of unknown characters from which on it is said
 
 
@@ -215,6 +218,11 @@ def usual_rate(hidden_size: int) -> float:
     return next(rate for width, rate in USUAL_RATES if hidden_size >= width)
 
 
+def usual_epochs(steps_per_epoch: int) -> float:
+    """Passes over the examples: 3, or as many as make 100 steps, at most 20."""
+    return min(MOST_EPOCHS, max(USUAL_EPOCHS, float(-(-ENOUGH_STEPS // steps_per_epoch))))
+
+
 def height_below_head(name: str, config: AlbertConfig) -> int:
     """How many parts are above a parameter: 0 for head and pooler, 1 for the last group, ..."""
     groups = config.num_hidden_groups
@@ -271,7 +279,8 @@ def _with_numbers(
     """
     schedule, run = recipe.schedule, recipe.run
     per_epoch = -(-num_groups // schedule.batch_size)
-    steps = schedule.steps or max(1, round(schedule.epochs * per_epoch))
+    epochs = schedule.epochs or usual_epochs(per_epoch)
+    steps = schedule.steps or max(1, round(epochs * per_epoch))
     rate = schedule.learning_rate or usual_rate(config.hidden_size)
     run = dataclasses.replace(
         run,
@@ -280,7 +289,7 @@ def _with_numbers(
         validate_every=run.validate_every or per_epoch,
         save_every=run.save_every or per_epoch,
     )
-    schedule = dataclasses.replace(schedule, learning_rate=rate)
+    schedule = dataclasses.replace(schedule, learning_rate=rate, epochs=epochs)
     return dataclasses.replace(recipe, schedule=schedule, run=run), steps
 
 

@@ -95,7 +95,9 @@ class FinetuneOptimSettings(OptimSettings):
 class FinetuneSchedule:
     """How long and how fast."""
 
-    epochs: float = setting(3.0, "passes over the examples", above=0)
+    epochs: float = setting(
+        0.0, "passes over the examples; 0 takes 3, or more where they would be few steps", low=0
+    )
     steps: int = setting(0, "optimizer steps instead of epochs, if above 0", low=0)
     batch_size: int = setting(
         32, "rows in one optimizer step; for choose questions, each with all its options", low=1

@@ -102,7 +102,7 @@ def depth_advice(num_layers: int) -> str:
     it with initializer_range 0.06.
     """
     return (
-        f", and start anew with a smaller initializer_range. The {num_layers} layers share their "
+        f", and start again with a smaller initializer_range. The {num_layers} layers share their "
         "weights, whose gradients add up: the deeper the model, the smaller rate and "
         "initializer_range must be (6 layers: 3e-4, and 0.02 to 0.04). Batches of 16 to 32 rows "
         "need far fewer tokens than large ones"

@@ -32,14 +32,14 @@ class HasLoss(Protocol):
     """What has the loss of a task."""
 
     def loss(self, model: nn.Module, micro_batch: Any) -> Loss:
-        """Share of a micro batch in the loss of its step."""
+        """Share of a micro-batch in the loss of its step."""
 
 
 class Job(HasLoss, Protocol):
     """What the loop asks for: batches, their loss, the rate, and what follows a step."""
 
     def micro_batches(self, step: int) -> Sequence[Any]:
-        """The micro batches of a step, the first step being 0."""
+        """The micro-batches of a step, the first step being 0."""
 
     def learning_rate(self, step: int) -> float:
         """Rate of a step."""
@@ -84,7 +84,7 @@ class Trainer:
         return stop
 
     def train_step(self, job: Job, step: int) -> StepResult:
-        """Add up the gradients of the micro batches, clip them, and move the weights once."""
+        """Add up the gradients of the micro-batches, clip them, and move the weights once."""
         self.model.train()
         torch.manual_seed(seed_of(self.seed, step))
         self.optimizer.zero_grad(set_to_none=True)
@@ -148,7 +148,7 @@ def stop_on_signal() -> Iterator[list[int]]:
         for watched in (signal.SIGTERM, signal.SIGINT):
             before[watched] = signal.signal(watched, note)
     except ValueError:
-        before.clear()  # not in the main thread: there signals are somebody else's business
+        before.clear()  # not in the main thread: there signals are handled by others
     try:
         yield asked
     finally:

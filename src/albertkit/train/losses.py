@@ -1,6 +1,6 @@
 """Masked-LM and sentence-order loss, divided by the counts of the whole optimizer step.
 
-A step may be computed in several micro batches. Each returns its share of the step's loss, so that
+A step may be computed in several micro-batches. Each returns its share of the step's loss, so that
 their gradients add up to those of the whole step however it was cut.
 """
 
@@ -19,7 +19,7 @@ _SOME = 1e-5
 
 @dataclass(frozen=True)
 class Loss:
-    """What one micro batch adds to a step.
+    """What one micro-batch adds to a step.
 
     `value`: the number to differentiate. `parts`: detached sums by name (negative log-likelihoods,
     right answers); `counts`: over how many predictions each was summed.
@@ -32,14 +32,14 @@ class Loss:
 
 @dataclass
 class Totals:
-    """Sums over micro batches, or over steps; `means()` divides them."""
+    """Sums over micro-batches, or over steps; `means()` divides them."""
 
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, losses: Sequence[Loss]) -> Totals:
-        """Totals of micro batches; looks at the device once for all numbers."""
+        """Totals of micro-batches; looks at the device once for all numbers."""
         values = torch.stack([part.double() for loss in losses for part in loss.parts.values()])
         numbers = iter(values.tolist())
         totals = cls()

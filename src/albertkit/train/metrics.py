@@ -16,7 +16,7 @@ class Metrics:
     """The metrics file of a run, open for appending.
 
     `size` goes into each training state; opening with that size drops what was written after the
-    state, so that the resumed steps are not told twice.
+    state, so that the resumed steps are not there twice.
     """
 
     def __init__(self, path: Path, size: int = 0) -> None:

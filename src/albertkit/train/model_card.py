@@ -1,6 +1,6 @@
 """Model cards: README.md of a checkpoint folder, written by the program from the facts of a run.
 
-The card says what was done and measured, and what nobody told the program ("not stated").
+The card says what was done and measured, and what the program does not know ("not stated").
 """
 
 from __future__ import annotations

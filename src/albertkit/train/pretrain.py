@@ -5,7 +5,7 @@ RUN/
   start.json       what a run that goes on from a model began with (start.py)
   metrics.jsonl    losses, validations, baselines
   checkpoints/     training states, the newest few (resume.py)
-  model/           the model as of the last state: a checkpoint folder for everybody's use
+  model/           the model as of the last state: a checkpoint folder for use anywhere
   report.html      curves and figures, needs no network
   .lock            held while a process trains (lock.py)
 """
@@ -254,7 +254,7 @@ def _keep_start(
 ) -> None:
     """Put the state before step 0 into a new run folder: its checkpoint may be gone tomorrow.
 
-    What begins from random numbers begins anew from its seed instead.
+    What begins from random numbers begins again from its seed instead.
     """
     if prepared.origin is None:
         return

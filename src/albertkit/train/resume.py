@@ -1,4 +1,4 @@
-"""Training states on disk: weights, moments, counters; whole or absent, checked when read.
+"""Training states on disk: weights, moments, counters; whole or missing, checked when read.
 
     RUN/checkpoints/
       step-00002000/

@@ -52,7 +52,7 @@ class Task(HasLoss, Protocol):
         """Whether the model has learned before: its held-out figures then count before step 0."""
 
     def micro_batches(self, step: int, device: torch.device) -> Sequence[MicroBatch]:
-        """The micro batches of a step, the first step being 0."""
+        """The micro-batches of a step, the first step being 0."""
 
     def learning_rate(self, step: int) -> float:
         """Rate of a step."""
@@ -97,7 +97,7 @@ class Run:
     identity: dict[str, str]  # hashes of recipe and data, to be the same after a resume
     metrics: Metrics
     progress: Bar
-    export: Callable[[], None]  # writes the model for everybody's use
+    export: Callable[[], None]  # writes the model for use anywhere
     window: Totals = field(default_factory=Totals)  # since the last line of metrics
     tokens: int = 0  # trained on so far, padding not counted
     verdict: Verdict | None = None
@@ -142,14 +142,14 @@ class Run:
             self.metrics.close()
 
     def micro_batches(self, step: int) -> Sequence[MicroBatch]:
-        """Micro batches of a step."""
+        """Micro-batches of a step."""
         device = next(self.trainer.model.parameters()).device
         micro_batches = self.task.micro_batches(step, device)
         self.tokens += sum(micro_batch.num_tokens for micro_batch in micro_batches)
         return micro_batches
 
     def loss(self, model: nn.Module, micro_batch: Any) -> Loss:
-        """Loss of one micro batch."""
+        """Loss of one micro-batch."""
         return self.task.loss(model, micro_batch)
 
     def learning_rate(self, step: int) -> float:

@@ -129,7 +129,7 @@ class Stages:
             self._running = None
 
     def micro_batches(self, step: int, device: torch.device) -> list[MicroBatch]:
-        """Rows of a step, cut into micro batches."""
+        """Rows of a step, cut into micro-batches."""
         batch = self.batch(step)
         size = self.settings[self.stage_of(step)].micro_batch_size or len(batch)
         return [

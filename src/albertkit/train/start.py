@@ -212,7 +212,7 @@ def require_tokenizer(data: DataFolder, tokenizer: Tokenizer, model: str) -> Non
     """Refuse data cut with another tokenizer than that of a model.
 
     Raises:
-        VocabularyError: with the command that cuts them anew.
+        VocabularyError: with the command that cuts them again.
     """
     if data.tokenizer.fingerprint != tokenizer.fingerprint:
         raise VocabularyError(

@@ -39,11 +39,11 @@ class PretrainingTask:
         return self.prepared.origin is not None
 
     def micro_batches(self, step: int, device: torch.device) -> Sequence[MicroBatch]:
-        """Micro batches of a step."""
+        """Micro-batches of a step."""
         return self.stages.micro_batches(step, device)
 
     def loss(self, model: nn.Module, micro_batch: MicroBatch) -> Loss:
-        """Masked-LM and sentence-order loss of one micro batch."""
+        """Masked-LM and sentence-order loss of one micro-batch."""
         output = model(
             micro_batch.ids,
             micro_batch.segment_ids,

@@ -18,6 +18,7 @@ from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.checkpoint.formats import pdparams
 from albertkit.conversion import convert
 from albertkit.errors import AlbertkitError, CheckpointError, ConfigError
+from albertkit.text.tokenizer import Tokenizer
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "golden" / "paddlenlp"
 THEIRS = {"prediction_logits": "mlm", "sop_logits": "order", "sequence_output": "tokens"}
@@ -178,6 +179,21 @@ def test_wrong_ids_and_lower_casing_are_reported_and_put_right(model: Path) -> N
     opened = open_checkpoint(model)
     assert opened.checkpoint.special_ids["bos_token_id"] == 101
     assert any("101 and 102" in problem for problem in opened.result.problems)
+
+
+def test_a_chinese_vocabulary_is_opened_once(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{n}" for n in range(18))]
+    (model / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    opened: list[Path] = []
+    load = Tokenizer.load
+
+    def counted(path: Path, **options: object) -> Tokenizer:
+        opened.append(path)
+        return load(path, **options)
+
+    monkeypatch.setattr(Tokenizer, "load", counted)
+    assert open_checkpoint(model).checkpoint.tokenizer is not None
+    assert opened == [model]
 
 
 def test_a_decoder_of_its_own_is_kept(model: Path, tmp_path: Path) -> None:

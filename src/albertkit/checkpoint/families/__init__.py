@@ -1,6 +1,6 @@
 """Checkpoint families, one file or folder each: who wrote a checkpoint, how to read and write it.
 
-`detect` says whose files lie at a path, `named` gives the module that reads and writes them.
+`detect` says whose files are at a path, `named` gives the module that reads and writes them.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _is_whole(folder: Path, unfetched: CheckpointError) -> bool:
 
 
 def _shown(path: Path) -> str:
-    """What lies at a path, for a message."""
+    """What is at a path, for a message."""
     if path.is_dir():
         names = sorted(x.name for x in path.iterdir())
         return "a folder with " + (", ".join(names[:8]) or "nothing in it")

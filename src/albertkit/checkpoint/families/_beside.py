@@ -1,4 +1,4 @@
-"""What lies beside the weights of a folder: config, tokenizer, and what the user chose."""
+"""What is beside the weights of a folder: config, tokenizer, and what the user chose."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.config import AlbertConfig
-from albertkit.errors import AlbertkitError, ConfigError, listed, shown
+from albertkit.errors import ConfigError, listed, shown
 from albertkit.files import glimpse_json, strict_json
 from albertkit.tasks.head import TaskHead
 from albertkit.text.vocabulary_files import candidates
@@ -199,18 +199,10 @@ def special_ids(values: Mapping[str, Any]) -> dict[str, int]:
 
 
 def check_special_ids(
-    ids: dict[str, int], tokenizer: Path | None, problems: list[str]
+    ids: dict[str, int], tokenizer: Tokenizer, problems: list[str]
 ) -> dict[str, int]:
-    """The ids that the tokenizer has, where one is beside; what is wrong goes to `problems`."""
-    if tokenizer is None:
-        return ids
-    from albertkit.text.tokenizer import Tokenizer
-
-    try:
-        opened = Tokenizer.load(tokenizer)
-    except AlbertkitError:
-        return ids  # the error is shown when the tokenizer is opened for good
-    real = ids_of(opened)
+    """The ids that the tokenizer has; those of a config that differ go to `problems`."""
+    real = ids_of(tokenizer)
     wrong = [f"{name} is {ids[name]}, not {real[name]}" for name in ids if ids[name] != real[name]]
     if wrong:
         problems.append(

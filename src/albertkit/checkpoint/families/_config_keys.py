@@ -2,7 +2,7 @@
 
 A key is read, has no effect (DEAD), is a tool's note that changes no number (NOTED), or may have
 one value only, which is what every ALBERT has. What is empty says nothing. Every other key is
-refused: nothing is skipped without a word.
+refused: nothing is ignored silently.
 """
 
 from __future__ import annotations

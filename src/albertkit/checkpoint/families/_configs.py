@@ -3,7 +3,7 @@
 `huggingface` transformers; `google` google-research/albert and what follows it; `google_fast` and
 `brightmart` the two layouts of albert_zh; `paddle` PaddleNLP, old nested files too; `uer` UER-py
 and TencentPretrain. The same word may mean different things: "gelu" is the tanh formula for
-google and albert_zh, and the erf formula for everybody else.
+google and albert_zh, and the erf formula for all others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Weights that are no ALBERT's, or no plain numbers, called by the names of their tensors."""
+"""Weights of other models, or quantised ones, recognised by the names of their tensors."""
 
 from __future__ import annotations
 

@@ -64,8 +64,9 @@ class LoadResult:
     "shape of bert/embeddings/word_embeddings", "default", "given"). tokenizer: file beside the
     weights, spiece.model or vocab.txt by whatever name. source_tensors: name -> (dtype, shape) of
     everything in the file, optimizer slots too. slots: optimizer slots by suffix ("adam_m") with
-    their number. problems: what a careful person should know (a wrong bos id in the config, a
-    head count that the graph contradicts). files: all that were read.
+    their number. check_ids: `special_ids` may be wrong: compare them with the tokenizer's.
+    problems: what a careful person should know (a wrong bos id in the config, a head count that the
+    graph contradicts). files: all that were read.
     """
 
     config: AlbertConfig
@@ -76,6 +77,7 @@ class LoadResult:
     tokenizer: Path | None = None
     lower_case: bool | None = None  # of the tokenizer, where its settings are known to be wrong
     special_ids: dict[str, int] = field(default_factory=dict)
+    check_ids: bool = False
     source_tensors: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
     slots: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)

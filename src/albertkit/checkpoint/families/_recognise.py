@@ -1,6 +1,6 @@
-"""What lies at a path that no family reads, called by its name.
+"""Names what is at a path that no family reads.
 
-Somebody gave a path with something in it: a pointer of git-lfs, a folder of transformers' Trainer
+The path exists but holds something else: a pointer of git-lfs, a folder of transformers' Trainer
 with the checkpoints inside, another kind of model. Each gets a sentence of its own.
 """
 
@@ -41,7 +41,7 @@ MAX_FILES = 1000  # of a folder that are looked at
 
 
 def recognise(path: Path) -> AlbertkitError | None:
-    """The error that calls what lies at a path by its name; None if it has none."""
+    """The error that names what is at a path; None if it is not recognised."""
     for check in (
         *(_trainer, _sentence_transformers, _run, _adapter),
         *(_other_model, _other_weights, _no_shards, _framework),

@@ -88,7 +88,7 @@ def _no_config(folder: Path) -> ConfigError:
 
 
 def _no_weights(folder: Path) -> CheckpointError:
-    """The error that says what lies in a folder instead of our weights."""
+    """The error that says what is in a folder instead of our weights."""
     there = sorted(x.name for x in folder.iterdir() if x.suffix in (".safetensors", ".bin"))
     return CheckpointError(
         "The folder holds no weights that can be read.",

@@ -1,6 +1,6 @@
 """The state dict of a model in what a training program saved around it.
 
-Lightning keeps it under "state_dict", DeepSpeed under "module", loops of one's own under "model",
+Lightning keeps it under "state_dict", DeepSpeed under "module", other training loops under "model",
 "model_state_dict", "net": with the epoch and the state of the optimizer beside it.
 """
 

@@ -29,7 +29,7 @@ _ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class ZipEntry:
-    """Where the bytes of an entry lie in the archive; crc 0 where the writer made none."""
+    """Where the bytes of an entry are in the archive; crc 0 where the writer made none."""
 
     name: str
     start: int

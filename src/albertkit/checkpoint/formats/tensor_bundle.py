@@ -1,7 +1,7 @@
 """TensorFlow's tensor bundle: the checkpoint files `PREFIX.index` and `PREFIX.data-00000-of-00001`.
 
 The index is a sorted table. Key "" holds a header; every other key is the name of a tensor, its
-value says where the bytes lie and their checksum. Field numbers: tensorflow/core/protobuf/
+value says where the bytes are and their checksum. Field numbers: tensorflow/core/protobuf/
 tensor_bundle.proto.
 """
 
@@ -29,7 +29,7 @@ from albertkit.checkpoint.formats.leveldb_table import (
 from albertkit.checkpoint.formats.memory_map import Array
 from albertkit.errors import CheckpointError
 
-# TensorFlow's number for a type (types.proto); strings are no numbers that numpy stores.
+# TensorFlow's number for a type (types.proto); numpy stores no strings.
 KINDS = {
     1: "float32",
     2: "float64",
@@ -93,7 +93,7 @@ class Bundle:
         """The numbers of a tensor as stored, a view of the file (bfloat16 as uint16).
 
         Raises:
-            CheckpointError: a type that is no number, or a place outside the file.
+            CheckpointError: a type that is not a number, or a place outside the file.
         """
         entry = self.entries[name]
         if entry.storage is None:

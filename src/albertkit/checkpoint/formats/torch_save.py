@@ -174,7 +174,7 @@ def kind_and_shape(name: str, entry: object) -> tuple[str, tuple[int, ...]]:
     """Kind and shape of one entry of a state dict.
 
     Raises:
-        CheckpointError: it is no tensor.
+        CheckpointError: it is not a tensor.
     """
     if isinstance(entry, TorchTensor):
         return TORCH_KINDS[entry.storage.kind], entry.shape
@@ -200,7 +200,7 @@ class Widened:
         self._made: dict[int, Array] = {}
 
     def __call__(self, array: Array, kind: str) -> Array:
-        """An array as it is used; a view where it lies in the file like that.
+        """An array as it is used; a view where the file has it like that.
 
         Raises:
             CheckpointError: more numbers than the file can hold.

@@ -1,9 +1,9 @@
 """Pickles of arrays, decoded by a machine of our own that runs nothing.
 
 A pickle is a program. Here a name in it stays a name, and the few calls that files of arrays
-consist of (`pickle_values.CALLS`) are done by functions of ours. Any other name is refused when it
-is met, before the rest is read. Nothing is nested by recursion, and texts and arrays of bytes stay
-where they are in the file.
+consist of (`unpickle_allowed.CALLS`) are done by functions of ours. Any other name is refused when
+it is met, before the rest is read. There is no recursion, and texts and arrays of bytes stay where
+they are in the file.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def load(data: Bytes, start: int = 0, *, storages: bool = False) -> tuple[object
         storages: whether it may speak of torch's storages.
 
     Returns:
-        dict, list, tuple, str, numbers, and the classes of `pickle_values`.
+        dict, list, tuple, str, numbers, and the classes of `unpickle_allowed`.
 
     Raises:
         CheckpointError: damaged, or it asks for something that is not on the list.

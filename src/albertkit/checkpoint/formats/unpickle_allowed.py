@@ -63,7 +63,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Storage:
-    """A row of numbers of torch, known by its key; the numbers lie elsewhere in the file."""
+    """A row of numbers of torch, known by its key; the numbers are elsewhere in the file."""
 
     key: str
     kind: str  # a key of TORCH_KINDS
@@ -96,7 +96,7 @@ class Stored:
 
 
 class Places:
-    """The file that a pickle lies in, and what was made beside it."""
+    """The file that a pickle is in, and what was made beside it."""
 
     def __init__(self, data: Bytes) -> None:
         self.data = data

@@ -1,6 +1,6 @@
 """Engines by name, a file of this folder each; `_protocol.py` says what one has.
 
-Names that begin with `_` are no engines. One is imported when it is asked for.
+Names that begin with `_` are not engines. One is imported when it is asked for.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ def _config_beside(prefix: Path) -> Path | None:
 
 
 def places(prefix: Path) -> list[Path]:
-    """Folders where files lie that belong to a checkpoint."""
+    """Folders with files that belong to a checkpoint."""
     if prefix.parent.name == "variables":
         return [prefix.parent, prefix.parent.parent / "assets", prefix.parent.parent]
     return [prefix.parent]
@@ -148,7 +148,7 @@ def _from_file(file: Path, layout: Layout, resolved: ResolvedConfig) -> _Found:
     """What a config file says, in our keys; notes on other keys go to the problems.
 
     Raises:
-        ConfigError: the file is no config of an ALBERT.
+        ConfigError: the file is not the config of an ALBERT.
     """
     try:
         values = strict_json(file)

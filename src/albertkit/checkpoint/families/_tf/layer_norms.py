@@ -55,7 +55,7 @@ def rename(files: Mapping[str, str]) -> tuple[dict[str, str], dict[int, int]]:
 
 
 def _renamed(name: str, first: Mapping[int, int]) -> str:
-    """A variable that is no normalisation of a layer; `first`: the first layer of each group."""
+    """A variable that is not a normalisation of a layer; `first`: the first layer of each group."""
     matrix = _OF_GROUP.fullmatch(name)
     if matrix is not None and int(matrix[1]) in first:
         return f"{_TRANSFORMER}group_{first[int(matrix[1])]}/{matrix[2]}"

@@ -1,4 +1,4 @@
-"""Where a TensorFlow checkpoint lies, and the plain names of its variables.
+"""Where a TensorFlow checkpoint is, and the plain names of its variables.
 
 The same variable has several names: with `module/` before it after a TF-Hub module was loaded, or
 as a path through Python objects when TensorFlow 2 saved it (then the object graph in the file
@@ -186,7 +186,7 @@ def names_of(entries: Mapping[str, Entry], prefix: Path) -> Names:
 
 
 def _why_ignored(name: str, short: str, entries: Mapping[str, Entry], names: Names) -> str | None:
-    """Why a variable of TensorFlow 1 is no weight; None if it may be one."""
+    """Why a variable of TensorFlow 1 is not a weight; None if it may be one."""
     slot = _SLOT.fullmatch(name)
     if slot and slot[1] in entries:
         names.slots[slot[2]] = names.slots.get(slot[2], 0) + 1

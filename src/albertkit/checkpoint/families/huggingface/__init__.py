@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 TITLE = "transformers, every version; lonePatient/albert_pytorch"
 WRITES = True
 _SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", INDEX)
-NO_HEAD = "none"  # the choice of a user to leave out what is no part of an ALBERT
+NO_HEAD = "none"  # the choice of a user to leave out what is not part of an ALBERT
 # lonePatient's own keys; what they mean is in the names of the tensors, or stands below.
 _LONE_KEYS = {"ln_type", "share_type"}
 _ORDERS = {"postln": "post", "preln": "pre"}
@@ -142,7 +142,7 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
 
 
 def _foreign_head(names: list[str]) -> CheckpointError:
-    """The error about tensors of somebody's own head on the encoder."""
+    """The error about tensors of a custom head on the encoder."""
     return CheckpointError(
         "The file holds a head that is not one of ALBERT's.",
         expected="an ALBERT, alone or with a head of transformers",

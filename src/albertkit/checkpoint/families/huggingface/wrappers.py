@@ -1,6 +1,6 @@
-"""What stands before the names of an ALBERT in a state dict of somebody's own program.
+"""What stands before the names of an ALBERT in a state dict of the user's program.
 
-DataParallel puts "module." there, torch.compile "_orig_mod.", a class of one's own the name of its
+DataParallel puts "module." there, torch.compile "_orig_mod.", the user's own class the name of its
 attribute: `self.model = AlbertForMaskedLM(...)`.
 """
 

@@ -78,7 +78,7 @@ HEADS_BIAS = _of_heads("heads", "D")
 
 _ATTENTION = "albert.encoder.attention.{g}.{i}"
 _FEED_FORWARD = "albert.encoder.feed_forward.{g}.{i}"
-_BLOCK = "layers/transformer_encoder.{g}.{i}/"  # the two numbers become one: `_numbered`
+_BLOCK = "layers/transformer_encoder.{g}.{i}/"  # the two numbers become one
 _DENSE, _NORM = ("0", "1", TRANSPOSED), ("0", "1")
 BODY_RULES = [
     Rule("albert.embeddings.word.weight", "layers/reversible_embedding/vars/0"),
@@ -126,7 +126,7 @@ def _is_preset(folder: Path) -> bool:
 def _only_weights(folder: Path, path: Path) -> Path | None:
     """The weights file that was named, or the only one of a folder."""
     if path.name == TASK_WEIGHTS and not _is_weights(path):
-        path = folder / BODY_WEIGHTS  # the head alone: its body lies beside it
+        path = folder / BODY_WEIGHTS  # the head alone: its body is beside it
     if path != folder:
         return path if _is_weights(path) else None
     there = [x for x in sorted(folder.glob("*.weights.h5")) if _is_weights(x)]

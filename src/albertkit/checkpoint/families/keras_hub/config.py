@@ -264,7 +264,7 @@ def write_metadata(count: int) -> dict[str, Any]:
 
 
 def write_tokenizer() -> dict[str, Any]:
-    """tokenizer.json: the SentencePiece model lies among the assets."""
+    """tokenizer.json: the SentencePiece model is among the assets."""
     inside = {"name": "albert_tokenizer", "trainable": True, "config_file": "tokenizer.json"}
     rest = {"proto": None, "sequence_length": None, "add_bos": False, "add_eos": False}
     return _serialized("AlbertTokenizer", "albert_tokenizer", {**inside, **rest})

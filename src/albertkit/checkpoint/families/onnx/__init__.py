@@ -95,7 +95,7 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
 
 
 def _tie(found: Found, pool: Pool) -> None:
-    """Tell whether the decoder is the word table; its copy is left out then."""
+    """Whether the decoder is the word table; its copy is left out then."""
     words = pool.first(found.tensors[_WORDS])
     decoder = found.tensors.get(_DECODER)
     if decoder is None:

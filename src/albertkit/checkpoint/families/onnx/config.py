@@ -62,8 +62,8 @@ def read_config(
         overrides: what the user says.
 
     Raises:
-        ConfigError: a value that no ALBERT has, a file that is no config of an ALBERT, or a value
-            that decides the function and that nothing says.
+        ConfigError: a value that no ALBERT has, a file that is not the config of an ALBERT, or a
+            value that decides the function and is found nowhere.
         CheckpointError: a BERT, or layers that share nothing as an ALBERT does.
     """
     _beside.check_keys(overrides.values)

@@ -20,7 +20,7 @@ _NOTHING = Node("", "", (), (), {})
 
 
 def activation(trail: Trail, *, normalised: bool = False) -> str | None:
-    """A choice of `hidden_act`; None if it is none of them.
+    """A choice of `hidden_act`; None if it is another one.
 
     Args:
         trail: of what reads it.
@@ -57,7 +57,7 @@ def _written_out(steps: Steps, scaled: Node) -> float | None:
         return found
 
     def computed(node: Node) -> int:
-        """Place of the input that is no constant."""
+        """Place of the input that is not a constant."""
         return next((n for n, name in enumerate(node.inputs) if name not in steps.known), 0)
 
     ratio = back(scaled, computed(scaled))

@@ -38,7 +38,7 @@ Attribute = int | float | bytes | tuple[int, ...] | Stored | Reference
 
 @dataclass(frozen=True)
 class Node:
-    """One operation. Absent inputs are named ""."""
+    """One operation. Missing inputs are named ""."""
 
     op: str  # with its domain before it unless that is ONNX's own
     name: str

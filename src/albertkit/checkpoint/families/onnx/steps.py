@@ -1,8 +1,8 @@
 """The nodes of a graph that use weights, in the order in which they run.
 
 An exporter writes a model as thousands of nodes. Three kinds of steps use weights: a look-up in a
-table, a product with a matrix, a normalisation. All else lies between two steps and is kept as a
-`Trail`: which steps a value is made of, and by which operations and numbers.
+table, a product with a matrix, a normalisation. Everything else is between two steps and is kept as
+a `Trail`: which steps a value is made of, and by which operations and numbers.
 """
 
 from __future__ import annotations
@@ -295,7 +295,7 @@ def _view(node: Node, tensor: Stored) -> Stored:
 
 
 def _matrix(node: Node, array: Array) -> Array | None:
-    """A constant as a matrix (out, in): a view; None if the node is no plain product with it."""
+    """A constant as a matrix (out, in): a view; None if the node is not a plain product with it."""
     values = node.attributes
     equation = values.get("equation")
     if isinstance(equation, bytes) and array.ndim > 2:

@@ -1,6 +1,6 @@
 """PaddleNLP: model_state.pdparams with config.json, or with the nested model_config.json before.
 
-Names and config: formats/paddle_names.py. No Paddle is needed; formats/pdparams.py decodes.
+Names and config: names.py. No Paddle is needed; the container formats/pdparams.py decodes the file.
 """
 
 from __future__ import annotations
@@ -110,6 +110,7 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
         tokenizer=tokenizer,
         lower_case=_lower_case(tokenizer, problems),
         special_ids=_special_ids(values, tokenizer, config.vocab_size, problems),
+        check_ids=_is_chinese(tokenizer),
         source_tensors=weights.kinds,
         problems=problems,
         files=[file, found],
@@ -124,7 +125,7 @@ def _is_tied(source: Mapping[str, Array]) -> bool:
 def _head(
     values: Mapping[str, Any], source: Mapping[str, Array], kind: str | None
 ) -> TaskHead | None:
-    """The head of a task; its matrix lies the other way round than transformers'."""
+    """The head of a task; its matrix is the transpose of transformers'."""
     turned = {
         name: source[name].T
         for name in ("classifier.weight", "qa_outputs.weight")
@@ -190,15 +191,17 @@ def _special_ids(
 ) -> dict[str, int]:
     """Ids of special pieces; PaddleNLP gives the English ones to Chinese models, too."""
     ids = _beside.special_ids(values)
-    chinese = tokenizer is not None and (
-        tokenizer.suffix == ".txt" or (tokenizer / "vocab.txt").is_file()
-    )
-    if chinese:
-        return _beside.check_special_ids(ids, tokenizer, problems)
     if tokenizer is None and vocab_size == 21128 and ids.get("bos_token_id") == 2:
         problems.append("the config says bos 2 and eos 3: in a Chinese vocabulary 101 and 102")
         return {**ids, "bos_token_id": 101, "eos_token_id": 102}
     return ids
+
+
+def _is_chinese(tokenizer: Path | None) -> bool:
+    """Whether the tokenizer beside the weights is a vocab.txt."""
+    return tokenizer is not None and (
+        tokenizer.suffix == ".txt" or (tokenizer / "vocab.txt").is_file()
+    )
 
 
 def express(checkpoint: Checkpoint) -> tuple[Checkpoint, list[str]]:

@@ -1,7 +1,7 @@
 """UER-py and TencentPretrain: model.bin with a config.json of their own keys.
 
-Names and config: formats/uer_names.py. The normalisation is UER's own and stays so
-(`layer_norm_kind` uer); formats/uer_fold.py turns it into the standard one.
+Names and config: names.py. The normalisation is UER's own and stays so
+(`layer_norm_kind` uer); fold.py turns it into the standard one.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
 
 
 def _check_albert(source: Mapping[str, Array]) -> None:
-    """Refuse other models of UER, and tables that are none."""
+    """Refuse other models of UER, and other kinds of tables."""
     needed = [uer_names.WORDS, "embedding.seg.embedding.weight", "encoder.linear.weight"]
     missing = [name for name in needed if name not in source or source[name].ndim != 2]
     if missing:

@@ -1,6 +1,6 @@
 """UER-py's normalisation as the standard one: its factor goes into the scales.
 
-UER divides by the deviation of n - 1 plus epsilon, everybody else by the root of the variance of
+UER divides by the deviation of n - 1 plus epsilon, all others by the root of the variance of
 n plus epsilon. With the scale times sqrt((n - 1) / n) the two differ by some 1e-6 of the result.
 Source: uer/layers/layer_norm.py.
 """
