@@ -21,6 +21,30 @@ def sentences(count: int, seed: int = 0) -> list[tuple[str, str]]:
     return made
 
 
+def questions(
+    count: int, *, words: int = 12, impossible: bool = False, seed: int = 0
+) -> list[dict[str, object]]:
+    """Rows of questions: what "the" or "a" animal, "cat" or "dog", did; the verb behind it answers.
+
+    words: of each context. impossible: every third question is about an animal that is not there.
+    """
+    chance = random.Random(seed)
+    rows: list[dict[str, object]] = []
+    for number in range(count):
+        animal, other = chance.sample(("cat", "dog"), 2)
+        verb = chance.choice(VERBS)
+        around = chance.choices(("the", "mat", "on", "and", ",", "."), k=words - 2)
+        place = chance.randrange(words - 2)
+        text = [*around[:place], animal, verb, *around[place:]]
+        row: dict[str, object] = {"question": f"the {animal}", "context": " ".join(text)}
+        if impossible and number % 3 == 0:
+            row |= {"question": f"the {other}", "answer": []}
+        else:
+            row |= {"answer": verb, "answer_start": len(" ".join(text[: place + 1])) + 1}
+        rows.append(row)
+    return rows
+
+
 def write_csv(path: Path, count: int, seed: int = 0) -> Path:
     """A table with the columns review and animal."""
     rows = [f'"{text}",{label}' for text, label in sentences(count, seed)]

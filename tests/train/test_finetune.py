@@ -251,7 +251,7 @@ def test_rare_classes_count_as_much_with_balanced_weights(tiny_model: Path, tmp_
     }
     recipe = open_recipe("classify", given, {"objective.class_weights": "balanced"}, resume=False)
     prepared = PreparedTask.resolve(recipe)
-    targets, _ = prepared.targets()
+    targets = prepared.labelled()[0].targets
     weights = prepared.output_weights(targets)
     assert weights[targets == 0].sum() == pytest.approx(weights[targets == 1].sum())
     assert weights.sum() == pytest.approx(len(targets))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from animals import sentences, write_jsonl
+from animals import questions, sentences, write_jsonl
 
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.model.loading import tensors_of
@@ -42,7 +42,9 @@ def prepared_for(tiny_model: Path, folder: Path, kind: str) -> PreparedTask:
             options = ["mat", animal, "dog" if animal == "cat" else "cat"][: 2 + n % 2]
             rows.append({"context": text, "question": "a _ ran", "options": options, "answer": 1})
         else:
-            rows.append({"sentence1": text, "sentence2": f"a {animal}", "label": label[kind]})
+            rows.append({"sentence1": text, "sentence2": f"a {animal}", "label": label.get(kind)})
+    if task == "span":  # windows of 16 tokens without padding: 2 + 11 + 3
+        rows = questions(90, words=21)
     path = write_jsonl(folder / "rows.jsonl", rows)
     given = {
         "data.train": path,
@@ -50,6 +52,7 @@ def prepared_for(tiny_model: Path, folder: Path, kind: str) -> PreparedTask:
         "model.checkpoint": str(tiny_model / "model"),
         "model.classifier_dropout": 0.0,
         "objective.kind": kind,
+        **({"objective.max_tokens": 16, "objective.doc_stride": 5} if task == "span" else {}),
         "schedule.steps": STEPS,
         "schedule.batch_size": 8,
         "schedule.learning_rate": 1e-3,
@@ -91,7 +94,7 @@ def losses_of_transformers(folder: Path, prepared: PreparedTask, task: FinetuneT
     others = [p for n, p in theirs.named_parameters() if "bias" in n or "orm" in n]
     groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=0.0, eps=1e-6)
-    losses, targets = [], torch.from_numpy(task.train_targets)
+    losses, targets = [], torch.from_numpy(task.train.targets)
     for step in range(STEPS):
         epoch, number = divmod(step, prepared.batches.steps_per_epoch)
         groups = prepared.batches.epoch(epoch)[number]
@@ -110,8 +113,12 @@ def losses_of_transformers(folder: Path, prepared: PreparedTask, task: FinetuneT
         if kind == "multiple_choice":
             loss = loss_of_choices(theirs.train(), prepared, groups, ids, segments, real)
         else:
+            answers: dict[str, Any] = {"labels": labels}
+            if kind == "span":
+                assert real.all()  # transformers lets padding take part in the loss of an answer
+                answers = {"start_positions": labels[:, 0], "end_positions": labels[:, 1]}
             loss = theirs.train()(
-                input_ids=ids, token_type_ids=segments, attention_mask=real.long(), labels=labels
+                input_ids=ids, token_type_ids=segments, attention_mask=real.long(), **answers
             ).loss
         optimizer.zero_grad()
         loss.backward()
@@ -142,7 +149,10 @@ def loss_of_choices(
 
 @pytest.mark.parametrize(
     "kind",
-    ["classification", "multi_label", "regression", "token_classification", "multiple_choice"],
+    [
+        *("classification", "multi_label", "regression", "token_classification"),
+        *("multiple_choice", "span"),
+    ],
 )
 def test_fifty_steps_have_the_losses_of_transformers(
     tiny_model: Path, tmp_path: Path, kind: str
@@ -157,6 +167,6 @@ def test_fifty_steps_have_the_losses_of_transformers(
     Trainer(model, optimizer, 1.0, "fp32", 0).train(steps, 0, STEPS)
     assert max(len(task.micro_batches(n, torch.device("cpu"))) for n in range(11)) > 1
     np.testing.assert_allclose(steps.losses, theirs, atol=1e-4)
-    still = Checkpoint.load(tmp_path / "first").tensors["classifier.weight"]
-    moved = tensors_of(model)["classifier.weight"]
+    weight = f"{prepared.head.part}.weight"
+    still, moved = Checkpoint.load(tmp_path / "first").tensors[weight], tensors_of(model)[weight]
     assert np.abs(moved - still).max() > 10 * 1e-3

@@ -23,7 +23,9 @@ from albertkit.progress import Bar
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from albertkit.data.tables import BadRows
     from albertkit.infer.evaluate import Evaluation
+    from albertkit.infer.predictor import Predictor
 
 EXAMPLES_GROUP = Group("Examples", sort_key=1)
 SCHEDULE_GROUP = Group("Schedule", sort_key=2)
@@ -38,17 +40,19 @@ class ExampleOptions:
     ----------
     train
         CSV, TSV, JSON lines or Parquet with a row for each example; or a folder: with a folder of
-        texts for each label, or with a data set as Hugging Face's datasets saves it.
+        texts for each label, or with a data set as Hugging Face's datasets saves it. For span also
+        SQuAD's JSON.
     dev
         The same for measuring; if left out, a folder's own validation part or a tenth of the
         training file is held out.
     kind
-        What a label is: one class of several, any of several, a number; found from the labels.
+        What a label is: one class of several, any of several, a number; of answers whether there
+        may be none (beam_span). Found from the labels and answers.
     """
 
     train: Path | None = None
     dev: Path | None = None
-    kind: Literal["classification", "multi_label", "regression"] | None = None
+    kind: Literal["classification", "multi_label", "regression", "span", "beam_span"] | None = None
 
 
 @Parameter(name="*", group=EXAMPLES_GROUP)
@@ -64,7 +68,11 @@ class ColumnOptions:
     pair_column
         Column of the second texts, for pairs; sentence1 and sentence2 are found by name.
     label_column
-        Column of the labels.
+        Column of the labels, or of the answers.
+    question_column
+        Column of the questions.
+    context_column
+        Column of the texts that they are about.
     on_bad_row
         error stops at a row that cannot be used; skip leaves it out, and says how many there are.
     """
@@ -72,6 +80,8 @@ class ColumnOptions:
     text_column: str | None = None
     pair_column: str | None = None
     label_column: str | None = None
+    question_column: str | None = None
+    context_column: str | None = None
     on_bad_row: OnBadLine = "error"
 
 
@@ -146,8 +156,8 @@ def finetune(
     Parameters
     ----------
     task
-        What is learned: classify (classes and numbers of texts), tag (names in texts). Or the
-        recipe.toml of a run.
+        What is learned: classify (classes and numbers of texts), tag (names in texts), span
+        (answers to questions about texts). Or the recipe.toml of a run.
     model
         Path or name of any model; if left out, albertkit/tiny-zh for Chinese texts and
         albertkit/tiny-en for others.
@@ -178,7 +188,10 @@ def finetune(
     if json:
         print_json(result.to_json())
     elif result.exit_code == 0:
-        ask = f'albertkit {result.task} "..." --model {result.model}'
+        name, texts = (
+            ("answer", '"QUESTION" "TEXT"') if result.task == "span" else (result.task, '"..."')
+        )
+        ask = f"albertkit {name} {texts} --model {result.model}"
         console.print(f"next: {ask}", soft_wrap=True, markup=False)
     return result.exit_code
 
@@ -201,12 +214,12 @@ def evaluate(
     columns: ColumnOptions = NO_COLUMNS,
     json: Json = False,
 ) -> None:
-    """Measure a fine-tuned model on a table with labels.
+    """Measure a fine-tuned model on a table with labels, or on questions with answers.
 
     Parameters
     ----------
     data
-        CSV, TSV or JSON lines with a row for each example.
+        CSV, TSV or JSON lines with a row for each example, or SQuAD's JSON.
     json
         One JSON object: figures, their 95 % intervals, labels, confusion (rows: what is there;
         columns: what was predicted), skipped rows.
@@ -254,6 +267,7 @@ def predict(
     /,
     *,
     output: Path | None = None,
+    n_best: Path | None = None,
     model: ModelOptions = NO_MODEL,
     columns: ColumnOptions = NO_COLUMNS,
 ) -> None:
@@ -264,10 +278,13 @@ def predict(
     Parameters
     ----------
     data
-        CSV, TSV, JSON lines, or a text on each line.
+        CSV, TSV, JSON lines, or a text on each line; or SQuAD's JSON.
     output
         File for the answers: .csv and .tsv are tables, other names JSON lines; without it JSON
-        lines are printed.
+        lines are printed. Answers to questions go to .json as the official programs of SQuAD
+        read them.
+    n_best
+        For answers to questions: a JSON file for the 20 best of each, with their probabilities.
     """
     from albertkit.data.tables import BadRows, Table
     from albertkit.infer.predict_file import predict_file, predict_rows
@@ -275,7 +292,11 @@ def predict(
 
     output = output_file(output, data)
     predictor, _ = model.predictor((), needs_head=True)
-    table, bad = Table(data), BadRows(columns.on_bad_row)
+    bad = BadRows(columns.on_bad_row)
+    if predictor.head is not None and predictor.head.traits.task == "span":
+        _predict_answers(predictor, data, output, n_best, columns, bad)
+        return
+    table = Table(data)
     used = find_columns(
         table, text=columns.text_column, pair=columns.pair_column, label=columns.label_column,
         needs_label=False,
@@ -287,5 +308,33 @@ def predict(
         return
     rows = predict_file(predictor, table, used, output, bad)
     print_line(f"wrote {rows:,} predictions to {output}")
+    if bad.skipped:
+        print_line(f"left out: {len(bad.skipped):,} rows, the first at {bad.skipped[0]}")
+
+
+def _predict_answers(
+    predictor: Predictor,
+    data: Path,
+    output: Path | None,
+    n_best: Path | None,
+    columns: ColumnOptions,
+    bad: BadRows,
+) -> None:
+    """Answer every question of a file."""
+    from albertkit.infer.predict_answers import predict_answers, rows_of, write_answers
+    from albertkit.tasks.span_files import AnswerColumns
+
+    named = AnswerColumns(
+        columns.question_column or "", columns.context_column or "", columns.label_column or ""
+    )
+    head = predictor.head
+    assert head is not None  # it was asked for
+    found = predict_answers(predictor, data, bad=bad, columns=named)
+    write_answers(head, found, output, output_file(n_best, data))
+    if output is None:
+        for row in rows_of(head, found):
+            print_json(row)
+    else:
+        print_line(f"wrote {len(found):,} predictions to {output}")
     if bad.skipped:
         print_line(f"left out: {len(bad.skipped):,} rows, the first at {bad.skipped[0]}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from albertkit.data.other_tables import open_table
 from albertkit.data.tables import BadRows, OnBadRow
 from albertkit.errors import PredictionError
 from albertkit.infer.predictor import Predictor
+from albertkit.infer.reading import decoded, windows_of
 from albertkit.infer.tasks import logits_of, need_head
 from albertkit.tasks.classify import label_name, predictions_of
 from albertkit.tasks.codecs import CODECS
 from albertkit.tasks.columns import find_columns, text_examples, with_labels
+from albertkit.tasks.examples import SpanExample
 from albertkit.tasks.figures import deciding_figure, figures_by_name, figures_of
 from albertkit.tasks.head import TaskHead
 from albertkit.tasks.metrics import (
@@ -26,7 +28,16 @@ from albertkit.tasks.metrics import (
     f1_of_counts,
     wilson_interval,
 )
+from albertkit.tasks.n_best import decided
 from albertkit.tasks.rows import Floats, Ints
+from albertkit.tasks.span_answers import (
+    Decoded,
+    best_threshold,
+    figures_of_answers,
+    gold_of,
+    scores_of,
+)
+from albertkit.tasks.span_files import AnswerColumns, read_answered
 from albertkit.tasks.tag_metrics import entities, entity_scores
 from albertkit.tasks.tag_words import has_entities, is_bio, tags_of_words
 from albertkit.tasks.tagged_files import as_bio, has_marks, read_tagged
@@ -71,6 +82,8 @@ def evaluate(
     text_column: str | None = None,
     pair_column: str | None = None,
     label_column: str | None = None,
+    question_column: str | None = None,
+    context_column: str | None = None,
     label_separator: str = "|",
     on_bad_row: OnBadRow = "error",
     metric: str = "",
@@ -80,7 +93,8 @@ def evaluate(
     Args:
         model: folder or name of a fine-tuned model, or an open predictor.
         data: examples as `finetune` takes them.
-        text_column, pair_column, label_column: as in `finetune`; found by name if left out.
+        text_column, pair_column, label_column, question_column, context_column: as in
+            `finetune`; found by name if left out.
         label_separator: between the labels of a cell, for multi_label.
         on_bad_row: error, or skip.
         metric: figure that comes first; that of the task if left out.
@@ -92,15 +106,18 @@ def evaluate(
     """
     predictor = model if isinstance(model, Predictor) else Predictor(model)
     head, bad = head_to_measure(predictor), BadRows(on_bad_row)
-    examples: list[Any]
-    if head.traits.task == "tag":
+    examples: Any
+    if head.traits.task == "span":
+        columns = AnswerColumns(question_column or "", context_column or "", label_column or "")
+        examples = read_answered(data, bad, columns, split="dev")
+    elif head.traits.task == "tag":
         examples = list(read_tagged(data, bad))
         if has_marks(examples) and is_bio(head):
             examples = as_bio(examples)
     else:
         table = open_table(data, "dev")
-        columns = find_columns(table, text=text_column, pair=pair_column, label=label_column)
-        raw = list(text_examples(table, columns, bad))
+        named = find_columns(table, text=text_column, pair=pair_column, label=label_column)
+        raw = list(text_examples(table, named, bad))
         examples = with_labels(raw, head.kind, table.path, separator=label_separator)
     if not examples:
         raise PredictionError(
@@ -110,9 +127,10 @@ def evaluate(
             where=str(data),
             fix="check that it is the right file",
         )
-    targets = CODECS[head.traits.task].targets_of(head, examples, data)
-    logits, sizes = logits_of_examples(predictor, head, examples)
-    found = _measured(head, logits, targets, sizes, tuple(bad.skipped))
+    if head.traits.task == "span":
+        found = _measured_answers(predictor, head, examples, tuple(bad.skipped))
+    else:
+        found = _measured_units(predictor, head, examples, data, tuple(bad.skipped))
     found.figures["metric"] = deciding_figure(head, metric)
     return found
 
@@ -142,10 +160,55 @@ def logits_of_examples(
     return np.concatenate(parts), np.concatenate(sizes)
 
 
-def _measured(
-    head: TaskHead, logits: Floats, targets: Any, sizes: Ints, skipped: tuple[str, ...]
+def _measured_answers(
+    predictor: Predictor, head: TaskHead, examples: Sequence[SpanExample], skipped: tuple[str, ...]
 ) -> Evaluation:
-    """Figures of logits (U, C), their intervals, and each class."""
+    """Figures of answers at the threshold of the head, and the best threshold for these questions.
+
+    There is no loss: an engine does not give it for every head.
+    """
+    found = list(answers_of(predictor, head, examples))
+    gold = gold_of(examples)
+    threshold = (head.no_answer_threshold or 0.0) if head.may_find_nothing else None
+    figures = figures_of_answers(gold, found, threshold)
+    if threshold is not None:
+        best = best_threshold(gold, found)
+        at_best = figures_of_answers(gold, found, best)
+        figures |= {"best_f1": at_best["f1"], "best_f1_threshold": best}
+    answers = [decided(x.best, x.no_answer, threshold) for x in found]
+    exact, overlap = (np.array(values) for values in scores_of(gold, answers))
+    intervals = {}
+    if len(gold) > 1:
+        for name, values in (("f1", overlap), ("exact_match", exact)):
+            intervals[name] = bootstrap_interval(_mean_of(values), len(gold), draws=200)
+    return Evaluation(head, figures, intervals, (), None, skipped)
+
+
+def _mean_of(values: npt.NDArray[np.float64]) -> Callable[[Any], float]:
+    return lambda rows: float(values[rows].mean())
+
+
+def answers_of(
+    predictor: Predictor, head: TaskHead, examples: Sequence[SpanExample]
+) -> Iterator[Decoded]:
+    """The answers to questions, in windows as long as the model was fine-tuned with."""
+    tokenizer = predictor.tokenizer
+    longest, stride = windows_of(tokenizer, predictor.max_window)
+    return decoded(predictor.runner, head, tokenizer, examples, max_tokens=longest, stride=stride)
+
+
+def _measured_units(
+    predictor: Predictor,
+    head: TaskHead,
+    examples: Sequence[Any],
+    where: object,
+    skipped: tuple[str, ...],
+) -> Evaluation:
+    """Figures of classes of texts or words, their intervals, and each class."""
+    targets_of = CODECS[head.traits.task].targets_of
+    assert targets_of is not None  # other tasks have other figures
+    targets = targets_of(head, examples, where)
+    logits, sizes = logits_of_examples(predictor, head, examples)
     figures = figures_of(head, logits, targets, sizes)
     predictions = predictions_of(head, logits)
     if head.traits.task == "tag" and has_entities(head):

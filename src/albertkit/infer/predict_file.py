@@ -125,7 +125,7 @@ def predict_file(
             file.seek(done.bytes)
             rows = done.rows
             for group in predict_rows(predictor, table, columns, bad, skip=rows):
-                file.write(_lines(group, output.suffix.lower(), first=rows == 0))
+                file.write(lines_of(group, output.suffix.lower(), first=rows == 0))
                 file.flush()
                 os.fsync(file.fileno())
                 rows += len(group)
@@ -160,7 +160,7 @@ def _resumed(begun: _Done, part: Path, note: Path) -> _Done:
     return done
 
 
-def _lines(rows: Sequence[dict[str, Any]], suffix: str, *, first: bool) -> bytes:
+def lines_of(rows: Sequence[dict[str, Any]], suffix: str, *, first: bool = True) -> bytes:
     """Rows as bytes of a file; first: a table has its header before them."""
     if suffix not in (".csv", ".tsv"):
         return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()

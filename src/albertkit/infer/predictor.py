@@ -36,8 +36,9 @@ from albertkit.infer.fill_mask import (
 from albertkit.infer.opening import ModelOfTexts
 from albertkit.infer.texts import as_list, as_pairs, encode_texts, refuse_empty
 from albertkit.tasks.classify import encode, log_softmax
-from albertkit.tasks.examples import TextExample
+from albertkit.tasks.examples import SpanExample, TextExample
 from albertkit.tasks.rows import Rows
+from albertkit.tasks.span_answers import MAX_ANSWER_TOKENS
 from albertkit.text.encoding import Encoding
 
 POOLINGS = ("mean", "cls", "pooled")
@@ -279,45 +280,51 @@ class Predictor(ModelOfTexts):
         answers = [tasks.tags_of(labels, encoding) for labels, encoding in pairs]
         return answers[0] if isinstance(text, str) else answers
 
+    @reading.with_old_names
     def answer(
         self,
         question: str | list[str],
         context: str | list[str],
         *,
         top_k: int = 5,
-        max_tokens: int = reading.MAX_TOKENS,
-        stride: int = reading.STRIDE,
-        max_answer_tokens: int = 30,
-        unanswerable: bool | None = None,
+        max_tokens: int | None = None,
+        doc_stride: int | None = None,
+        max_answer_len: int = MAX_ANSWER_TOKENS,
+        handle_impossible_answer: bool | None = None,
     ) -> Any:
         """Where in a text the answer to a question stands, by a head fine-tuned for that.
 
-        A long context is read in windows of `max_tokens` tokens with the question, one every
-        `stride` tokens. max_answer_tokens: longest answer. unanswerable: whether "" may be the
-        answer; left out, it may for a head that was trained for it (SQuAD 2).
+        The arguments have the names of transformers' pipeline. A long context is read in windows of
+        `max_tokens` tokens with the question, a new one every `doc_stride` tokens; left out, as
+        the model was fine-tuned, else 384 and 128. max_answer_len: tokens of the longest answer.
+        handle_impossible_answer: whether "" may be the answer; left out, it may for a model that
+        was trained for it (SQuAD 2).
 
         Returns `FoundAnswers`, or a list of them for lists.
         """
         head = tasks.need_head(self.head, self.folder, "span")
         questions, contexts = as_pairs(question, context)
         assert contexts is not None  # a context was given
-        longest = min(max_tokens, self.config.max_position_embeddings)
-        asked = [
-            reading.Asked(
-                q,
-                c,
-                reading.windows_of(self.tokenizer, q, c, max_tokens=longest, stride=stride),
-            )
-            for q, c in zip(questions, contexts, strict=True)
-        ]
-        answers = reading.answer(
+        examples = [SpanExample("", c, q) for q, c in zip(questions, contexts, strict=True)]
+        longest, stride = reading.windows_of(self.tokenizer, self.max_window)
+        found = reading.decoded(
             self.runner,
             head,
-            asked,
-            top_k=top_k,
-            max_answer_tokens=max_answer_tokens,
-            unanswerable=head.kind == "beam_span" if unanswerable is None else unanswerable,
+            self.tokenizer,
+            examples,
+            max_tokens=longest if max_tokens is None else min(max_tokens, self.max_window),
+            stride=stride if doc_stride is None else doc_stride,
+            count=top_k,
+            max_answer_tokens=max_answer_len,
         )
+        if handle_impossible_answer is None:
+            handle_impossible_answer = head.may_find_nothing
+        answers = [
+            reading.found_answers(
+                q, answer, head, top_k=top_k, unanswerable=handle_impossible_answer
+            )
+            for q, answer in zip(questions, found, strict=True)
+        ]
         return answers[0] if isinstance(question, str) else answers
 
     def choose(self, text: str, choices: Sequence[str], *, truncate: bool = False) -> Choice:

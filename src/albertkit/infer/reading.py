@@ -1,138 +1,115 @@
-"""Answers to questions about a text: windows over a long one, and the best spans of all windows."""
+"""Answers to questions about texts: windows over long ones, and the best answers of all windows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from albertkit.errors import PredictionError
 from albertkit.infer.answers import FoundAnswer, FoundAnswers
-from albertkit.infer.batches import Runner
+from albertkit.infer.batches import Runner, by_length
+from albertkit.infer.engine import run_checked
+from albertkit.tasks.examples import SpanExample
 from albertkit.tasks.head import TaskHead
-from albertkit.tasks.span import Span, beam_spans, best_spans, no_answer
-from albertkit.text.encoding import Encoding
+from albertkit.tasks.n_best import COUNT, decided
+from albertkit.tasks.span import WindowSpans
+from albertkit.tasks.span_answers import MAX_ANSWER_TOKENS, Decoded, decode, window_spans
+from albertkit.tasks.span_rows import MAX_TOKENS, SpanRows, encode
 from albertkit.text.tokenizer import Tokenizer
 
-# google's run_squad_*.py: max_seq_length, doc_stride, max_query_length.
-MAX_TOKENS, STRIDE, MAX_QUESTION_TOKENS = 384, 128, 64
+P = ParamSpec("P")
+R = TypeVar("R")
+# What 0.1 called arguments that now have the names of transformers' pipeline.
+_OLD_NAMES = {
+    "stride": "doc_stride",
+    "max_answer_tokens": "max_answer_len",
+    "unanswerable": "handle_impossible_answer",
+}
+_AT_ONCE = 256  # questions whose windows are in memory together
 
 
-@dataclass(frozen=True)
-class Asked:
-    """One question, and its windows: [CLS] question [SEP] part of the context [SEP]."""
+def with_old_names(answer: Callable[P, R]) -> Callable[P, R]:
+    """Let `Predictor.answer` be called with the names that its arguments had in 0.1."""
 
-    question: str
-    context: str
-    windows: list[Encoding]
+    @wraps(answer)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        given: dict[str, Any] = dict(kwargs)
+        for old, new in _OLD_NAMES.items():
+            if old in given:
+                if new in given:
+                    raise TypeError(f"{old} and {new} are two names of one argument")
+                given[new] = given.pop(old)
+        return answer(*args, **given)
+
+    return called
 
 
-def windows_of(
-    tokenizer: Tokenizer, question: str, context: str, *, max_tokens: int, stride: int
-) -> list[Encoding]:
-    """Sequences of at most `max_tokens` tokens; each begins `stride` tokens after the last.
+def windows_of(tokenizer: Tokenizer, longest: int) -> tuple[int, int]:
+    """Tokens of a window, and to the next one: as the model was fine-tuned, else as google's.
 
-    A question of more than 64 tokens is cut, as google's program does.
-
-    Raises:
-        PredictionError: no room for the context, or a stride that skips tokens.
+    longest: most tokens that the model reads.
     """
-    asked, text = tokenizer.encode(question), tokenizer.encode(context)
-    head = asked.ids[: min(len(asked.ids) - 1, 1 + MAX_QUESTION_TOKENS)]
-    room = max_tokens - len(head) - 2
-    if room < 1 or not stride >= 1:
-        raise PredictionError(
-            "The context cannot be read in windows of this size.",
-            expected="max_tokens more than the question has, stride 1 or more",
-            found=f"max_tokens={max_tokens}, stride={stride}, {len(head)} tokens of question",
-            fix="leave max_tokens and stride out",
-        )
-    inner = slice(1, len(text.ids) - 1)
-    ids, offsets, starts = text.ids[inner], text.offsets[inner], text.word_starts[inner]
-    made, begin = [], 0
-    while True:
-        part = slice(begin, begin + room)
-        size = len(ids[part])
-        made.append(
-            Encoding(
-                [*head, tokenizer.sep_id, *ids[part], tokenizer.sep_id],
-                [0] * (len(head) + 1) + [1] * (size + 1),
-                [(0, 0)] * (len(head) + 1) + offsets[part] + [(0, 0)],
-                [True] * (len(head) + 1) + starts[part] + [True],
-            )
-        )
-        if begin + room >= len(ids):
-            return made
-        begin += min(stride, room)
+    stride = tokenizer.extra.get("doc_stride")
+    if isinstance(stride, int) and stride > 0:
+        return longest, stride
+    return min(longest, MAX_TOKENS), 0
 
 
-def answer(
+def decoded(
     runner: Runner,
     head: TaskHead,
-    asked: Sequence[Asked],
+    tokenizer: Tokenizer,
+    examples: Sequence[SpanExample],
     *,
-    top_k: int,
-    max_answer_tokens: int,
-    unanswerable: bool,
-) -> list[FoundAnswers]:
-    """The best answers to each question.
+    max_tokens: int,
+    stride: int = 0,
+    count: int = COUNT,
+    max_answer_tokens: int = MAX_ANSWER_TOKENS,
+) -> Iterator[Decoded]:
+    """The `count` best answers to each question; stride: see `span_rows.encode`."""
+    for begin in range(0, len(examples), _AT_ONCE):
+        part = examples[begin : begin + _AT_ONCE]
+        rows = encode(tokenizer, part, max_tokens, stride)
+        windows = _windows(runner, head, rows, max(count, COUNT), max_answer_tokens)
+        yield from decode(head, part, rows, windows, count)
 
-    The probability of an answer is that of its start times that of its end in its window, as in
-    transformers' pipeline; a token's best context is the window that gives it the most. With
-    `unanswerable` it may be "": for a span head if [CLS] is the more probable, for `beam_span` if
-    every window says so.
-    """
-    encodings = [window for question in asked for window in question.windows]
-    found: list[list[tuple[Encoding, Span]]] = [[] for _ in encodings]
-    none = np.zeros(len(encodings))  # probability of no answer, by window
+
+def _windows(
+    runner: Runner, head: TaskHead, rows: SpanRows, count: int, max_answer_tokens: int
+) -> list[WindowSpans]:
+    """The best spans of every window."""
+    found: dict[int, WindowSpans] = {}
     beam = head.kind == "beam_span"
-    for outputs in runner.run(encodings, ("task", "unanswerable") if beam else ("task",)):
-        pairs = (
-            zip(outputs.indices, outputs["task"], strict=True)
-            if beam
-            else outputs.per_sequence("task")
-        )
-        for number, (index, values) in enumerate(pairs):
-            window = encodings[index]
-            allowed = np.array(window.segment_ids) == 1
-            allowed[-1] = False
-            if beam:
-                none[index] = 1 / (1 + np.exp(-float(outputs["unanswerable"][number])))
-                spans = beam_spans(values, allowed, top_k, max_answer_tokens)
-            else:
-                none[index] = np.exp(no_answer(values, allowed))
-                spans = best_spans(values, allowed, top_k, max_answer_tokens)
-            found[index] = [(window, span) for span in spans]
-    answers, begin = [], 0
-    for question in asked:
-        end = begin + len(question.windows)
-        null = float(none[begin:end].min()) if unanswerable else None
-        spans_of = [pair for group in found[begin:end] for pair in group]
-        answers.append(_best(question, spans_of, null, beam, top_k))
-        begin = end
-    return answers
+    want = ("task", "unanswerable") if beam else ("task",)
+    for indices in by_length(rows.batch.lengths.tolist(), runner.batch_size):
+        batch = rows.batch.take(np.array(indices, dtype=np.int64))
+        outputs = run_checked(runner.engine, batch, want)
+        values = list(outputs["task"]) if beam else batch.split(outputs["task"])
+        none = outputs["unanswerable"].tolist() if beam else [0.0] * len(batch)
+        for row, of_row, of_none in zip(indices, values, none, strict=True):
+            found[row] = window_spans(
+                head, rows, row, of_row, of_none, count=count, max_answer_tokens=max_answer_tokens
+            )
+    return [found[row] for row in range(len(rows.batch))]
 
 
-def _best(
-    asked: Asked,
-    found: Sequence[tuple[Encoding, Span]],
-    null: float | None,
-    beam: bool,
-    top_k: int,
+def found_answers(
+    question: str, answer: Decoded, head: TaskHead, *, top_k: int, unanswerable: bool
 ) -> FoundAnswers:
-    """The best spans of all windows, each stretch of characters once, and perhaps no answer."""
-    best: dict[tuple[int, int], float] = {}
-    for window, span in found:
-        place = (window.offsets[span.start][0], window.offsets[span.end][1])
-        best[place] = max(best.get(place, 0.0), float(np.exp(span.score)))
-    order = sorted(best.items(), key=lambda pair: -pair[1])[:top_k]
-    answers = [FoundAnswer(asked.context[a:b], a, b, p) for (a, b), p in order]
-    if null is not None:
-        nothing = FoundAnswer("", 0, 0, null)
-        first = null > 0.5 if beam or not answers else null > answers[0].probability
-        answers = [nothing, *answers] if first else [*answers, nothing]
-        answers = answers[: top_k + 1]
-    if not answers:
-        answers = [FoundAnswer("", 0, 0, 0.0)]
-    return FoundAnswers(asked.question, tuple(answers), null)
+    """The answers to a question, the best first; with `unanswerable` also that there is none.
+
+    The order is google's; the probability of an answer is that of its start times that of its end
+    in its window, as in transformers' pipeline. "" comes first where the model is more sure of it
+    than the threshold of its head.
+    """
+    best = [FoundAnswer(x.text, x.begin, x.end, x.in_window) for x in answer.best[:top_k]]
+    if not unanswerable:
+        return FoundAnswers(question, tuple(best))
+    nothing = FoundAnswer("", 0, 0, answer.none)
+    threshold = head.no_answer_threshold or 0.0
+    text = decided(answer.best, answer.no_answer, threshold)
+    best = [x for x in best if x.text]
+    best = [*best, nothing] if text else [nothing, *best]
+    return FoundAnswers(question, tuple(best), answer.none)

@@ -14,7 +14,7 @@ from albertkit.errors import PredictionError
 from albertkit.infer.engine import Floats
 from albertkit.model.albert import AlbertOutput
 from albertkit.model.loading import build, build_body, build_task
-from albertkit.model.task_heads import SpanBeam, TaskOutput
+from albertkit.model.task_heads import TaskOutput, places_of_answers
 
 
 class TorchEngine:
@@ -104,44 +104,19 @@ class TorchEngine:
             ids,
             segment_ids,
             lengths=lengths[:, None] if kind == "multiple_choice" else lengths,
-            allowed=_allowed(batch).to(self.device) if kind == "beam_span" else None,
+            allowed=places_of_answers(segment_ids, lengths) if kind == "beam_span" else None,
             return_all=every,
         )
         return output.encoder, output
 
 
-def _allowed(batch: Batch) -> Tensor:
-    """Where an answer may stand, (B, T): [CLS] and the second segment without its [SEP]."""
-    allowed = torch.zeros(len(batch), int(batch.lengths.max()), dtype=torch.bool)
-    pairs = zip(batch.starts.tolist(), batch.lengths.tolist(), strict=True)
-    for number, (start, length) in enumerate(pairs):
-        second = torch.from_numpy(batch.segment_ids[start : start + length] == 1)
-        second[-1] = False
-        # A sequence without a second segment may be asked about whole, but for its specials.
-        allowed[number, :length] = second if bool(second.any()) else True
-        allowed[number, 0] = True
-    return allowed
-
-
 def _task_outputs(task: TaskOutput) -> dict[str, Tensor]:
     if task.beam is not None:
-        return {"task": _beam_rows(task.beam), "unanswerable": task.beam.unanswerable}
+        return {"task": task.beam.rows, "unanswerable": task.beam.unanswerable}
     if task.start is not None and task.end is not None:
         return {"task": torch.stack([task.start, task.end], -1)}
     assert task.logits is not None  # every other head has them
     return {"task": task.logits}
-
-
-def _beam_rows(beam: SpanBeam) -> Tensor:
-    """The beams as (B, K * L, 4): start, end, and the logarithm of the probability of each."""
-    ends = beam.end_places  # (B, K, L)
-    rows = [
-        beam.start_places[..., None].expand_as(ends),
-        ends,
-        beam.start_scores[..., None].expand_as(ends),
-        beam.end_scores,
-    ]
-    return torch.stack([x.float() for x in rows], -1).flatten(1, 2)
 
 
 def choose_device(name: str) -> torch.device:

@@ -38,6 +38,18 @@ class SpanBeam:
     unanswerable: Tensor  # (B,) logit: above 0 the text does not hold the answer
     ends: Tensor | None = None  # (B, T) given `start_places` of the caller, for training
 
+    @property
+    def rows(self) -> Tensor:
+        """(B, K * L, 4): start, end, and the logarithm of the probability of each."""
+        ends = self.end_places
+        columns = [
+            self.start_places[..., None].expand_as(ends),
+            ends,
+            self.start_scores[..., None].expand_as(ends),
+            self.end_scores,
+        ]
+        return torch.stack([x.float() for x in columns], -1).flatten(1, 2)
+
 
 @dataclass
 class TaskOutput(Output):
@@ -132,6 +144,22 @@ class BeamSpanHead(nn.Module):
         pairs = chosen[:, :, None] + (tokens @ of_token.T)[:, None]  # (B, K, T, H)
         logits = self.end(self.end_norm(torch.tanh(pairs))).squeeze(-1)
         return barred(logits, None if allowed is None else allowed[:, None]).log_softmax(-1)
+
+
+def places_of_answers(segment_ids: Tensor, lengths: Tensor) -> Tensor:
+    """Where an answer may stand, (B, T): [CLS] and the second segment without its [SEP].
+
+    segment_ids (S,): of packed rows. lengths: (B,).
+    """
+    allowed = torch.zeros(len(lengths), int(lengths.max()), dtype=torch.bool)
+    rows = segment_ids.cpu().split(lengths.tolist())
+    for number, row in enumerate(rows):
+        second = row == 1
+        second[-1] = False
+        # A sequence without a second segment may be asked about whole, but for its specials.
+        allowed[number, : len(row)] = second if bool(second.any()) else True
+        allowed[number, 0] = True
+    return allowed.to(segment_ids.device)
 
 
 def barred(logits: Tensor, allowed: Tensor | None) -> Tensor:

@@ -9,12 +9,13 @@ official program also parts sentences inside such a stretch, which needs a train
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from albertkit.errors import PredictionError
 
 _DROPPED = frozenset("-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
 _CHINESE = re.compile("[\u4e00-\u9fa5]")
+_LATIN = re.compile("[A-Za-z]")
 # What is parted from its neighbours, in this order. Text is lower case and without _DROPPED.
 _WORD_RULES = [
     (re.compile(pattern), replacement)
@@ -45,6 +46,12 @@ _WORD_RULES = [
         (r" ('t)(is|was)\b", r" \1 \2 "),
     )
 ]
+
+
+def are_chinese(answers: Iterable[str]) -> bool:
+    """Whether answers have more Chinese characters than Latin letters."""
+    text = "".join(answers)
+    return len(_CHINESE.findall(text)) > len(_LATIN.findall(text))
 
 
 def segments(text: str) -> list[str]:

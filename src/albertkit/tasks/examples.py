@@ -60,7 +60,7 @@ class SpanExample:
     """A question about a context, and every accepted answer: (first character, text).
 
     is_impossible: the context does not hold an answer (SQuAD 2.0); `answers` is empty then. Without
-    both the answer is not known.
+    both the answer is not known. article: what the context is a part of, where that is known.
     """
 
     id: str
@@ -68,3 +68,9 @@ class SpanExample:
     question: str
     answers: tuple[tuple[int, str], ...] = ()
     is_impossible: bool = False
+    article: str = ""
+
+    @property
+    def text(self) -> str:
+        """The context."""
+        return self.context

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from albertkit.errors import RecipeError
-from albertkit.tasks import tag_words
-from albertkit.tasks.classify import losses_of, predictions_of
+from albertkit.tasks import choose, tag_words
+from albertkit.tasks.classify import constant_answers, losses_of, predictions_of
 from albertkit.tasks.head import TaskHead
 from albertkit.tasks.metrics import accuracy, f1, matthews, pearson, spearman
-from albertkit.tasks.rows import Floats, Ints
+from albertkit.tasks.rows import Floats, Ints, Labelled
 
 # Of heads for texts by their loss: (gold, predicted) -> figure, higher is better; the first one
 # decides unless another is asked for.
@@ -31,6 +31,8 @@ FIGURES: dict[str, dict[str, Callable[[Any, Any], float]]] = {
     "mean_squared_error": {"pearson": pearson, "spearman": spearman},
 }
 _ENTITIES, _ACCURACY = ("entity_f1", "precision", "recall", "accuracy"), ("accuracy",)
+_ANSWERS = ("f1", "exact_match")
+_MORE = ("HasAns_f1", "HasAns_exact", "NoAns_f1", "threshold")  # where there may be no answer
 TITLES = {
     "loss": "loss",
     "accuracy": "accuracy",
@@ -42,16 +44,32 @@ TITLES = {
     "entity_f1": "F1 of entities",
     "precision": "precision of entities",
     "recall": "recall of entities",
+    "f1": "F1 of answers",
+    "exact_match": "exact match of answers",
+    "HasAns_f1": "F1 where there is an answer",
+    "HasAns_exact": "exact match where there is an answer",
+    "NoAns_f1": "found that there is no answer",
+    "threshold": "threshold for no answer",
+    "best_f1": "F1 at the best threshold",
+    "best_f1_threshold": "that threshold",
 }
 
 
 def names_of_figures(head: TaskHead) -> tuple[str, ...]:
     """Figures of a head besides its loss, the one that decides first."""
+    if head.traits.task == "span":
+        return _ANSWERS
     if head.traits.task == "tag":
         return _ENTITIES if tag_words.has_entities(head) else _ACCURACY
     if head.traits.task == "choose":
         return _ACCURACY
     return tuple(FIGURES[head.traits.loss])
+
+
+def shown_figures(head: TaskHead, figures: Mapping[str, Any]) -> tuple[str, ...]:
+    """What of these figures is shown of a head: those that decide, then what else there is."""
+    first = names_of_figures(head)
+    return first + tuple(name for name in _MORE if name in figures)
 
 
 def figures_by_name(head: TaskHead) -> dict[str, Callable[[Any, Any], float]]:
@@ -93,6 +111,23 @@ def figures_of(head: TaskHead, logits: Floats, targets: Any, sizes: Ints) -> dic
         "count": len(logits),
         "distinct_predictions": len(np.unique(predictions, axis=0)),
     }
+
+
+def figures_of_units(head: TaskHead, logits: Floats, held: Labelled) -> dict[str, Any]:
+    """`figures_of` of held-out examples."""
+    return figures_of(head, logits, held.targets, held.rows.sizes)
+
+
+def constant_figures(head: TaskHead, train: Labelled, held: Labelled) -> dict[str, Any]:
+    """Figures of the best answer of who has seen the training targets only.
+
+    Of options, by chance may be better.
+    """
+    if head.traits.task != "choose":
+        return figures_of_units(head, constant_answers(head, train.targets, held.rows), held)
+    found = figures_of_units(head, choose.constant_answers(head, train.targets, held.rows), held)
+    chance = float(np.mean(1 / held.rows.num_options))
+    return {**found, "accuracy": max(chance, found["accuracy"])}
 
 
 def is_better(name: str, figures: Mapping[str, Any], best: Mapping[str, Any]) -> bool:

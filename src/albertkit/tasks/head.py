@@ -5,8 +5,9 @@ A checkpoint has at most one. Its tensors are `classifier.*`, `span.*` or `beam_
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from albertkit.errors import ConfigError, shown
@@ -23,7 +24,9 @@ class TaskHead:
 
     kind: a key of KINDS. num_labels: classes C, 1 or more (1 for regression and multiple choice,
     2 for span: start and end). labels: their names in order, or none. pooling: one of POOLINGS.
-    start_n_top, end_n_top: width of the beam search of `beam_span`.
+    start_n_top, end_n_top: width of the beam search of `beam_span`. no_answer_threshold: of `span`
+    and `beam_span` that were trained for questions without an answer: from which on `Decoded`'s
+    no_answer says so. It changes no output, so heads that differ in it are equal.
 
     Raises:
         ConfigError: an unknown kind, or values that do not fit together.
@@ -35,6 +38,7 @@ class TaskHead:
     pooling: str = "first"
     start_n_top: int = 5
     end_n_top: int = 5
+    no_answer_threshold: float | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -51,6 +55,15 @@ class TaskHead:
                     found=shown(value),
                     fix=f"correct {name}",
                 )
+        threshold = self.no_answer_threshold
+        if threshold is not None and not (
+            isinstance(threshold, (int, float)) and math.isfinite(threshold)
+        ):
+            raise ConfigError(
+                "no_answer_threshold must be a finite number.",
+                found=shown(threshold),
+                fix="correct or remove no_answer_threshold in config.json",
+            )
         needed = self.traits.num_outputs
         if needed is not None and self.num_labels != needed:
             raise ConfigError(
@@ -88,6 +101,11 @@ class TaskHead:
         return self.traits.reads == "pooled"
 
     @property
+    def may_find_nothing(self) -> bool:
+        """Whether it was trained for questions that have no answer."""
+        return self.kind == "beam_span" or self.no_answer_threshold is not None
+
+    @property
     def fits_huggingface(self) -> list[str]:
         """Why transformers has no such head; an empty list says that it has."""
         reasons = []
@@ -119,7 +137,10 @@ class TaskHead:
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in our own config files, under `task_head`."""
-        return {**asdict(self), "labels": list(self.labels)}
+        values = {**asdict(self), "labels": list(self.labels)}
+        if self.no_answer_threshold is None:
+            del values["no_answer_threshold"]
+        return values
 
     @classmethod
     def from_json(cls, values: object) -> TaskHead:

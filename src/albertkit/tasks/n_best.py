@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,22 +24,27 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Candidate:
-    """Characters [begin, end) of a context, and the log-probability of start plus that of end."""
+    """Characters [begin, end) of a context, and the score of start plus that of end.
+
+    in_window: the probability of start times that of end in their window, for people.
+    """
 
     begin: int
     end: int
     score: float
+    in_window: float = 0.0
 
 
 @dataclass(frozen=True)
 class BestAnswer:
-    """One of the best answers; probabilities of all of them add up to 1."""
+    """One of the best answers; probabilities of all of them add up to 1. in_window: `Candidate`."""
 
     text: str
     begin: int
     end: int
     score: float
     probability: float
+    in_window: float = 0.0
 
 
 def n_best(context: str, candidates: Sequence[Candidate], count: int = COUNT) -> list[BestAnswer]:
@@ -55,14 +60,14 @@ def n_best(context: str, candidates: Sequence[Candidate], count: int = COUNT) ->
         piece = context[candidate.begin : candidate.end]
         begin = candidate.begin + len(piece) - len(piece.lstrip())
         text = piece.strip()
-        found = BestAnswer(text, begin, begin + len(text), candidate.score, 0.0)
+        found = BestAnswer(
+            text, begin, begin + len(text), candidate.score, 0.0, candidate.in_window
+        )
         kept.setdefault(text, found)
     best = list(kept.values()) or [BestAnswer("", 0, 0, _NEVER, 0.0)]
     weights = [math.exp(x.score - best[0].score) for x in best]
-    return [
-        BestAnswer(x.text, x.begin, x.end, x.score, weight / sum(weights))
-        for x, weight in zip(best, weights, strict=True)
-    ]
+    total = sum(weights)
+    return [replace(x, probability=w / total) for x, w in zip(best, weights, strict=True)]
 
 
 def no_answer_score(windows: Sequence[float]) -> float:
@@ -79,16 +84,22 @@ def decided(best: Sequence[BestAnswer], no_answer: float, threshold: float | Non
 
 
 def threshold_of(
-    gold: Answers, predicted: Mapping[str, str], no_answer: Mapping[str, float]
+    gold: Answers,
+    predicted: Mapping[str, str],
+    no_answer: Mapping[str, float],
+    overlap: Mapping[str, float] | None = None,
 ) -> float:
     """The threshold with the best F1 on these questions, for `decided`.
 
-    predicted: the best answers, never replaced by "". As in the official program, the question
-    that sets the threshold is answered.
+    predicted: the best answers, never replaced by "". overlap: their F1; SQuAD 2.0's if left out.
+    As in the official program, the question that sets the threshold is answered. Where it is best
+    to answer none, the threshold is below every question.
     """
-    _, overlap = raw_scores(gold, predicted)
-    _, at = best_threshold(gold, predicted, overlap, no_answer)
-    return float(np.nextafter(at, np.inf))
+    if overlap is None:
+        _, overlap = raw_scores(gold, predicted)
+    best, at = best_threshold(gold, predicted, overlap, no_answer)
+    unanswered = 100.0 * sum(not answers for answers in gold.values()) / len(gold)
+    return min(no_answer.values()) if best == unanswered else float(np.nextafter(at, np.inf))
 
 
 def most_context(windows: Sequence[range]) -> list[Bools]:

@@ -1,15 +1,17 @@
 """Examples as rows of tokens, with what a head is asked for at each of them.
 
-A head gives one output for a row (classes of texts) or one for each word (tags). What is learned
-or predicted is a unit: a text, a word of a sentence, or a question with its options. A unit that
-several windows hold has several outputs, and their mean is its answer.
+A head gives one output for a row (classes of texts, answers in a window) or one for each word
+(tags). What is learned or predicted is a unit: a text, a word of a sentence, a question with its
+options, or a window of a context. Others than windows may have several outputs, one of each window
+that holds them, and their mean is the answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +51,26 @@ class Rows:
         count = len(encodings)
         sizes = np.ones(count, dtype=np.int64)
         return cls(Batch.of(encodings), np.arange(count + 1), np.arange(count), None, sizes)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """The rows of several parts, one part after the other."""
+        outputs = np.cumsum([0, *(part.bounds[-1] for part in parts)])
+        units = np.cumsum([0, *(part.num_units for part in parts)])
+        positions = [part.positions for part in parts if part.positions is not None]
+        options = [part.options for part in parts if part.options is not None]
+        ends = [part.bounds[1:] + begin for part, begin in zip(parts, outputs[:-1], strict=True)]
+        owners = [part.owners + begin for part, begin in zip(parts, units[:-1], strict=True)]
+        return replace(
+            parts[0],
+            batch=Batch.joined([part.batch for part in parts]),
+            bounds=np.concatenate([[0], *ends]),
+            owners=np.concatenate(owners),
+            positions=np.concatenate(positions) if positions else None,
+            sizes=np.concatenate([part.sizes for part in parts]),
+            unknown=float(np.mean([part.unknown for part in parts])),
+            options=np.concatenate(options) if options else None,
+        )
 
     @property
     def num_units(self) -> int:
@@ -149,3 +171,15 @@ def unknown_characters(encodings: Sequence[Encoding], unk_id: int) -> int:
         for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
         if token == unk_id
     )
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Examples with answers, ready to be learned or measured.
+
+    targets: what the head should give for each of the U units; see the `targets_of` of a task.
+    """
+
+    examples: Sequence[Any]
+    rows: Rows
+    targets: Any

@@ -1,4 +1,4 @@
-"""Answers that stand in a text: from starts and ends to the best spans."""
+"""Answers that stand in a window of a text: from the outputs of a head to the best spans."""
 
 from __future__ import annotations
 
@@ -22,21 +22,61 @@ class Span:
     score: float
 
 
-def best_spans(logits: Floats, allowed: Bools, count: int, max_tokens: int) -> list[Span]:
+@dataclass(frozen=True)
+class WindowSpans:
+    """What a head says about one window.
+
+    spans: the best, as tokens of the window. no_answer: of `span` the logarithm of the probability
+    that start and end are at [CLS]; of `beam_span` the logit that there is no answer. scale: what
+    to add to a logarithm to compare windows: of `span` the logits are compared, as google's and
+    BERT's programs do, of `beam_span` the probabilities.
+    """
+
+    spans: list[Span]
+    no_answer: float
+    scale: float = 0.0
+
+
+def spans_of_logits(
+    logits: Floats, allowed: Bools, most: Bools, count: int, max_tokens: int
+) -> WindowSpans:
+    """The best spans of a window by a head for `span`, logits (T, 2).
+
+    allowed (T,): where an answer may stand; most (T,): where it may begin. The rest: `best_spans`.
+    """
+    return WindowSpans(
+        best_spans(logits, allowed, count, max_tokens, most),
+        no_answer(logits, allowed),
+        _scale(logits, allowed),
+    )
+
+
+def spans_of_beams(
+    rows: Floats, unanswerable: float, allowed: Bools, most: Bools, count: int, max_tokens: int
+) -> WindowSpans:
+    """The best spans of a window by a head for `beam_span`: see `Engine.run`."""
+    return WindowSpans(beam_spans(rows, allowed, count, max_tokens, most), unanswerable)
+
+
+def best_spans(
+    logits: Floats, allowed: Bools, count: int, max_tokens: int, most: Bools | None = None
+) -> list[Span]:
     """The best `count` spans of one sequence, the best first.
 
     logits (T, 2): of start and end. allowed (T,): where an answer may stand; [CLS] besides, which
-    stands for no answer, takes its share of the probability. max_tokens: longest answer.
+    stands for no answer, takes its share of the probability. max_tokens: longest answer. most (T,):
+    where an answer may begin; where it may stand, if left out.
     """
     start, end = _scores(logits, allowed)
-    pairs = start[:, None] + end[None, :]  # (T, T)
-    pairs[~np.tri(len(start), k=0, dtype=np.bool_).T] = -np.inf  # ends before starts
-    pairs[np.tri(len(start), k=-max_tokens, dtype=np.bool_).T] = -np.inf  # too long
-    pairs[~(allowed[:, None] & allowed[None, :])] = -np.inf
-    flat = pairs.ravel()
+    start = np.where(allowed if most is None else allowed & most, start, np.float32(-np.inf))
+    end = np.where(allowed, end, np.float32(-np.inf))
+    width = min(max_tokens, len(end))
+    behind = np.concatenate([end, np.full(width - 1, -np.inf, dtype=np.float32)])
+    pairs = start[:, None] + np.lib.stride_tricks.sliding_window_view(behind, width)
+    flat = pairs.ravel()  # (T * width,): [start, end - start]
     best = np.argsort(-flat, kind="stable")[:count]
     return [
-        Span(int(n) // len(start), int(n) % len(start), float(flat[n]))
+        Span(int(n) // width, int(n) // width + int(n) % width, float(flat[n]))
         for n in best
         if np.isfinite(flat[n])
     ]
@@ -56,15 +96,24 @@ def _scores(logits: Floats, allowed: Bools) -> tuple[Floats, Floats]:
     return scores[0], scores[1]
 
 
-def beam_spans(rows: Floats, allowed: Bools, count: int, max_tokens: int) -> list[Span]:
+def _scale(logits: Floats, allowed: Bools) -> float:
+    """How much the logits of a start and an end are above the logarithms of `_scores`."""
+    start, end = _scores(logits, allowed)
+    return float(logits[0].sum() - (start[0] + end[0]))
+
+
+def beam_spans(
+    rows: Floats, allowed: Bools, count: int, max_tokens: int, most: Bools | None = None
+) -> list[Span]:
     """The best spans among the beams (K, 4) of one sequence: see `Engine.run`."""
+    begins = allowed if most is None else allowed & most
     spans = [Span(int(s), int(e), float(a + b)) for s, e, a, b in rows]
     fitting = [
         x
         for x in spans
         if x.start <= x.end < x.start + max_tokens
         and x.end < len(allowed)
-        and allowed[x.start]
+        and begins[x.start]
         and allowed[x.end]
     ]
     return sorted(fitting, key=lambda x: -x.score)[:count]

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from typing import TypeVar
 
-from albertkit.tasks.examples import ChoiceExample, TagExample, TextExample
+from albertkit.tasks.examples import ChoiceExample, SpanExample, TagExample, TextExample
 
-Example = TypeVar("Example", TextExample, TagExample, ChoiceExample)
+Example = TypeVar("Example", TextExample, TagExample, ChoiceExample, SpanExample)
+_FEW_ARTICLES = 10  # so few are not divided: one may be half of the questions
 
 
 def hold_out(
@@ -17,12 +18,14 @@ def hold_out(
     """Training and held-out examples, each in their order.
 
     Equal texts are always on the same side, so that nothing held out was seen in training; of
-    questions equal contexts are. Each class keeps at least one text in training; by_class: labels
-    are classes, of each of which `share` is held out.
+    questions all about one article, or about one context where articles are few or not known.
+    Each class keeps at least one text in training; by_class: labels are classes, of each of which
+    `share` is held out.
     """
     groups: dict[object, dict[bytes, None]] = {}
     placed: set[bytes] = set()
-    keys = [_key(example, seed) for example in examples]
+    articles = {x.article for x in examples if isinstance(x, SpanExample)} - {""}
+    keys = [_key(x, seed, by_article=len(articles) >= _FEW_ARTICLES) for x in examples]
     for example, key in zip(examples, keys, strict=True):
         if key not in placed:
             placed.add(key)
@@ -37,7 +40,10 @@ def hold_out(
     return [e for e, key in pairs if key not in held], [e for e, key in pairs if key in held]
 
 
-def _key(example: TextExample | TagExample | ChoiceExample, seed: int) -> bytes:
+def _key(example: Example, seed: int, *, by_article: bool) -> bytes:
     pair = example.pair if isinstance(example, TextExample) else None
-    text = f"{seed}\0{example.text}\0{pair or ''}"
+    own = example.text
+    if by_article and isinstance(example, SpanExample):
+        own = example.article or own
+    text = f"{seed}\0{own}\0{pair or ''}"
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -25,14 +25,14 @@ def read_squad(path: Path, *, bad: BadRows | None = None) -> Iterator[SpanExampl
     bad = bad or BadRows()
     with expecting(path):
         articles = json_document(path)["data"]
-        paragraphs = [x for article in articles for x in article["paragraphs"]]
-    for number, paragraph in enumerate(paragraphs, 1):
+        paragraphs = [(x, article) for article in articles for x in article["paragraphs"]]
+    for number, (paragraph, article) in enumerate(paragraphs, 1):
         with expecting(path):
             context, questions = paragraph["context"], paragraph["qas"]
         for question in questions:
             try:
                 with expecting(path):
-                    example = _question(context, question)
+                    example = _question(context, question, str(article.get("title") or ""))
             except CorpusError as error:
                 name = question.get("id") if isinstance(question, dict) else None
                 error.facts["where"] = f"{path}, paragraph {number}, question {name}"
@@ -41,21 +41,29 @@ def read_squad(path: Path, *, bad: BadRows | None = None) -> Iterator[SpanExampl
             yield example
 
 
-def _question(context: str, question: dict[str, Any]) -> SpanExample:
+def _question(context: str, question: dict[str, Any], article: str) -> SpanExample:
     found = question.get("answers") or []
+    if not isinstance(context, str) or not isinstance(question["question"], str):
+        raise TypeError("context and question are not both texts")
     return SpanExample(
         str(question["id"]),
         context,
         question["question"],
-        tuple((_placed(context, int(x["answer_start"]), x["text"]), x["text"]) for x in found),
+        tuple((placed(context, int(x["answer_start"]), x["text"]), x["text"]) for x in found),
         bool(question.get("is_impossible", False)),
+        article,
     )
 
 
-def _placed(context: str, start: int, text: str) -> int:
-    """The place of a text nearest to `start`; `start` if it occurs nowhere."""
-    if context.startswith(text, start):
-        return start
-    before, after = context.rfind(text, 0, max(start, 0) + len(text)), context.find(text, start)
-    places = [place for place in (before, after) if place >= 0]
+def placed(context: str, start: int, text: str) -> int:
+    """The place of a text nearest to `start`; `start` if it occurs nowhere.
+
+    Spaces around the text count as its own, whether they are in the context or not.
+    """
+    before_word = len(text) - len(text.lstrip())
+    word, at = text.strip(), max(start + before_word, 0)
+    if context.startswith(word, at):
+        return at - before_word
+    before, after = context.rfind(word, 0, at + len(word)), context.find(word, at)
+    places = [place - before_word for place in (before, after) if place >= 0]
     return min(places, key=lambda place: abs(place - start), default=start)

@@ -99,11 +99,12 @@ def finetune(
     """Fine-tune a model for a task on examples, or go on from the newest state of a run.
 
     Args:
-        task: "classify", "tag" or "choose"; or the recipe.toml of a run.
+        task: "classify", "tag", "choose" or "span"; or the recipe.toml of a run.
         train: CSV, TSV, JSON lines or Parquet with a row for each example; or a folder with a
             folder of texts for each label, or with a data set as `datasets` saves it. For tag a
             word and its tag on each line, or JSON lines with words and tags. For choose a table
             with a question, its options and the right one in each row, or files of RACE, DREAM, C3.
+            For span SQuAD's JSON, or rows with question, context and answer.
         dev: the same for measuring; if left out, a folder's own validation part, or a tenth of the
             training file, is held out.
         model: path or name of any model; if left out, one of this package for the script of the
@@ -155,6 +156,7 @@ OPTIONS = {
     "on_bad_row": "data.on_bad_row",
     "kind": "objective.kind",
     "max_tokens": "objective.max_tokens",
+    "doc_stride": "objective.doc_stride",
     "label_smoothing": "objective.label_smoothing",
     "class_weights": "objective.class_weights",
     "epochs": "schedule.epochs",
@@ -272,8 +274,8 @@ def _run(prepared: PreparedTask, resume: bool, console: Console) -> FinetuneResu
             step = run.train(step)
             result = _result(run, task, step)
         if run.validated:
-            logits = task.logits_of_kept(model)
-            write_task_report(folder, task, logits, run.verdict, run.elapsed)
+            outputs = task.outputs_of_kept(model)
+            write_task_report(folder, task, outputs, run.verdict, run.elapsed)
         return result
 
 
@@ -302,7 +304,8 @@ def export(model: AlbertForTask, task: FinetuneTask, folder: Path) -> None:
     tensors = tensors_of(model)
     if task.best:
         tensors |= {name: kept.cpu().float().numpy() for name, kept in task.kept.items()}
-    Checkpoint(prepared.config, tensors, prepared.tokenizer, head=prepared.head).save(
+    head = replace(prepared.head, no_answer_threshold=task.best.get("threshold"))
+    Checkpoint(prepared.config, tensors, prepared.tokenizer, head=head).save(
         folder / "model", task_card(prepared, task.best, task.baseline), replace=True
     )
 

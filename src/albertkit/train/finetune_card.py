@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from albertkit import settings as recipes
-from albertkit.tasks.figures import TITLES, names_of_figures
+from albertkit.tasks.figures import TITLES, shown_figures
 from albertkit.tasks.head import TaskHead
 from albertkit.train.finetune_data import about_labels
 from albertkit.train.finetune_health import Baseline
@@ -51,7 +51,7 @@ def _figures(
     if not best:
         return []
     rows = [("loss", f"{best['loss']:.3f}", f"{baseline.loss:.3f}, the best constant answer")]
-    for name in names_of_figures(head):
+    for name in shown_figures(head, best):
         value = f"{best[name]:.3f}"
         if name == "accuracy":
             low, high = wilson_interval(best[name] * best["count"], best["count"])

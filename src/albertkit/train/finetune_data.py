@@ -10,9 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from albertkit.data.batch import Batch
 from albertkit.data.other_tables import has_part, open_table
 from albertkit.data.tables import BadRows, Table
 from albertkit.errors import RecipeError, TrainingError, listed
@@ -25,6 +22,8 @@ from albertkit.tasks.columns import Columns, find_columns, kind_of_labels, text_
 from albertkit.tasks.columns import with_labels as labelled
 from albertkit.tasks.kinds import KINDS, kinds_where
 from albertkit.tasks.rows import Rows
+from albertkit.tasks.span_answers import stands
+from albertkit.tasks.span_files import AnswerColumns, has_answered, read_answered
 from albertkit.tasks.splits import hold_out
 from albertkit.tasks.tag_metrics import entities
 from albertkit.tasks.tagged_files import as_bio, has_marks, read_tagged
@@ -68,8 +67,7 @@ class Examples:
                 fix="correct objective.kind, or leave it out",
                 command_fix="correct --kind, or leave it out",
             )
-        readers = {"classify": _Texts.read, "tag": _Tagged.read, "choose": _Questions.read}
-        found = readers[task](settings, kind)
+        found = _READERS[task](settings, kind)
         if found.dev is None:
             return _split(found, settings)
         if not found.dev:
@@ -204,6 +202,40 @@ def given_columns(settings: ExampleSettings) -> GivenColumns:
     )
 
 
+class _Answers:
+    """Files of questions about contexts."""
+
+    @staticmethod
+    def read(settings: ExampleSettings, kind: str) -> _Found:
+        bad = BadRows(settings.on_bad_row)
+        columns = AnswerColumns(
+            settings.question_column, settings.context_column, settings.label_column
+        )
+        every = read_answered(settings.train, bad, columns)
+        train = [example for example in every if stands(example)]
+        _refuse_few(len(train), settings.train)
+        facts = []
+        if len(train) < len(every):
+            lost = [example.id for example in every if not stands(example)]
+            facts = [("not trained on", f"{len(lost):,} questions whose answer is not in their "
+                      f"context: {listed(lost, 3)}")]  # fmt: skip
+        held_out = settings.dev
+        if held_out is None and has_answered(settings.train, "dev"):
+            held_out = settings.train
+        dev = None if held_out is None else read_answered(held_out, bad, columns, split="dev")
+        if kind == "auto":
+            kind = "beam_span" if any(example.is_impossible for example in train) else "span"
+        return _Found(train, dev, held_out, kind, facts, bad)
+
+
+_READERS = {
+    "classify": _Texts.read,
+    "tag": _Tagged.read,
+    "choose": _Questions.read,
+    "span": _Answers.read,
+}
+
+
 def _refuse_few(count: int, path: Path) -> None:
     if count < MIN_EXAMPLES:
         raise TrainingError(
@@ -229,6 +261,7 @@ def _split(found: _Found, settings: ExampleSettings) -> Examples:
             command_fix="give more examples, or --dev FILE",
         )
     share = f"{settings.dev_share:.0%}{' of each class' if by_class else ''}"
+    unit = {"tag": "sentences", "span": "questions"}.get(KINDS[found.kind].task, "lines")
     facts = [
         *found.facts,
         ("to train on", f"{settings.train}: {about_labels(train, found.kind)}"),
@@ -242,9 +275,7 @@ def _split(found: _Found, settings: ExampleSettings) -> Examples:
         "file": str(settings.train),
         "seed": seed,
         "share": settings.dev_share,
-        "held_out_sentences" if KINDS[found.kind].task == "tag" else "held_out_lines": [
-            int(example.id) if example.id.isdecimal() else example.id for example in dev
-        ],
+        f"held_out_{unit}": [int(e.id) if e.id.isdecimal() else e.id for e in dev],
     }
     return Examples(train, dev, found.kind, facts + _about_bad(found.bad), split)
 
@@ -261,6 +292,11 @@ def about_labels(examples: Sequence[Any], kind: str) -> str:
     if kind == "regression":
         numbers = [float(e.label) for e in examples if isinstance(e.label, (int, float))]
         return f"{count}, numbers from {min(numbers):g} to {max(numbers):g}"
+    if KINDS[kind].task == "span":
+        contexts = len({example.context for example in examples})
+        without = sum(example.is_impossible for example in examples)
+        more = f", {without:,} without an answer" if without else ""
+        return f"{len(examples):,} questions about {contexts:,} contexts{more}"
     if KINDS[kind].task == "tag":
         words = sum(len(example.words) for example in examples)
         count = f"{len(examples):,} sentences of {words:,} words"
@@ -280,26 +316,16 @@ def _counted(found: Counter[str]) -> list[str]:
     return [f"{name} ({number:,})" for name, number in found.most_common()]
 
 
-def encoded(task: str, tokenizer: Tokenizer, examples: Sequence[Any], max_tokens: int) -> Rows:
-    """Examples of a task as rows."""
-    parts = [
-        CODECS[task].encode(tokenizer, examples[begin : begin + _PART], max_tokens)
-        for begin in range(0, len(examples), _PART)
-    ]
-    outputs = np.cumsum([0, *(part.bounds[-1] for part in parts)])
-    units = np.cumsum([0, *(part.num_units for part in parts)])
-    positions = [part.positions for part in parts if part.positions is not None]
-    options = [part.options for part in parts if part.options is not None]
-    ends = [part.bounds[1:] + begin for part, begin in zip(parts, outputs[:-1], strict=True)]
-    owners = [part.owners + begin for part, begin in zip(parts, units[:-1], strict=True)]
-    return Rows(
-        batch=Batch.joined([part.batch for part in parts]),
-        bounds=np.concatenate([[0], *ends]),
-        owners=np.concatenate(owners),
-        positions=np.concatenate(positions) if positions else None,
-        sizes=np.concatenate([part.sizes for part in parts]),
-        unknown=float(np.mean([part.unknown for part in parts])),
-        options=np.concatenate(options) if options else None,
+def encoded(
+    task: str, tokenizer: Tokenizer, examples: Sequence[Any], max_tokens: int, **options: int
+) -> Rows:
+    """Examples of a task as rows. options: of the `encode` of its task."""
+    encode = CODECS[task].encode
+    return Rows.joined(
+        [
+            encode(tokenizer, examples[begin : begin + _PART], max_tokens, **options)
+            for begin in range(0, len(examples), _PART)
+        ]
     )
 
 

@@ -18,9 +18,10 @@ from albertkit.config import AlbertConfig
 from albertkit.data.row_batches import RowBatches
 from albertkit.errors import RecipeError
 from albertkit.model.task_heads import AlbertForTask
-from albertkit.tasks.codecs import CODECS
+from albertkit.tasks.codecs import CODECS, labelled
 from albertkit.tasks.head import TaskHead
-from albertkit.tasks.rows import Rows
+from albertkit.tasks.rows import Labelled, Rows
+from albertkit.tasks.span_rows import MAX_TOKENS, stride_for
 from albertkit.tasks.windows import MIN_TOKENS
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.train.finetune_data import Examples, Facts, encoded, without_folders
@@ -77,9 +78,13 @@ class PreparedTask:
         tokenizer = tokenizer_of(checkpoint, name)
         max_tokens = _max_tokens(recipe, checkpoint.config)
         tokenizer.extra["model_max_length"] = max_tokens  # what predicts has the same windows
-        train = encoded(recipe.task, tokenizer, examples.train, max_tokens)
+        options = {}
+        if recipe.task == "span":
+            options["stride"] = recipe.objective.doc_stride or stride_for(max_tokens)
+            tokenizer.extra["doc_stride"] = options["stride"]
+        train = encoded(recipe.task, tokenizer, examples.train, max_tokens, **options)
         measured = examples.dev[: recipe.run.validation_rows]
-        dev = encoded(recipe.task, tokenizer, measured, max_tokens)
+        dev = encoded(recipe.task, tokenizer, measured, max_tokens, **options)
         refuse_unknown(train, name)
         recipe = dataclasses.replace(
             recipe,
@@ -115,14 +120,13 @@ class PreparedTask:
         """Steps of linear warm-up."""
         return round(self.steps * self.recipe.schedule.warmup_share)
 
-    def targets(self) -> tuple[Any, Any]:
-        """What the head should give for the training and the held-out examples."""
+    def labelled(self) -> tuple[Labelled, Labelled]:
+        """The training and the held-out examples with what the head should give for them."""
         dev = self.examples.dev[: len(self.dev.sizes)]
         where = self.recipe.data.dev or self.recipe.data.train
-        targets_of = CODECS[self.recipe.task].targets_of
         return (
-            targets_of(self.head, self.examples.train, self.recipe.data.train),
-            targets_of(self.head, dev, where),
+            labelled(self.head, self.examples.train, self.train, self.recipe.data.train),
+            labelled(self.head, dev, self.dev, where),
         )
 
     def output_weights(self, targets: Any) -> npt.NDArray[np.float32]:
@@ -267,7 +271,7 @@ def _max_tokens(recipe: FinetuneRecipe, config: AlbertConfig) -> int:
             fix="leave objective.max_tokens out: longer texts are read in several windows",
             command_fix="leave --max-tokens out: longer texts are read in several windows",
         )
-    return wanted or longest
+    return wanted or (min(longest, MAX_TOKENS) if recipe.task == "span" else longest)
 
 
 def _with_numbers(

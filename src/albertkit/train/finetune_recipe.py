@@ -18,7 +18,7 @@ class ExampleSettings:
 
     train: Path = setting(
         help="CSV, TSV, JSON lines, Parquet, or a folder of examples; for tag columns of words "
-        "and tags"
+        "and tags; for span also SQuAD's JSON"
     )
     dev: Path | None = setting(
         None, "the same for measuring; if left out, a part of the training file is held out"
@@ -27,9 +27,9 @@ class ExampleSettings:
     split_seed: int = setting(0, "seed of what is held out; another run.seed keeps it", low=0)
     text_column: str = setting("", "column of the texts; found by its name if empty")
     pair_column: str = setting("", "column of the second texts, for pairs")
-    label_column: str = setting("", "column of the labels; for choose of the right options")
-    context_column: str = setting("", "for choose: column of what a question is about")
-    question_column: str = setting("", "for choose: column of the questions")
+    label_column: str = setting("", "column of the labels, or of the (right) answers")
+    context_column: str = setting("", "for choose and span: column of what a question is about")
+    question_column: str = setting("", "for choose and span: column of the questions")
     option_columns: list[str] = setting(
         [], "for choose: a column for each option, or one with a list of them"
     )
@@ -65,8 +65,13 @@ class ObjectiveSettings:
         "auto", "of the head; auto: lists of labels are multi_label, measured numbers regression"
     )
     max_tokens: int = setting(
-        0, "longest window in tokens, longer texts have several; 0 takes the model's", low=0
-    )
+        0, "longest window in tokens, longer texts have several; 0 takes the model's, for span at "
+        "most 384", low=0,
+    )  # fmt: skip
+    doc_stride: int = setting(
+        0, "tokens from one window of a context to the next, for span; 0 takes 128, or a third of "
+        "a window of less than 384", low=0,
+    )  # fmt: skip
     label_smoothing: float = setting(
         0.0, "share of the target spread over all classes", low=0, below=1
     )
@@ -137,7 +142,7 @@ class FinetuneRunSettings(CadenceSettings):
 class FinetuneRecipe:
     """Everything that decides a fine-tuning run."""
 
-    task: Literal["classify", "tag", "choose"] = setting("classify", "what is learned")
+    task: Literal["classify", "tag", "choose", "span"] = setting("classify", "what is learned")
     data: ExampleSettings = setting()
     model: BeginSettings = setting(BeginSettings)
     objective: ObjectiveSettings = setting(ObjectiveSettings)

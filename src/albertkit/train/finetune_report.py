@@ -11,12 +11,14 @@ import numpy as np
 from albertkit import settings as recipes
 from albertkit.tasks.choose import right_by_options
 from albertkit.tasks.classify import label_name, losses_of, predictions_of, probabilities
+from albertkit.tasks.codecs import CODECS
 from albertkit.tasks.examples import ChoiceExample, TextExample
-from albertkit.tasks.figures import TITLES, figures_of, names_of_figures
+from albertkit.tasks.figures import TITLES, shown_figures
 from albertkit.tasks.head import TaskHead
 from albertkit.tasks.metrics import confusion, f1_of_counts, wilson_interval
 from albertkit.tasks.rows import Floats
 from albertkit.train.curves import curves
+from albertkit.train.finetune_report_answers import MAX_ERRORS, wrong_answers
 from albertkit.train.finetune_task import FinetuneTask
 from albertkit.train.health import Verdict
 from albertkit.train.metrics import read_metrics
@@ -32,17 +34,17 @@ from albertkit.train.page import (
     write_page,
 )
 
-MAX_ERRORS, MAX_CLASSES = 20, 30
+MAX_CLASSES = 30
 _MAX_TEXT = 300  # characters of an error that are shown
 _BINS = 5
 
 
 def write_task_report(
-    folder: Path, task: FinetuneTask, logits: Floats, verdict: Verdict | None, seconds: float
+    folder: Path, task: FinetuneTask, outputs: Any, verdict: Verdict | None, seconds: float
 ) -> Path:
     """Write RUN/report.html from RUN/metrics.jsonl and the answers of the model.
 
-    logits (U, C): of the model that is kept, on the held-out examples.
+    outputs: of the model that is kept, on the held-out examples: logits (U, C), or `SpanOutputs`.
     """
     prepared = task.prepared
     lines = read_metrics(folder / "metrics.jsonl")
@@ -52,16 +54,17 @@ def write_task_report(
     parts = [when(seconds), links()]
     if verdict is not None:
         parts.append(paragraph(str(verdict)))
-    parts += ["<h2>Held-out examples</h2>", _figures(task, logits)]
+    parts += ["<h2>Held-out examples</h2>", _figures(task, outputs)]
     parts += ["<h2>Curves</h2>", curves(train, held_out, _drawn(task))]
     if head.traits.task == "choose":
-        by_options = _by_options(task.dev_targets, logits)
+        by_options = _by_options(task.dev.targets, outputs)
         parts += ["<h2>By number of options</h2>", by_options]
-    elif head.traits.loss == "cross_entropy":
-        parts += ["<h2>Classes</h2>", _classes(head, task.dev_targets, logits)]
-    if head.traits.loss == "cross_entropy":
-        parts += ["<h2>How sure it is</h2>", _calibration(head, task.dev_targets, logits)]
-    parts += ["<h2>Worst errors</h2>", _errors(task, logits)]
+    elif head.traits.loss == "cross_entropy" and head.traits.has_classes:
+        parts += ["<h2>Classes</h2>", _classes(head, task.dev.targets, outputs)]
+    if head.traits.loss == "cross_entropy" and head.traits.task != "span":
+        parts += ["<h2>How sure it is</h2>", _calibration(head, task.dev.targets, outputs)]
+    errors = wrong_answers if head.traits.task == "span" else _errors
+    parts += ["<h2>Worst errors</h2>", errors(task, outputs)]
     about = table([name_cell(name), cell(fact)] for name, fact in prepared.describe())
     parts += ["<h2>Examples and model</h2>", about]
     name = recipe.card.name or folder.name
@@ -77,13 +80,13 @@ def _drawn(task: FinetuneTask) -> list[tuple[str, str, float, str]]:
     return rows
 
 
-def _figures(task: FinetuneTask, logits: Floats) -> str:
+def _figures(task: FinetuneTask, outputs: Any) -> str:
     """Each figure of the model, beside that of a constant answer where it is known."""
     head = task.prepared.head
-    found = figures_of(head, logits, task.dev_targets, task.prepared.dev.sizes)
+    found = CODECS[head.traits.task].figures_of(head, outputs, task.dev)
     constant = {task.metric: task.baseline.metric, "loss": task.baseline.loss}
     rows = []
-    for name in ("loss", *names_of_figures(head)):
+    for name in ("loss", *shown_figures(head, found)):
         interval = ""
         if name == "accuracy":
             low, high = wilson_interval(round(found[name] * found["count"]), found["count"])
@@ -103,7 +106,8 @@ def _figures(task: FinetuneTask, logits: Floats) -> str:
             ]
         )
     names = ["figure", "model", "95 % interval", "a constant answer", ""]
-    what = {"tag": "words", "choose": "questions"}.get(head.traits.task, "texts")
+    units = {"tag": "words", "choose": "questions", "span": "questions"}
+    what = units.get(head.traits.task, "texts")
     note = f"{found['count']:,} {what}, never trained on. The interval is Wilson's."
     return table(rows, names) + paragraph(note)
 
@@ -173,9 +177,9 @@ def _errors(task: FinetuneTask, logits: Floats) -> str:
     """Examples of the largest loss whose answer is wrong; of tags, of the most wrong words."""
     head, sizes = task.prepared.head, task.prepared.dev.sizes
     ends = np.cumsum(sizes)
-    losses = losses_of(head, logits, task.dev_targets)
+    losses = losses_of(head, logits, task.dev.targets)
     predictions = predictions_of(head, logits)
-    wrong = predictions != task.dev_targets
+    wrong = predictions != task.dev.targets
     wrong = wrong.any(-1) if wrong.ndim > 1 else wrong
     if head.traits.loss == "mean_squared_error":
         wrong = np.ones(len(losses), dtype=np.bool_)
@@ -195,7 +199,7 @@ def _errors(task: FinetuneTask, logits: Floats) -> str:
 def _said(task: FinetuneTask, units: slice, predictions: Any, number: int) -> tuple[str, str]:
     """The answer to an example beside what is right, and the heading of that."""
     head, heading = task.prepared.head, "answer, and what is right"
-    found, wanted = predictions[units], task.dev_targets[units]
+    found, wanted = predictions[units], task.dev.targets[units]
     if head.traits.loss == "mean_squared_error":
         return f"{found[0]:.3g}, not {wanted[0]:.3g}", heading
     if head.traits.loss == "binary_cross_entropy":

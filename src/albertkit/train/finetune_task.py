@@ -13,16 +13,20 @@ from torch import Tensor, nn
 
 from albertkit.data.batch import Batch
 from albertkit.data.row_batches import within_budget
+from albertkit.model.task_heads import TaskOutput, places_of_answers
 from albertkit.tasks.codecs import CODECS
-from albertkit.tasks.figures import deciding_figure, figures_of, is_better
-from albertkit.tasks.rows import Rows
+from albertkit.tasks.figures import deciding_figure, is_better
+from albertkit.tasks.head import TaskHead
+from albertkit.tasks.rows import Labelled, Rows
+from albertkit.tasks.span_answers import SpanOutputs, window_spans
+from albertkit.tasks.span_rows import SpanRows
 from albertkit.train.finetune_health import Baseline, judge_task
 from albertkit.train.finetune_prepare import PreparedTask
 from albertkit.train.health import Verdict
 from albertkit.train.loop import autocast
 from albertkit.train.losses import Loss
 from albertkit.train.optim import ScheduleSettings, learning_rate
-from albertkit.train.task_losses import Choices, task_loss
+from albertkit.train.task_losses import Choices, loss_of_windows, share_of_step, task_loss
 from albertkit.train.validation import evaluating
 
 Floats = npt.NDArray[np.float32]
@@ -40,7 +44,7 @@ class TaskRows:
     segment_ids: Tensor  # (S,)
     lengths: Tensor  # (B,), on the CPU
     positions: Tensor | None  # (M,) tokens that have outputs, index into S; None: rows have them
-    targets: Tensor  # (M,) or (M, C)
+    targets: Tensor  # (M,) or (M, C); of windows (B, 3)
     weights: Tensor  # (M,)
     step_weight: float  # sum of the weights of the whole optimizer step
     choices: Choices | None = None
@@ -56,8 +60,8 @@ class FinetuneTask:
     """Examples of a prepared run as steps; keeps the best model so far if the recipe says so."""
 
     prepared: PreparedTask
-    train_targets: Any
-    dev_targets: Any
+    train: Labelled
+    dev: Labelled
     baseline: Baseline
     kept: dict[str, Tensor]  # weights of the best validation; empty if none is kept
     best: dict[str, Any] = field(default_factory=dict)  # its figures
@@ -66,7 +70,7 @@ class FinetuneTask:
     _epoch: tuple[int, list[npt.NDArray[np.int64]]] | None = None
 
     def __post_init__(self) -> None:
-        self._weights = self.prepared.output_weights(self.train_targets)
+        self._weights = self.prepared.output_weights(self.train.targets)
         self._batches = self.prepared.batches
         schedule = self.prepared.recipe.schedule
         self._schedule = ScheduleSettings(
@@ -84,16 +88,12 @@ class FinetuneTask:
             TrainingError: a held-out label that no training example has.
             RecipeError: there is no figure of the name that is to decide.
         """
-        train, dev = prepared.targets()
+        train, dev = prepared.labelled()
         head, metric = prepared.head, deciding_figure(prepared.head, prepared.recipe.run.metric)
-        constant = CODECS[prepared.recipe.task].constant(head, train, prepared.dev)
-        figures = figures_of(head, constant, dev, prepared.dev.sizes)
+        figures = CODECS[head.traits.task].constant_figures(head, train, dev)
         keeps = prepared.recipe.run.keep_best
         kept = {n: p.detach().clone() for n, p in model.named_parameters()} if keeps else {}
         baseline = Baseline(figures["loss"], figures[metric])
-        if prepared.dev.options is not None and metric == "accuracy":  # by chance it may be worse
-            chance = float(np.mean(1 / prepared.dev.num_options))
-            baseline = Baseline(figures["loss"], max(chance, figures[metric]))
         return cls(prepared, train, dev, baseline, kept)
 
     @property
@@ -144,7 +144,7 @@ class FinetuneTask:
             segment_ids=tensor(batch.segment_ids),
             lengths=torch.from_numpy(batch.lengths),
             positions=None if places is None else tensor(places),
-            targets=tensor(self.train_targets[owners]),
+            targets=tensor(self.train.targets[owners]),
             weights=tensor(weights),
             step_weight=step_weight,
             choices=choices,
@@ -152,18 +152,22 @@ class FinetuneTask:
 
     def loss(self, model: nn.Module, micro_batch: TaskRows) -> Loss:
         """Loss of one micro-batch."""
-        at, choices = micro_batch.positions, micro_batch.choices
-        # Rows of a question have windows of their own: to the model each is a choice by itself.
-        lengths = micro_batch.lengths if choices is None else micro_batch.lengths[:, None]
-        logits = model(micro_batch.ids, micro_batch.segment_ids, lengths=lengths).logits
+        head, choices = self.prepared.head, micro_batch.choices
+        output = run_head(model, head, micro_batch)
+        weights, step_weight = micro_batch.weights, micro_batch.step_weight
+        if head.traits.task == "span":
+            each = loss_of_windows(output, micro_batch.lengths, micro_batch.targets)
+            return share_of_step(each, weights, step_weight)
+        logits, at = output.logits, micro_batch.positions
+        assert logits is not None  # every other head has them
         if at is not None:
             logits = logits.index_select(0, at)
         return task_loss(
-            self.prepared.head.traits.loss,
+            head.traits.loss,
             logits if choices is None else choices.scores(logits),
             micro_batch.targets,
-            micro_batch.weights,
-            step_weight=micro_batch.step_weight,
+            weights,
+            step_weight=step_weight,
             smoothing=self.prepared.recipe.objective.label_smoothing,
         )
 
@@ -181,10 +185,9 @@ class FinetuneTask:
 
     def validate(self, model: nn.Module, precision: str, step: int) -> dict[str, Any]:
         """Figures on the held-out examples; the best model so far is kept."""
-        budget = self.prepared.recipe.schedule.micro_batch_tokens
-        logits = logits_of(model, self.prepared.dev, precision, budget)
-        sizes = self.prepared.dev.sizes
-        figures = figures_of(self.prepared.head, logits, self.dev_targets, sizes)
+        head = self.prepared.head
+        outputs = self._outputs(model, precision)
+        figures = CODECS[head.traits.task].figures_of(head, outputs, self.dev)
         figures["metric"] = self.metric
         if not self.best or is_better(self.metric, figures, self.best):
             self.best, self.waited = {"step": step, **figures}, 0
@@ -195,15 +198,19 @@ class FinetuneTask:
             self.waited += 1
         return figures
 
-    def logits_of_kept(self, model: nn.Module) -> Floats:
-        """Logits (U, C) on the held-out examples; `model` becomes the one that is kept."""
+    def outputs_of_kept(self, model: nn.Module) -> Any:
+        """Outputs on the held-out examples; `model` becomes the one that is kept."""
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 if self.best and name in self.kept:
                     parameter.copy_(self.kept[name])
-        recipe = self.prepared.recipe
-        budget = recipe.schedule.micro_batch_tokens
-        return logits_of(model, self.prepared.dev, recipe.run.precision, budget)
+        return self._outputs(model, self.prepared.recipe.run.precision)
+
+    def _outputs(self, model: nn.Module, precision: str) -> Any:
+        head, budget = self.prepared.head, self.prepared.recipe.schedule.micro_batch_tokens
+        if head.traits.task == "span":
+            return span_outputs(model, head, self.dev, precision, budget)
+        return logits_of(model, self.prepared.dev, precision, budget)
 
     def validation_summary(self, validated: Mapping[str, Any]) -> str:
         """The loss and the figure that decides."""
@@ -231,6 +238,60 @@ class FinetuneTask:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on where `state()` was."""
         self.best, self.waited = state["best"], state["waited"]
+
+
+def run_head(model: nn.Module, head: TaskHead, rows: TaskRows) -> TaskOutput:
+    """What a head gives for packed rows; a beam head also the ends given the true starts.
+
+    Rows of a question have windows of their own: to the model each is a choice by itself.
+    """
+    lengths = rows.lengths if rows.choices is None else rows.lengths[:, None]
+    given: dict[str, Tensor] = {}
+    if head.kind == "beam_span":
+        given["allowed"] = places_of_answers(rows.segment_ids, rows.lengths)
+        given["start_places"] = rows.targets[:, 0]
+    output: TaskOutput = model(rows.ids, rows.segment_ids, lengths=lengths, **given)
+    return output
+
+
+def span_outputs(
+    model: nn.Module, head: TaskHead, held: Labelled, precision: str, max_tokens: int
+) -> SpanOutputs:
+    """The best spans of each window, and its loss; without dropout."""
+    rows, device = held.rows, next(model.parameters()).device
+    assert isinstance(rows, SpanRows)
+    windows: list[Any] = [None] * len(rows.batch)
+    losses = np.zeros(len(rows.batch))
+    with evaluating(model), autocast(model, precision):
+        for indices, batch in _by_length(rows.batch, max_tokens):
+            packed = _packed(batch, held.targets[indices], device)
+            output = run_head(model, head, packed)
+            found = loss_of_windows(output, packed.lengths, packed.targets)
+            losses[indices] = found.float().cpu().numpy()
+            if output.beam is not None:
+                values = list(output.beam.rows.cpu().numpy())
+                none = output.beam.unanswerable.float().tolist()
+            else:
+                assert output.start is not None
+                assert output.end is not None
+                logits = torch.stack([output.start, output.end], -1).float().cpu().numpy()
+                values, none = batch.split(logits), [0.0] * len(batch)
+            for row, of_row, of_none in zip(indices.tolist(), values, none, strict=True):
+                windows[row] = window_spans(head, rows, row, of_row, of_none)
+    return SpanOutputs(windows, losses)
+
+
+def _packed(batch: Batch, targets: Any, device: torch.device) -> TaskRows:
+    """Rows of one pass, each with weight 1."""
+    return TaskRows(
+        ids=torch.from_numpy(batch.ids).to(device),
+        segment_ids=torch.from_numpy(batch.segment_ids).to(device),
+        lengths=torch.from_numpy(batch.lengths),
+        positions=None,
+        targets=torch.from_numpy(np.ascontiguousarray(targets)).to(device),
+        weights=torch.ones(len(batch), device=device),
+        step_weight=float(len(batch)),
+    )
 
 
 def logits_of(model: nn.Module, rows: Rows, precision: str, max_tokens: int) -> Floats:

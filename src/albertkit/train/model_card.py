@@ -113,6 +113,16 @@ def _use(facts: CardFacts) -> str:
             'predictor = Predictor("path/to/this/folder")',
             f'print(predictor.{ask}("{sentence}"))',
         ]
+    elif facts.head.traits.task == "span":
+        asked = "巴黎是哪国的首都？", "巴黎是法国的首都。"
+        if facts.language != "zh":
+            asked = "What is Paris?", "Paris is the capital of France."
+        lines = [
+            "from albertkit import Predictor",
+            "",
+            'predictor = Predictor("path/to/this/folder")',
+            f'print(predictor.answer("{asked[0]}", "{asked[1]}"))',
+        ]
     else:
         lines = [
             "from albertkit import Checkpoint",

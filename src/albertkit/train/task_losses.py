@@ -1,4 +1,8 @@
-"""The loss of each kind of head, divided by the weight of the whole optimizer step."""
+"""The loss of each kind of head, divided by the weight of the whole optimizer step.
+
+Losses of answers in windows are those of run_squad_v1.py and run_squad_v2.py of
+google-research/albert, and of transformers' AlbertForQuestionAnswering; padding takes no part.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
+from albertkit.model.task_heads import SpanBeam, TaskOutput
 from albertkit.train.losses import Loss
 
 
@@ -72,6 +78,38 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
 }
 
 
+def span_loss(start: Tensor, end: Tensor, targets: Tensor) -> Tensor:
+    """Mean (B,) of -log p of start and of end, logits (B, T), targets (B, 3) as `SpanRows` has."""
+    first, last = targets[:, 0], targets[:, 1]
+    return (_cross_entropy(start, first) + _cross_entropy(end, last)) / 2
+
+
+def beam_loss(beam: SpanBeam, targets: Tensor) -> Tensor:
+    """The same with the end given the true start, and half of -log p that there is (no) answer."""
+    assert beam.ends is not None  # start_places were given
+    spans = span_loss(beam.starts, beam.ends, targets)
+    none = targets[:, 2].to(torch.float32)
+    sure = F.binary_cross_entropy_with_logits(beam.unanswerable.float(), none, reduction="none")
+    return spans + 0.5 * sure
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(logits.float(), targets, reduction="none")
+
+
+def loss_of_windows(output: TaskOutput, lengths: Tensor, targets: Tensor) -> Tensor:
+    """Loss (B,) of a head for `span` or `beam_span` at packed rows; targets (B, 3)."""
+    if output.beam is not None:
+        return beam_loss(output.beam, targets)
+    assert output.start is not None  # a head for `span` has both
+    assert output.end is not None
+    start, end = (
+        pad_sequence(x.split(lengths.tolist()), batch_first=True, padding_value=-torch.inf)
+        for x in (output.start, output.end)
+    )
+    return span_loss(start, end, targets)
+
+
 def task_loss(
     name: str,
     logits: Tensor,
@@ -87,6 +125,11 @@ def task_loss(
     The part "loss" is the plain mean over rows.
     """
     each = LOSSES[name](logits.float(), targets, smoothing)
+    return share_of_step(each, weights, step_weight)
+
+
+def share_of_step(each: Tensor, weights: Tensor, step_weight: float) -> Loss:
+    """The losses (B,) of some rows as their share in the loss of their step: see `task_loss`."""
     return Loss(
         value=(each * weights).sum() / step_weight,
         parts={"loss": each.detach().sum()},

@@ -52,7 +52,7 @@ DEAD_HUGGINGFACE = {
     **_reasons(
         "belongs to a task, not to the body",
         "num_labels _num_labels id2label label2id finetuning_task problem_type num_choices"
-        " task_specific_params num_classes type_sequence_label_size loss_type",
+        " task_specific_params num_classes type_sequence_label_size loss_type no_answer_threshold",
     ),
     **_reasons(
         "about the program that wrote the file",

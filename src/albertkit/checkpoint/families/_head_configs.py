@@ -39,7 +39,7 @@ def read_head(
     if "task_head" in values:
         return TaskHead.from_json(values["task_head"])
     if "qa_outputs.weight" in tensors:
-        return TaskHead("span", 2)
+        return TaskHead("span", 2, no_answer_threshold=values.get("no_answer_threshold"))
     if "classifier.weight" not in tensors:
         return None
     shape = tuple(tensors["classifier.weight"].shape)
@@ -123,6 +123,8 @@ def write_head(head: TaskHead | None, *, own: bool) -> dict[str, Any]:
         labels = head.labels or tuple(f"LABEL_{n}" for n in range(head.num_labels))
         values["id2label"] = {str(n): label for n, label in enumerate(labels)}
         values["label2id"] = {label: n for n, label in enumerate(labels)}
+    if head.no_answer_threshold is not None:  # not transformers', which keeps what it does not know
+        values["no_answer_threshold"] = head.no_answer_threshold
     if head.traits.problem_type is not None:
         values["problem_type"] = head.traits.problem_type
     return values
