@@ -1,0 +1,212 @@
+"""What fine-tuning is measured beside: scikit-learn, and transformers' Trainer. See runs.py.
+
+    python peers.py SYSTEM FOLDER --kind KIND --language en|zh --model FOLDER
+        --epochs 3 --out FILE
+
+FOLDER has train.jsonl, dev.jsonl and scored.jsonl. FILE becomes a list: a class, a number, or a tag
+for each word, for every line of scored.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BATCH, RATE, WARMUP, MAX_TOKENS = 32, 3e-4, 0.1, 512  # as albertkit's defaults for these models
+Rows = list[dict[str, Any]]
+
+
+def main() -> None:
+    """Train on train.jsonl, answer scored.jsonl."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("system", choices=("constant", "simple", "trainer"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kind", required=True)
+    parser.add_argument("--language", required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--epochs", type=float, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    train, dev, scored = (
+        [json.loads(line) for line in (options.folder / f"{name}.jsonl").open(encoding="utf-8")]
+        for name in ("train", "dev", "scored")
+    )
+    tags = options.kind == "token_classification"
+    if options.system == "trainer":
+        made = (tag_by_trainer if tags else classify_by_trainer)(options, train, dev, scored)
+    elif options.system == "constant":
+        made = constant(train, scored, options.kind)
+    else:
+        made = tag_by_word(train, scored) if tags else by_tf_idf(train, scored, options)
+    options.out.write_text(json.dumps(made, ensure_ascii=False), encoding="utf-8")
+
+
+def constant(train: Rows, scored: Rows, kind: str) -> list[Any]:
+    """The most frequent class for every text, O for every word, or the mean."""
+    if kind == "token_classification":
+        return [["O"] * len(row["words"]) for row in scored]
+    if kind == "regression":
+        return [float(np.mean([row["label"] for row in train]))] * len(scored)
+    return [Counter(row["label"] for row in train).most_common(1)[0][0]] * len(scored)
+
+
+def tag_by_word(train: Rows, scored: Rows) -> list[list[str]]:
+    """For each word the tag that it has most often; O for words that are not known."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in train:
+        for word, tag in zip(row["words"], row["tags"], strict=True):
+            counts[word][tag] += 1
+    usual = {word: found.most_common(1)[0][0] for word, found in counts.items()}
+    return [[usual.get(word, "O") for word in row["words"]] for row in scored]
+
+
+def by_tf_idf(train: Rows, scored: Rows, options: argparse.Namespace) -> list[Any]:
+    """Words and pairs of words (Chinese: characters); of a pair both texts and their difference."""
+    from scipy.sparse import hstack
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    unit = "word" if options.language == "en" else "char"
+    vectorizer = TfidfVectorizer(analyzer=unit, ngram_range=(1, 2), sublinear_tf=True)
+    vectorizer.fit([row[key] for row in train for key in ("text", "pair") if key in row])
+
+    def vectors(rows: Rows) -> Any:
+        first = vectorizer.transform([row["text"] for row in rows])
+        if "pair" not in rows[0]:
+            return first
+        second = vectorizer.transform([row["pair"] for row in rows])
+        return hstack([first, second, abs(first - second), first.multiply(second)]).tocsr()
+
+    labels = [row["label"] for row in train]
+    model = Ridge() if options.kind == "regression" else LogisticRegression(C=1, max_iter=1000)
+    return [x if isinstance(x, str) else float(x) for x in model.fit(vectors(train), labels)
+            .predict(vectors(scored)).tolist()]  # fmt: skip
+
+
+def classify_by_trainer(
+    options: argparse.Namespace, train: Rows, dev: Rows, scored: Rows
+) -> list[Any]:
+    """AlbertForSequenceClassification."""
+    from transformers import (
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+        DataCollatorWithPadding,
+    )
+
+    tokenizer = AutoTokenizer.from_pretrained(options.model)
+    number = options.kind == "regression"
+    labels = [] if number else sorted({row["label"] for row in train})
+    model = AutoModelForSequenceClassification.from_pretrained(
+        options.model, num_labels=len(labels) or 1, dtype="float32"
+    )
+
+    def encoded(rows: Rows) -> list[dict[str, Any]]:
+        return [
+            {
+                **tokenizer(row["text"], row.get("pair"), truncation=True, max_length=MAX_TOKENS),
+                "labels": row["label"] if number else labels.index(row["label"]),
+            }
+            for row in rows
+        ]
+
+    def figure(found: Any) -> dict[str, float]:
+        logits, gold = found
+        if number:
+            return {"figure": float(np.nan_to_num(np.corrcoef(logits[:, 0], gold)[0, 1]))}
+        return {"figure": float((logits.argmax(-1) == gold).mean())}
+
+    collator = DataCollatorWithPadding(tokenizer)
+    logits = trained(options, model, collator, [encoded(x) for x in (train, dev, scored)], figure)
+    return [float(x) for x in logits[:, 0]] if number else [labels[n] for n in logits.argmax(-1)]
+
+
+def tag_by_trainer(options: argparse.Namespace, train: Rows, dev: Rows, scored: Rows) -> list[Any]:
+    """AlbertForTokenClassification, the class of a word at its first piece."""
+    from transformers import (
+        AutoModelForTokenClassification,
+        AutoTokenizer,
+        DataCollatorForTokenClassification,
+    )
+
+    tokenizer = AutoTokenizer.from_pretrained(options.model)
+    labels = sorted({tag for row in train for tag in row["tags"]})
+    model = AutoModelForTokenClassification.from_pretrained(
+        options.model, num_labels=len(labels), dtype="float32"
+    )
+
+    def encoded(rows: Rows) -> list[dict[str, Any]]:
+        made = []
+        for row in rows:
+            one = tokenizer(
+                row["words"], is_split_into_words=True, truncation=True, max_length=MAX_TOKENS
+            )
+            words, classes, last = one.word_ids(), [], None
+            for word in words:
+                known = word is not None and word != last and row["tags"][word] in labels
+                classes.append(labels.index(row["tags"][word]) if known else -100)
+                last = word
+            made.append({**one, "labels": classes})
+        return made
+
+    def figure(found: Any) -> dict[str, float]:
+        logits, gold = found
+        real = gold != -100
+        return {"figure": float((logits.argmax(-1) == gold)[real].mean())}
+
+    rows = [encoded(x) for x in (train, dev, scored)]
+    logits = trained(options, model, DataCollatorForTokenClassification(tokenizer), rows, figure)
+    made = []
+    for row, one, found in zip(scored, rows[2], logits, strict=True):
+        real = [n for n, label in enumerate(one["labels"]) if label != -100]
+        tags = [labels[found[n].argmax()] for n in real]
+        made.append(tags + ["O"] * (len(row["words"]) - len(tags)))
+    return made
+
+
+def trained(
+    options: argparse.Namespace, model: Any, collator: Any, rows: list[Any], figure: Any
+) -> Any:
+    """Logits on the third of `rows` after training on the first; the second chooses the epoch."""
+    import torch
+    from transformers import Trainer, TrainingArguments
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            folder,
+            num_train_epochs=options.epochs,
+            per_device_train_batch_size=BATCH,
+            per_device_eval_batch_size=64,
+            learning_rate=RATE,
+            warmup_steps=WARMUP,
+            weight_decay=0.01,
+            eval_strategy="epoch",
+            save_strategy="epoch",
+            save_total_limit=1,
+            load_best_model_at_end=True,
+            metric_for_best_model="figure",
+            report_to=[],
+            use_cpu=True,
+            disable_tqdm=True,
+            seed=0,
+        )
+        trainer = Trainer(
+            model,
+            arguments,
+            data_collator=collator,
+            train_dataset=rows[0],
+            eval_dataset=rows[1],
+            compute_metrics=figure,
+        )
+        trainer.train()
+        return trainer.predict(rows[2]).predictions
+
+
+if __name__ == "__main__":
+    main()
