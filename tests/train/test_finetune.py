@@ -313,14 +313,15 @@ def test_texts_in_a_script_that_the_model_does_not_know_are_refused(
     assert "--model albertkit/tiny-zh" in caught.value.for_command_line()
 
 
-def test_a_run_that_does_not_learn_ends_with_its_likely_cause(
-    start: Start, csv: Path, tiny_model: Path
+def test_a_run_that_does_not_learn_ends_with_its_likely_cause_said_once(
+    start: Start, csv: Path, tmp_path: Path
 ) -> None:
     settings = {"schedule.learning_rate": 1e-9, "schedule.epochs": 1}
     result = start(train=csv, set=settings)
     assert result.exit_code == DOES_NOT_LEARN
     assert result.verdict is not None
     assert "never trained" in result.verdict.cause  # the tiny model is random: norms are 1 and 0
+    assert (tmp_path / "said.txt").read_text().count("likely cause") == 1
 
 
 def test_the_threads_and_seeds_of_torch_do_not_decide_the_result(start: Start, csv: Path) -> None:

@@ -246,7 +246,8 @@ class Run:
         summary = self.task.validation_summary(self.validated)
         self.progress.log(f"held out, step {step:,}: {summary}")
         self.verdict = self.task.judge(self.validated, self.before)
-        late = step > 0 and self.task.should_learn_by(step)
+        # The verdict of the last step is what the run ends with.
+        late = 0 < step < self.task.steps and self.task.should_learn_by(step)
         if late and not self.verdict.learns and self._warned != self.verdict.kind:
             self.progress.log(f"warning: {self.verdict}")
             self._warned = self.verdict.kind
