@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -41,7 +42,7 @@ class ExampleOptions:
     train
         CSV, TSV, JSON lines or Parquet with a row for each example; or a folder: with a folder of
         texts for each label, or with a data set as Hugging Face's datasets saves it. For span also
-        SQuAD's JSON.
+        SQuAD's JSON, for choose files of RACE, DREAM and C3.
     dev
         The same for measuring; if left out, a folder's own validation part or a tenth of the
         training file is held out.
@@ -68,11 +69,13 @@ class ColumnOptions:
     pair_column
         Column of the second texts, for pairs; sentence1 and sentence2 are found by name.
     label_column
-        Column of the labels, or of the answers.
+        Column of the labels, of the answers, or of the right options.
     question_column
         Column of the questions.
     context_column
         Column of the texts that they are about.
+    option_columns
+        For choose: column of one option, given once for each; or a column with a list of them.
     on_bad_row
         error stops at a row that cannot be used; skip leaves it out, and says how many there are.
     """
@@ -82,6 +85,7 @@ class ColumnOptions:
     label_column: str | None = None
     question_column: str | None = None
     context_column: str | None = None
+    option_columns: tuple[str, ...] | None = None
     on_bad_row: OnBadLine = "error"
 
 
@@ -157,7 +161,8 @@ def finetune(
     ----------
     task
         What is learned: classify (classes and numbers of texts), tag (names in texts), span
-        (answers to questions about texts). Or the recipe.toml of a run.
+        (answers to questions about texts), choose (the right one of several options). Or the
+        recipe.toml of a run.
     model
         Path or name of any model; if left out, albertkit/tiny-zh for Chinese texts and
         albertkit/tiny-en for others.
@@ -188,12 +193,17 @@ def finetune(
     if json:
         print_json(result.to_json())
     elif result.exit_code == 0:
-        name, texts = (
-            ("answer", '"QUESTION" "TEXT"') if result.task == "span" else (result.task, '"..."')
-        )
+        name, texts = _ASKED.get(result.task, (result.task, '"..."'))
         ask = f"albertkit {name} {texts} --model {result.model}"
         console.print(f"next: {ask}", soft_wrap=True, markup=False)
     return result.exit_code
+
+
+# What a command is given behind its name, as the last line of a run shows it.
+_ASKED = {
+    "span": ("answer", '"QUESTION" "TEXT"'),
+    "choose": ("choose", '"QUESTION" "TEXT" --options "ONE" --options "ANOTHER"'),
+}
 
 
 def _several(task: str, seeds: int, options: dict[str, Any], console: Console, json: bool) -> int:
@@ -258,6 +268,13 @@ def _show_figures(found: Evaluation) -> None:
         ]
         names = ["class", "support", "predicted", "correct", "F1"]
         print_table("", names, table, right=[1, 2, 3, 4])
+    if found.by_options:
+        shares = [
+            (f"{size}", f"{support:,}", f"{right / support:.3f}", f"{1 / size:.3f}")
+            for size, right, support in found.by_options
+        ]
+        names = ["options", "support", "accuracy", "by chance"]
+        print_table("", names, shares, right=[0, 1, 2, 3])
     if found.skipped:
         print_line(f"left out: {len(found.skipped):,} rows, the first at {found.skipped[0]}")
 
@@ -278,7 +295,8 @@ def predict(
     Parameters
     ----------
     data
-        CSV, TSV, JSON lines, or a text on each line; or SQuAD's JSON.
+        CSV, TSV, JSON lines, or a text on each line; for span SQuAD's JSON, for choose files of
+        RACE, DREAM and C3 too.
     output
         File for the answers: .csv and .tsv are tables, other names JSON lines; without it JSON
         lines are printed. Answers to questions go to .json as the official programs of SQuAD
@@ -293,8 +311,12 @@ def predict(
     output = output_file(output, data)
     predictor, _ = model.predictor((), needs_head=True)
     bad = BadRows(columns.on_bad_row)
-    if predictor.head is not None and predictor.head.traits.task == "span":
+    task = None if predictor.head is None else predictor.head.traits.task
+    if task == "span":
         _predict_answers(predictor, data, output, n_best, columns, bad)
+        return
+    if task == "choose":
+        _predict_choices(predictor, data, output, columns, bad)
         return
     table = Table(data)
     used = find_columns(
@@ -302,11 +324,33 @@ def predict(
         needs_label=False,
     )  # fmt: skip
     if output is None:
-        for group in predict_rows(predictor, table, used, bad):
-            for row in group:
-                print_json(row)
+        _print_rows(predict_rows(predictor, table, used, bad))
         return
-    rows = predict_file(predictor, table, used, output, bad)
+    _wrote(predict_file(predictor, table, used, output, bad), output, bad)
+
+
+def _predict_choices(
+    predictor: Predictor, data: Path, output: Path | None, columns: ColumnOptions, bad: BadRows
+) -> None:
+    """Choose an option of every question of a file."""
+    from albertkit.infer.predict_choices import choice_rows, predict_choices
+    from albertkit.tasks.choice_columns import GivenColumns
+
+    options = columns.option_columns or ()
+    given = GivenColumns(columns.context_column, columns.question_column, options)
+    if output is None:
+        _print_rows(choice_rows(predictor, data, given, bad))
+        return
+    _wrote(predict_choices(predictor, data, given, output, bad), output, bad)
+
+
+def _print_rows(groups: Iterable[list[dict[str, Any]]]) -> None:
+    for group in groups:
+        for row in group:
+            print_json(row)
+
+
+def _wrote(rows: int, output: Path, bad: BadRows) -> None:
     print_line(f"wrote {rows:,} predictions to {output}")
     if bad.skipped:
         print_line(f"left out: {len(bad.skipped):,} rows, the first at {bad.skipped[0]}")
@@ -332,9 +376,6 @@ def _predict_answers(
     found = predict_answers(predictor, data, bad=bad, columns=named)
     write_answers(head, found, output, output_file(n_best, data))
     if output is None:
-        for row in rows_of(head, found):
-            print_json(row)
-    else:
-        print_line(f"wrote {len(found):,} predictions to {output}")
-    if bad.skipped:
-        print_line(f"left out: {len(bad.skipped):,} rows, the first at {bad.skipped[0]}")
+        _print_rows([list(rows_of(head, found))])
+        return
+    _wrote(len(found), output, bad)

@@ -5,11 +5,13 @@ Answers in JSON have the keys of transformers' pipelines, which the answers carr
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from albertkit.cli.inputs import (
     BadLines,
@@ -231,7 +233,7 @@ def tag(
 def answer(
     *texts: Texts,
     model: ModelOptions = NO_MODEL,
-    context: Path | None = None,
+    context: str | None = None,
     top_k: TopK = 5,
     json: Json = False,
 ) -> None:
@@ -242,14 +244,14 @@ def answer(
     texts
         The question, and the text that answers it (or --context).
     context
-        File with the text that answers the question.
+        The text that answers the question, or a file that holds it.
     top_k
         How many answers to show.
     json
         One JSON object: question, answers (score, start, end, answer), no_answer.
     """
     predictor, given = model.predictor(texts, needs_head=True)
-    given += _file_of(context)
+    given += _text_of(context)
     _need_texts(given, "answer", "a question and a text, or a question and --context", exactly=2)
     found = predictor.answer(*given, top_k=top_k)
     if json:
@@ -264,41 +266,61 @@ def answer(
 
 def choose(
     *texts: Texts,
+    options: tuple[str, ...] = (),
     model: ModelOptions = NO_MODEL,
-    context: Path | None = None,
+    context: str | None = None,
     truncate: Truncate = False,
     json: Json = False,
 ) -> None:
-    """Choose among several texts the one that goes with a text, by a head for multiple choice.
+    """Choose the option that answers a question, by a head for multiple choice.
 
     Parameters
     ----------
     texts
-        The text (or --context), and the choices; for a RACE model each choice is the question
-        and one answer to it.
+        The question, and perhaps the text that it is about (or --context). Without --options: a
+        text (or --context), and the choices for it.
+    options
+        One option; given once for each.
     context
-        File with the text.
+        The text that the question is about, or a file that holds it.
     json
-        One JSON object: text, label (number of the best choice, from 0), score, choices (each
-        with choice and score).
+        One JSON object: question (or text), label (number of the best choice, from 0), score,
+        choices (each with choice and score).
     """
     predictor, given = model.predictor(texts, needs_head=True)
-    text, *choices = [*_file_of(context), *given] or [""]
-    _need_texts(choices, "choose", "a text (or --context) and two choices or more")
-    found = predictor.choose(text, choices, truncate=truncate)
+    about = _text_of(context)
+    if options:
+        given += about
+        expected = "a question and perhaps the text that it is about, and two --options or more"
+        if len(options) < 2 or not 1 <= len(given) <= 2:
+            _refuse_texts(given, "choose", expected)
+        text, choices = given[0], list(options)
+        found = predictor.choose(text, choices, *given[1:], truncate=truncate)
+    else:
+        text, *choices = [*about, *given] or [""]
+        _need_texts(choices, "choose", "a text (or --context) and two choices or more")
+        found = predictor.choose(text, choices, truncate=truncate)
     scores = found.probabilities
     if json:
         listed = [{"choice": c, "score": p} for c, p in zip(choices, scores, strict=True)]
-        print_json({"text": text, **dict(found), "choices": listed})
+        name = "question" if options else "text"
+        print_json({name: text, **dict(found), "choices": listed})
     else:
         best = sorted(zip(scores, choices, strict=True), key=lambda pair: -pair[0])
         rows = [(f"{score:.1%}", choice) for score, choice in best]
         print_table(text, ["score", "choice"], rows, right=[0])
 
 
-def _file_of(context: Path | None) -> list[str]:
-    """The text of --context, if it was given."""
-    return [] if context is None else ["\n".join(read_lines(context))]
+def _text_of(context: str | None) -> list[str]:
+    """What --context holds: a text as it stands, or that of a file.
+
+    What is no file is a text if it has a space or a mark of Chinese sentences in it.
+    """
+    if context is None:
+        return []
+    if not os.path.exists(context) and re.search(r"[\s，。！？；：]", context):
+        return [context]
+    return ["\n".join(read_lines(Path(context)))]
 
 
 def _need_texts(
@@ -310,11 +332,15 @@ def _need_texts(
         PredictionError: the command takes another number.
     """
     if len(given) != exactly if exactly else len(given) < 2:
-        raise PredictionError(
-            f"{command} takes {expected}.",
-            found=f"{len(given)} text{'' if len(given) == 1 else 's'}",
-            fix=f"put each text into quotes; see albertkit {command} --help",
-        )
+        _refuse_texts(given, command, expected)
+
+
+def _refuse_texts(given: Sequence[str], command: str, expected: str) -> NoReturn:
+    raise PredictionError(
+        f"{command} takes {expected}.",
+        found=f"{len(given)} text{'' if len(given) == 1 else 's'}",
+        fix=f"put each text into quotes; see albertkit {command} --help",
+    )
 
 
 def _answers(

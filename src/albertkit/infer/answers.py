@@ -308,17 +308,26 @@ class FoundAnswers(Answers[FoundAnswer]):
 
 @dataclass(frozen=True)
 class Choice(Keys):
-    """Which of several texts fits: its number, and the probability of each."""
+    """Which of several texts fits: its number, and the probability of each; texts: all of them."""
 
     KEYS = {"label": "number", "score": "probability"}
 
     number: int
     probabilities: tuple[float, ...]
+    texts: tuple[str, ...] = ()
 
     @property
     def probability(self) -> float:
         """That of the chosen text."""
         return self.probabilities[self.number]
 
+    @property
+    def text(self) -> str:
+        """The chosen text."""
+        return self.texts[self.number] if self.texts else ""
+
     def __repr__(self) -> str:
-        return f"Choice({self.number}, {self.probability:.4f})"
+        if not self.texts:
+            return f"Choice({self.number}, {self.probability:.4f})"
+        order = sorted(zip(self.probabilities, self.texts, strict=True), key=lambda x: -x[0])
+        return "\n".join(f"{probability:6.1%}  {text}" for probability, text in order)

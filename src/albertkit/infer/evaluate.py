@@ -16,6 +16,9 @@ from albertkit.errors import PredictionError
 from albertkit.infer.predictor import Predictor
 from albertkit.infer.reading import decoded, windows_of
 from albertkit.infer.tasks import logits_of, need_head
+from albertkit.tasks.choice_columns import GivenColumns
+from albertkit.tasks.choice_files import read_questions
+from albertkit.tasks.choose import right_by_options
 from albertkit.tasks.classify import label_name, predictions_of
 from albertkit.tasks.codecs import CODECS
 from albertkit.tasks.columns import find_columns, text_examples, with_labels
@@ -29,7 +32,7 @@ from albertkit.tasks.metrics import (
     wilson_interval,
 )
 from albertkit.tasks.n_best import decided
-from albertkit.tasks.rows import Floats, Ints
+from albertkit.tasks.rows import Floats, Ints, joined_logits
 from albertkit.tasks.span_answers import (
     Decoded,
     best_threshold,
@@ -52,7 +55,8 @@ class Evaluation:
     figures: loss, the figures of its kind of head, count. intervals: 95 % of each figure that has
     one. classes: (name, correct, predicted, support) of each class, or of each type of entity.
     confusion: how often each class (row) was predicted as each (column), for single classes of
-    texts. skipped: rows that were left out, with the reason.
+    texts. skipped: rows that were left out, with the reason. by_options: (options, correct,
+    support) of questions with so many options, for multiple choice.
     """
 
     head: TaskHead
@@ -61,6 +65,7 @@ class Evaluation:
     classes: tuple[tuple[str, int, int, int], ...]
     confusion: npt.NDArray[np.int64] | None
     skipped: tuple[str, ...] = ()
+    by_options: tuple[tuple[int, int, int], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What the command line prints for programs."""
@@ -71,6 +76,10 @@ class Evaluation:
             "labels": [label_name(self.head, n) for n in range(self.head.num_labels)],
             "classes": [dict(zip(keys, of, strict=True)) for of in self.classes],
             "confusion": None if self.confusion is None else self.confusion.tolist(),
+            "by_options": [
+                dict(zip(("options", "correct", "support"), of, strict=True))
+                for of in self.by_options
+            ],
             "skipped": list(self.skipped),
         }
 
@@ -84,6 +93,7 @@ def evaluate(
     label_column: str | None = None,
     question_column: str | None = None,
     context_column: str | None = None,
+    option_columns: Sequence[str] | None = None,
     label_separator: str = "|",
     on_bad_row: OnBadRow = "error",
     metric: str = "",
@@ -93,8 +103,8 @@ def evaluate(
     Args:
         model: folder or name of a fine-tuned model, or an open predictor.
         data: examples as `finetune` takes them.
-        text_column, pair_column, label_column, question_column, context_column: as in
-            `finetune`; found by name if left out.
+        text_column, pair_column, label_column, question_column, context_column, option_columns:
+            as in `finetune`; found by name if left out.
         label_separator: between the labels of a cell, for multi_label.
         on_bad_row: error, or skip.
         metric: figure that comes first; that of the task if left out.
@@ -110,6 +120,10 @@ def evaluate(
     if head.traits.task == "span":
         columns = AnswerColumns(question_column or "", context_column or "", label_column or "")
         examples = read_answered(data, bad, columns, split="dev")
+    elif head.traits.task == "choose":
+        options = tuple(option_columns or ())
+        given = GivenColumns(context_column, question_column, options, label_column)
+        examples = list(read_questions(data, given, bad, split="dev")[0])
     elif head.traits.task == "tag":
         examples = list(read_tagged(data, bad))
         if has_marks(examples) and is_bio(head):
@@ -157,7 +171,7 @@ def logits_of_examples(
         rows = encode(predictor.tokenizer, part, predictor.max_window)
         parts.append(logits_of(predictor.runner, rows))
         sizes.append(rows.sizes)
-    return np.concatenate(parts), np.concatenate(sizes)
+    return joined_logits(parts), np.concatenate(sizes)
 
 
 def _measured_answers(
@@ -219,14 +233,17 @@ def _measured_units(
         return Evaluation(head, figures, intervals, classes, None, skipped)
     table = None
     classes = ()
-    if head.traits.loss == "cross_entropy":
+    by_options: tuple[tuple[int, int, int], ...] = ()
+    if head.traits.task == "choose":
+        by_options = tuple(right_by_options(logits, targets))
+    elif head.traits.loss == "cross_entropy":
         table = confusion(targets, predictions, head.num_labels)
         classes = tuple(
             (label_name(head, n), int(row[n]), int(column.sum()), int(row.sum()))
             for n, (row, column) in enumerate(zip(table, table.T, strict=True))
         )
     intervals = _intervals(head, targets, predictions, figures)
-    return Evaluation(head, figures, intervals, classes, table, skipped)
+    return Evaluation(head, figures, intervals, classes, table, skipped, by_options)
 
 
 def _interval_of_entities(

@@ -11,7 +11,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -113,18 +113,33 @@ def predict_file(
         OutputError: the file cannot be written, or holds the predictions of another input.
         CorpusError: a bad row.
     """
+
+    def groups(skip: int) -> Iterator[list[dict[str, Any]]]:
+        return predict_rows(predictor, table, columns, bad, skip=skip)
+
+    return write_groups(groups, table.path, predictor, output)
+
+
+def write_groups(
+    groups: Callable[[int], Iterator[list[dict[str, Any]]]],
+    source: Path,
+    predictor: Predictor,
+    output: Path,
+) -> int:
+    """Write groups of rows to a file, and go on where a run before was stopped; the number of rows.
+
+    groups(skip): what is to be written, without so many rows that are there already.
+    """
     part = output.with_name(output.name + ".part")
     note = output.with_name(output.name + ".part.json")
-    begun = _Done(
-        str(table.path), table.path.stat().st_size, str(predictor.folder), rows=0, bytes=0
-    )
+    begun = _Done(str(source), source.stat().st_size, str(predictor.folder), rows=0, bytes=0)
     done = _resumed(begun, part, note)
     with translate_os_errors(output):
         with part.open("r+b" if done.bytes else "wb") as file:
             file.truncate(done.bytes)
             file.seek(done.bytes)
             rows = done.rows
-            for group in predict_rows(predictor, table, columns, bad, skip=rows):
+            for group in groups(rows):
                 file.write(lines_of(group, output.suffix.lower(), first=rows == 0))
                 file.flush()
                 os.fsync(file.fileno())

@@ -17,14 +17,7 @@ import numpy.typing as npt
 
 from albertkit.errors import PredictionError
 from albertkit.infer import reading, tasks
-from albertkit.infer.answers import (
-    Choice,
-    Classification,
-    Fillings,
-    HiddenStates,
-    Tags,
-    TokenLabels,
-)
+from albertkit.infer.answers import Classification, Fillings, HiddenStates, Tags, TokenLabels
 from albertkit.infer.batches import Runner
 from albertkit.infer.fill_mask import (
     mask_positions,
@@ -34,11 +27,13 @@ from albertkit.infer.fill_mask import (
     scorer_of,
 )
 from albertkit.infer.opening import ModelOfTexts
-from albertkit.infer.texts import as_list, as_pairs, encode_texts, refuse_empty
+from albertkit.infer.texts import as_list, as_pairs, as_questions, encode_texts, refuse_empty
+from albertkit.tasks import choose
 from albertkit.tasks.classify import encode, log_softmax
 from albertkit.tasks.examples import SpanExample, TextExample
 from albertkit.tasks.rows import Rows
 from albertkit.tasks.span_answers import MAX_ANSWER_TOKENS
+from albertkit.tasks.windows import Windows
 from albertkit.text.encoding import Encoding
 
 POOLINGS = ("mean", "cls", "pooled")
@@ -327,11 +322,32 @@ class Predictor(ModelOfTexts):
         ]
         return answers[0] if isinstance(question, str) else answers
 
-    def choose(self, text: str, choices: Sequence[str], *, truncate: bool = False) -> Choice:
-        """Which of several texts goes with a text, by a head fine-tuned for multiple choice."""
+    def choose(
+        self,
+        question: str | list[str],
+        options: Sequence[Any],
+        context: str | list[str] | None = None,
+        *,
+        truncate: bool = False,
+    ) -> Any:
+        """Which of several options answers a question, by a head fine-tuned for multiple choice.
+
+        The head scores a sequence for each option: the context, then question and option, as
+        google's program for RACE lays them out; without a context the question, then the option.
+        Long texts: see `classify`.
+
+        Returns `Choice`, or a list of them for a list of questions with a list of lists.
+        """
         tasks.need_head(self.head, self.folder, "choose")
-        listed = as_list(choices)
-        return tasks.choose(self.runner, self._encode([text] * len(listed), listed, truncate))
+        examples = as_questions(question, options, context)
+        firsts, seconds = choose.firsts_and_seconds(examples)
+        if truncate:
+            windows = Windows.whole(self._encode(firsts, seconds, truncate))
+        else:
+            refuse_empty([*firsts, *seconds], len(firsts))
+            windows = Windows.of(self.tokenizer, firsts, seconds, self.max_window)
+        answers = tasks.choose(self.runner, self.tokenizer, examples, windows)
+        return answers[0] if isinstance(question, str) else answers
 
     def _label_tokens(self, texts: list[str], truncate: bool) -> list[tuple[TokenLabels, Encoding]]:
         head = tasks.need_head(self.head, self.folder, "tag")

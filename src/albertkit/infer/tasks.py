@@ -11,12 +11,15 @@ from albertkit.errors import PredictionError
 from albertkit.infer.answers import Choice, Classification, Label, TaggedSpan, Tags, TokenLabels
 from albertkit.infer.batches import Runner, by_length
 from albertkit.infer.engine import Floats, run_checked
+from albertkit.tasks.choose import rows_of
 from albertkit.tasks.classify import label_name, log_softmax, probabilities, ranked
+from albertkit.tasks.examples import ChoiceExample
 from albertkit.tasks.head import TaskHead
 from albertkit.tasks.kinds import kinds_where
 from albertkit.tasks.rows import Rows
 from albertkit.tasks.tag import group_entities, group_words
 from albertkit.tasks.tag_words import encode_tokens
+from albertkit.tasks.windows import Windows
 from albertkit.text.encoding import Encoding
 from albertkit.text.tokenizer import Tokenizer
 
@@ -123,10 +126,18 @@ def tags_of(found: TokenLabels, encoding: Encoding) -> Tags:
     return Tags(found.text, tuple(spans))
 
 
-def choose(runner: Runner, encodings: Sequence[Encoding]) -> Choice:
-    """Which of some sequences, one for each choice, the head prefers."""
-    scores = np.zeros(len(encodings), dtype=np.float32)
-    for outputs in runner.run(encodings, ("task",)):
-        scores[outputs.indices] = outputs["task"][:, 0]
-    chances = np.exp(log_softmax(scores))
-    return Choice(int(chances.argmax()), tuple(float(x) for x in chances))
+def choose(
+    runner: Runner, tokenizer: Tokenizer, questions: Sequence[ChoiceExample], windows: Windows
+) -> list[Choice]:
+    """The option of each question that the head prefers, in the order of the questions.
+
+    windows: over the sequences of all options.
+    """
+    logits = logits_of(runner, rows_of(tokenizer, questions, windows))
+    return [chosen(q.options, scores) for q, scores in zip(questions, logits, strict=True)]
+
+
+def chosen(options: Sequence[str], scores: Floats) -> Choice:
+    """The choice that the scores (options or more,) of one question are."""
+    chances = np.exp(log_softmax(scores))[: len(options)]
+    return Choice(int(chances.argmax()), tuple(float(x) for x in chances), tuple(options))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from albertkit.errors import PredictionError, TextError
+from albertkit.tasks.examples import ChoiceExample
 from albertkit.text.encoding import Encoding
 from albertkit.text.tokenizer import Tokenizer
 
@@ -42,6 +44,26 @@ def as_pairs(a: str | list[str], b: str | list[str] | None) -> tuple[list[str], 
             fix="pass two texts, or two lists of the same length",
         )
     return firsts, seconds
+
+
+def as_questions(
+    question: str | list[str], options: Sequence[Any], context: str | list[str] | None
+) -> list[ChoiceExample]:
+    """One question or several, each with its options and perhaps the text that it is about."""
+    questions, contexts = as_pairs(question, context)
+    many = [options] if isinstance(question, str) else list(options)
+    if len(many) != len(questions):
+        raise PredictionError(
+            "Each question needs its options.",
+            expected="a question with a list of texts, or a list of questions with as many lists",
+            found=f"{len(questions)} questions, options for {len(many)}",
+            fix="pass a list of options for each question",
+        )
+    texts = contexts or [""] * len(questions)
+    return [
+        ChoiceExample("", about, asked, tuple(as_list(each)))
+        for asked, each, about in zip(questions, many, texts, strict=True)
+    ]
 
 
 def shown(text: str, number: int, texts: Sequence[str]) -> str:

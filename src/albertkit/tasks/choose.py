@@ -52,13 +52,22 @@ def asked(question: str, option: str) -> str:
 
 def encode(tokenizer: Tokenizer, examples: Sequence[ChoiceExample], max_tokens: int) -> Rows:
     """A row for each option of each question, or several where it is too long for one."""
-    pairs = [texts_of(example) for example in examples]
-    firsts, seconds = zip(*(pair for of in pairs for pair in of), strict=True)
-    windows = Windows.of(tokenizer, firsts, seconds, max_tokens)
-    counts = [len(of) for of in pairs]
-    questions = np.repeat(np.arange(len(pairs)), counts)
+    firsts, seconds = firsts_and_seconds(examples)
+    return rows_of(tokenizer, examples, Windows.of(tokenizer, firsts, seconds, max_tokens))
+
+
+def firsts_and_seconds(examples: Sequence[ChoiceExample]) -> tuple[list[str], list[str]]:
+    """The two texts of every option of every question."""
+    pairs = [pair for example in examples for pair in texts_of(example)]
+    return [first for first, _ in pairs], [second for _, second in pairs]
+
+
+def rows_of(tokenizer: Tokenizer, examples: Sequence[ChoiceExample], windows: Windows) -> Rows:
+    """Rows of the windows over the options of all questions."""
+    counts = [len(example.options) for example in examples]
+    questions = np.repeat(np.arange(len(examples)), counts)
     options = np.concatenate([np.arange(count) for count in counts])
-    characters = sum(map(len, firsts)) + sum(map(len, seconds))
+    characters = sum(len(text) for texts in firsts_and_seconds(examples) for text in texts)
     unknown = unknown_characters(windows.encodings, tokenizer.unk_id)
     return Rows(
         batch=Batch.of(windows.encodings),

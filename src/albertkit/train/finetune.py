@@ -179,7 +179,8 @@ def _by_short_names(options: Mapping[str, Any]) -> dict[str, Any]:
             fix="correct the name; other settings go into set={'section.key': value}",
             command_fix="see albertkit finetune --help for the names of options",
         )
-    return {OPTIONS[name]: value for name, value in options.items()}
+    listed = {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
+    return {OPTIONS[name]: value for name, value in listed.items()}
 
 
 def open_recipe(
