@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from albertkit.benchmarks import find_sets
-from albertkit.benchmarks._run import predict
 from albertkit.benchmarks._scores import scores
+from albertkit.benchmarks._tasks import predict
 from albertkit.cli import main
 
 FEW = ["--set", "schedule.steps=2", "--set", "schedule.batch_size=4", "--max-tokens", "16"]
@@ -106,5 +106,126 @@ def test_without_data_the_published_scores_are_printed(
     assert "sst-2" in capsys.readouterr().err
     assert main(["benchmark", "rte", "--data", "."]) == 2
     assert "--out" in capsys.readouterr().err
-    assert main(["benchmark", "rte", "--data", ".", "--out", "runs", "--seeds", "3"]) == 2
-    assert "another --out" in capsys.readouterr().err
+
+
+def cells_of(printed: str) -> dict[str, str]:
+    """The first row of the table by the titles of its columns."""
+    head, _, first, *_ = printed.splitlines()
+    pairs = zip(head.split(" | "), first.split(" | "), strict=True)
+    return {name.strip("| "): cell.strip("| ") for name, cell in pairs}
+
+
+def test_the_median_of_seeds_stands_with_the_lowest_and_highest(
+    data: Path, tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["benchmark", "cola", "--data", str(data), "--out", str(tmp_path), *FEW]
+    command += ["--model", str(tiny_model / "model"), "--seed", "4"]
+    assert main([*command, "--seeds", "2"]) == 0
+    capsys.readouterr()
+    second = tmp_path / "cola" / "seed-5" / "metrics.jsonl"
+    made = second.stat().st_mtime_ns
+    assert main([*command, "--seeds", "3", "--json"]) == 0  # goes on with what is there
+    said = json.loads(capsys.readouterr().out)
+    assert second.stat().st_mtime_ns == made
+    [found] = said["seeds"].values()
+    kept = [json.loads((tmp_path / "cola" / f"seed-{n}.json").read_text()) for n in (4, 5, 6)]
+    assert found["cola"] == [x["scores"] for x in kept]
+    values = sorted(x["matthews"] for x in found["cola"])
+    [medians] = said["scores"].values()
+    assert medians["cola"]["matthews"] == values[1]
+    low, middle, high = (f"{100 * x:.1f}" for x in values)
+    assert main([*command, "--seeds", "3"]) == 0
+    cell = cells_of(capsys.readouterr().out)["CoLA"]
+    assert cell == f"{middle} ({low} to {high})"
+
+
+def test_one_model_of_race_has_scores_of_both_levels(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, level in enumerate(("middle", "high")):
+        for split, count in (("train", 2), ("dev", 1 + number)):
+            for n in range(count):
+                passage = {
+                    **{"article": "the cat sat .", "questions": ["the _ sat", "a _"]},
+                    **{"options": [["cat", "dog"], ["mat", "cat"]], "answers": ["A", "B"]},
+                    "id": f"{level}{n}.txt",
+                }
+                file = tmp_path / "RACE" / split / level / f"{n}.txt"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(json.dumps(passage))
+    out = tmp_path / "runs"
+    command = ["benchmark", "reading", "--data", str(tmp_path), "--out", str(out), *FEW]
+    assert main([*command, "--model", str(tiny_model / "model")]) == 0
+    cells = cells_of(capsys.readouterr().out)
+    assert sorted(x.name for x in out.iterdir() if x.is_dir()) == ["examples", "race"]
+    found = [
+        json.loads((out / f"{name}.json").read_text())["scores"]["accuracy"]
+        for name in ("race", "race-middle", "race-high")
+    ]
+    assert 6 * found[0] == pytest.approx(2 * found[1] + 4 * found[2])
+    titles = ("RACE", "RACE (middle)", "RACE (high)")
+    assert [cells[name] for name in titles] == [f"{100 * x:.1f}" for x in found]
+
+
+def test_the_model_of_mnli_answers_both_dev_sets_and_the_diagnostics(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = "index\tsentence1\tsentence2\tgold_label\n"
+    labels = ("entailment", "neutral", "contradiction", "-")
+    for name in ("train", "dev_matched", "dev_mismatched"):
+        rows = "".join(f"{n}\tthe cat\ta dog\t{labels[n % 4]}\n" for n in range(8))
+        (tmp_path / f"{name}.tsv").write_text(head + rows)
+    (tmp_path / "diagnostic-full.tsv").write_text(
+        "Domain\tPremise\tHypothesis\tLabel\nx\tthe cat\ta cat\tentailment\n"
+        "x\tthe cat\ta dog\tneutral\n"
+    )
+    out = tmp_path / "runs"
+    command = ["benchmark", "glue", "--data", str(tmp_path), "--out", str(out), *FEW]
+    assert main([*command, "--model", str(tiny_model / "model")]) == 0
+    cells = cells_of(capsys.readouterr().out)
+    found = json.loads((out / "mnli.json").read_text())["scores"]
+    both = (found["accuracy"], found["accuracy_mismatched"])
+    assert cells["MNLI"] == "/".join(f"{100 * x:.1f}" for x in both)
+    assert cells["AX"] == "0.0"  # all answers are the same
+    assert not (out / "ax").exists()
+
+
+def test_tags_and_choices_are_learned_and_scored(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """MSRA has no dev set: a part of its training set chooses the model, its test set is scored."""
+    words = "".join(f"{word} {tag}\n" for word, tag in (("\u732b", "B-PER"), ("\u8dd1", "O")))
+    for name, count in (("train", 12), ("test", 3)):
+        (tmp_path / "msra_ner").mkdir(exist_ok=True)
+        (tmp_path / "msra_ner" / f"{name}.txt").write_text(
+            "\n".join(words + "\u5728 O\n" * n for n in range(count))
+        )
+    turns = [[["\u732b\u8dd1\u3002"], [{"question": "\u732b", "choice": ["\u8dd1", "\u72d7"],
+        "answer": "\u8dd1"}], str(n)] for n in range(4)]  # fmt: skip
+    for split in ("train", "dev"):
+        (tmp_path / "c3").mkdir(exist_ok=True)
+        (tmp_path / "c3" / f"c3-m-{split}.json").write_text(json.dumps(turns))
+        (tmp_path / "c3" / f"c3-d-{split}.json").write_text(json.dumps(turns))
+    for name, shown in (("msra-ner", "MSRA NER"), ("c3", "C3")):
+        out = tmp_path / "runs"
+        command = ["benchmark", name, "--data", str(tmp_path), "--out", str(out), *FEW]
+        assert main([*command, "--model", str(tiny_model / "model")]) == 0
+        assert cells_of(capsys.readouterr().out)[shown]
+        [data_set] = find_sets(name)
+        kept = json.loads((out / f"{name}.json").read_text())
+        assert kept["split"] == ("test" if name == "msra-ner" else "dev")
+        examples = list(data_set.examples(tmp_path, kept["split"]))
+        said = predict(out / name / "model", examples)
+        assert kept["scores"] == pytest.approx(scores(data_set, examples, said))
+        if name == "msra-ner":
+            assert all(len(said[x.id]) == len(x.words) for x in examples)
+            assert (out / name / "split.json").is_file()
+
+
+def test_answers_that_are_not_public_are_named_before_anything_is_trained(
+    data: Path, tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["benchmark", "cola", "--data", str(data), "--out", str(tmp_path), *FEW]
+    assert main([*command, "--model", str(tiny_model / "model"), "--split", "test"]) == 0
+    assert "the answers of its test set are not public" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []

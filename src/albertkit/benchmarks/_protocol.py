@@ -15,6 +15,10 @@ Reader = Callable[[Path], Iterator[Example]]
 PACKED = ("", ".xz", ".gz", ".bz2", ".zst")
 
 
+class FilesMissing(CorpusError):
+    """A data set has no such split, or the folder does not have its files."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """Hyper-parameters as `source` publishes them, for the models of `models`.
@@ -67,6 +71,9 @@ class DataSet:
     read: the examples of one file; those without a known label have None. labels: names of the
     classes in the official order; none where they come from the training data. scores: names of
     its scores (`_scores.py`), the deciding one first. settings: published hyper-parameters.
+    folders: other names of its folder. model_of: the data set whose model answers this one, which
+    has no training of its own. beside: a split that is scored with another one, as MNLI's
+    mismatched examples are.
     """
 
     name: str
@@ -79,15 +86,17 @@ class DataSet:
     labels: tuple[str, ...] = ()
     settings: tuple[Settings, ...] = ()
     folders: tuple[str, ...] = field(default=())
+    model_of: str | None = None
+    beside: Mapping[str, str] = field(default_factory=dict)
 
     def files(self, folder: Path, split: str) -> list[Path]:
         """Files of a split in the folder of the data set, or of the suite with a folder for it.
 
         Raises:
-            CorpusError: there is no such split, or its files are not there.
+            FilesMissing: there is no such split, or its files are not there.
         """
         if split not in self.splits:
-            raise CorpusError(
+            raise FilesMissing(
                 f"{self.title} has no split {split!r}.",
                 expected=", ".join(self.splits),
                 found=split,
@@ -100,7 +109,7 @@ class DataSet:
                 if all(found):
                     return [path for paths in found for path in paths]
         named = " or ".join(" and ".join(patterns) for patterns in self.splits[split])
-        raise CorpusError(
+        raise FilesMissing(
             f"The files of {self.title} ({split}) were not found.",
             expected=f"{named}, as they are or packed, in the folder or below {self.title}/",
             found="none of them",

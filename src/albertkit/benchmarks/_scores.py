@@ -40,7 +40,7 @@ def scores(
     Raises:
         PredictionError: no example has a known answer, or one of these has no prediction.
     """
-    known = [example for example in examples if _is_known(example)]
+    known = [example for example in examples if is_known(example)]
     missing = next((x.id for x in known if x.id not in predictions), None)
     if not known or missing is not None:
         raise PredictionError(
@@ -55,7 +55,8 @@ def scores(
     }
 
 
-def _is_known(example: Example) -> bool:
+def is_known(example: Example) -> bool:
+    """Whether the answer of an example is known."""
     if isinstance(example, TextExample):
         return example.label is not None
     if isinstance(example, TagExample):

@@ -21,17 +21,23 @@ class Row:
 
 
 def table(
-    sets: Sequence[DataSet], runs: Mapping[str, Mapping[str, Mapping[str, float]]]
+    sets: Sequence[DataSet],
+    runs: Mapping[str, Mapping[str, Mapping[str, float]]],
+    seeds: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]] | None = None,
 ) -> list[Row]:
     """A row for each model that was run, then one for each published model and source.
 
     runs: scores (-1 or 0 to 1) by name, by the name of the data set, by the name of the model. A
-    data set without a run has no cell.
+    data set without a run has no cell. seeds: in the same way the scores of several runs, of which
+    `runs` has the medians.
     """
-    rows = [
-        Row(model, "this run", {x.name: cell(x, found[x.name]) for x in sets if x.name in found})
-        for model, found in runs.items()
-    ]
+    rows = []
+    for model, found in runs.items():
+        several = (seeds or {}).get(model, {})
+        cells = {
+            x.name: cell(x, found[x.name], several.get(x.name, ())) for x in sets if x.name in found
+        }
+        rows.append(Row(model, "this run", cells))
     others: dict[tuple[str, str], dict[str, str]] = {}
     for data_set in sets:
         for score in published(data_set.title):
@@ -46,10 +52,22 @@ def table(
     return rows
 
 
-def cell(data_set: DataSet, scores: Mapping[str, float]) -> str:
-    """The deciding score in percent with one decimal; "F1/EM" of reading comprehension."""
-    names = data_set.scores if data_set.kind in _BOTH else data_set.scores[:1]
-    return "/".join(f"{100 * scores[name]:.1f}" for name in names)
+def cell(
+    data_set: DataSet, scores: Mapping[str, float], runs: Sequence[Mapping[str, float]] = ()
+) -> str:
+    """The deciding score in percent with one decimal; "F1/EM" of reading comprehension.
+
+    Behind a slash that of a split that is scored besides. runs: of several, whose lowest and
+    highest score stand behind.
+    """
+    first = data_set.scores[0]
+    names = list(data_set.scores if data_set.kind in _BOTH else data_set.scores[:1])
+    names += [name for name in scores if name.startswith(f"{first}_") and data_set.beside]
+    text = "/".join(f"{100 * scores[name]:.1f}" for name in names)
+    if len(runs) > 1:
+        each = [100 * run[first] for run in runs]
+        text += f" ({min(each):.1f} to {max(each):.1f})"
+    return text
 
 
 def markdown(sets: Sequence[DataSet], rows: Sequence[Row]) -> str:

@@ -102,6 +102,14 @@ def _qqp(path: Path) -> Iterator[TextExample]:
             yield TextExample(row["id"], row["question1"], row["question2"], label)
 
 
+def _diagnostics(path: Path) -> Iterator[Example]:
+    """AX as the server gives it, without labels, or with them as the paper published it."""
+    first = next((line for _, line in lines_of(path)), "")
+    if "Premise" in first.split("\t"):
+        return _classes("Premise", "Hypothesis", "Label")(path)
+    return _PAIR(path)
+
+
 def _three(name: str) -> tuple[tuple[str, ...], ...]:
     return ((f"{name}.tsv",),)
 
@@ -170,6 +178,7 @@ SETS: tuple[DataSet, ...] = (
     DataSet(
         *("mnli", "MNLI", *_CLASS, _classes("sentence1", "sentence2", "gold_label"), _MNLI),
         *(_ACCURACY, NLI, _paper(3e-5, 128, 0, 10000, 1000)),
+        beside={"dev": "dev_mismatched", "test": "test_mismatched"},
     ),
     DataSet(
         *("qnli", "QNLI", *_CLASS, _classes("question", "sentence", "label"), _FILES),
@@ -185,8 +194,10 @@ SETS: tuple[DataSet, ...] = (
     ),
     # Diagnostics: no training data; a model of MNLI answers them.
     DataSet(
-        *("ax", "AX", *_CLASS, _PAIR, {"test": (("diagnostic.tsv",), ("AX.tsv",))}),
+        *("ax", "AX", *_CLASS, _diagnostics),
+        {"test": (("diagnostic-full.tsv",), ("diagnostic.tsv",), ("AX.tsv",))},
         *(("matthews",), NLI),
+        model_of="mnli",
     ),
 )
 

@@ -83,11 +83,13 @@ SETS: tuple[DataSet, ...] = (
         *("race-middle", "RACE (middle)", *_CHOICE, race, _race_files("middle"), ("accuracy",)),
         settings=_RACE,
         folders=("RACE", "race"),
+        model_of="race",
     ),
     DataSet(
         *("race-high", "RACE (high)", *_CHOICE, race, _race_files("high"), ("accuracy",)),
         settings=_RACE,
         folders=("RACE", "race"),
+        model_of="race",
     ),
     DataSet(
         *("dream", "DREAM", *_CHOICE, dialogues),

@@ -47,7 +47,7 @@ def benchmark(
     model
         Path or name of any model; if left out, albertkit/tiny-en or albertkit/tiny-zh.
     split
-        Which part is scored.
+        Which part is scored; of a data set without such a part its test set.
     published_settings
         Train with the hyper-parameters of the paper, which are those of large models.
     server_files
@@ -55,12 +55,14 @@ def benchmark(
     set
         Change any setting of the recipe, as in optim.layer_decay=0.8; may be given several times.
     json
-        One JSON object: the rows of the table, and why data sets have no scores.
+        One JSON object: the rows of the table, the scores (medians of several seeds, which stand
+        in seeds), and why data sets have no scores.
     """
     from albertkit.benchmarks import find_sets
 
     sets, code = find_sets(name), 0
     runs: dict[str, dict[str, dict[str, float]]] = {}
+    seeds: dict[str, dict[str, list[dict[str, float]]]] = {}
     notes: dict[str, str] = {}
     if data is not None:
         options = dict(
@@ -68,21 +70,32 @@ def benchmark(
         )
         for outcome in _run(sets, data, out, options, schedule):
             if outcome.scores:
-                runs.setdefault(outcome.model, {})[outcome.data_set.name] = dict(outcome.scores)
+                runs.setdefault(outcome.model, {})[outcome.data_set.name] = outcome.scores
+                if len(outcome.runs) > 1:
+                    of_model = seeds.setdefault(outcome.model, {})
+                    of_model[outcome.data_set.name] = [dict(run) for run in outcome.runs]
             else:
                 notes[outcome.data_set.title] = outcome.note
             code = outcome.exit_code if outcome.exit_code > 128 else code
-    _show(sets, runs, notes, json)
+    _show(sets, runs, seeds, notes, json)
     return code
 
 
-def _show(sets: Sequence[DataSet], runs: dict[str, Any], notes: dict[str, str], json: bool) -> None:
+def _show(
+    sets: Sequence[DataSet],
+    runs: dict[str, Any],
+    seeds: dict[str, Any],
+    notes: dict[str, str],
+    json: bool,
+) -> None:
     """Print the table, and why data sets have no scores."""
     from albertkit.benchmarks._table import markdown, table
 
-    rows = table(sets, runs)
+    rows = table(sets, runs, seeds)
     if json:
-        print_json({"rows": [asdict(row) for row in rows], "scores": runs, "not_run": notes})
+        several = {"seeds": seeds} if seeds else {}
+        cells = [asdict(row) for row in rows]
+        print_json({"rows": cells, "scores": runs, **several, "not_run": notes})
         return
     print(markdown(sets, rows), end="")
     for title, note in notes.items():
@@ -109,13 +122,5 @@ def _run(
             command_fix="add --out runs",
         )
     given = asdict(schedule)
-    if given.pop("seeds") > 1:
-        raise AlbertkitError(
-            "A benchmark is run with one seed.",
-            expected="--seeds 1",
-            found=f"--seeds {schedule.seeds}",
-            fix="run it once for each seed, with seed=1 and another folder",
-            command_fix="run it once for each seed, with --seed 1 and another --out",
-        )
-    plan = Plan(data, out, options=given, **options)
+    plan = Plan(data, out, seeds=given.pop("seeds"), options=given, **options)
     return run_sets(sets, plan, Console(stderr=True, highlight=False))
