@@ -46,6 +46,38 @@ def test_of_two_columns_the_longer_cells_are_the_texts(tmp_path: Path) -> None:
     assert found == Columns("x", None, "y")
 
 
+LAST = ("0", "1", "1", "0")
+
+
+@pytest.mark.parametrize("needs_label", [True, False])
+def test_pairs_with_labels_need_no_header(tmp_path: Path, needs_label: bool) -> None:
+    """As LCQMC, AFQMC and CMNLI are spread."""
+    rows = [f"question {n}\tquestion {n + 1}\t{LAST[n % 4]}" for n in range(12)]
+    found = find_columns(table(tmp_path, "\n".join(rows), "a.txt"), needs_label=needs_label)
+    assert found == Columns("1", "2", "3")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "{label}\tquestion {n}\tanswer {n}",  # the label is not the last one
+        "question {n}\tanswer {n}\tsource {n}\t{label}",
+        "question {label}\tanswer {label}\t{label}",  # nothing that looks like texts
+    ],
+)
+def test_other_tables_without_a_header_are_asked_about(tmp_path: Path, row: str) -> None:
+    rows = "\n".join(row.format(n=n, label=LAST[n % 4]) for n in range(12))
+    with pytest.raises(CorpusError, match="not clear"):
+        find_columns(table(tmp_path, rows, "a.txt"))
+
+
+def test_no_text_of_a_pair_without_labels_is_left_out_silently(tmp_path: Path) -> None:
+    """AFQMC's test file: two questions in each row."""
+    rows = "\n".join(f"question {n}\tquestion {n + 1}" for n in range(12))
+    with pytest.raises(CorpusError, match="not clear"):
+        find_columns(table(tmp_path, rows, "a.txt"), needs_label=False)
+
+
 def test_named_columns_win_and_have_to_be_there(tmp_path: Path) -> None:
     made = table(tmp_path, "text,label,summary,mood\na,b,c,d\n")
     assert find_columns(made, text="summary", label="mood") == Columns("summary", None, "mood")

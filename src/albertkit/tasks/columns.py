@@ -29,6 +29,8 @@ LABELS = (
     *("intent", "topic", "score", "rating", "stars", "polarity", "quality", "tag"),
     *("label_des", "标签", "类别", "情感", "分类"),
 )
+_PEEKED = 100  # rows that show what a column holds
+_REPEATED = 4  # rows for each value of a column of labels, at least
 _MANY = 20  # different numbers with a point in them are numbers to predict, not classes
 SEPARATORS = "|"  # between the labels of a cell, for multi_label in CSV and TSV
 
@@ -59,7 +61,9 @@ def find_columns(
 ) -> Columns:
     """The columns of texts and labels: as named by the user, else by their usual names.
 
-    A table of two columns needs no names: the longer cells are the texts.
+    A table of two columns needs no names: the longer cells are the texts. Three columns without a
+    header line are two texts and a label if the last one has few different values and the others
+    have many, as LCQMC's and AFQMC's files do.
 
     Raises:
         CorpusError: a named column is not there, or none is recognised.
@@ -78,9 +82,21 @@ def find_columns(
     if text is None:
         free = [name for name in TEXTS if lower.get(name) not in (pair, label, None)]
         text = lower[free[0]] if free else None
+    if (text, pair, label) == (None, None, None) and _is_pairs_with_labels(table):
+        text, pair, label = table.columns
     if text is None or (label is None and needs_label):
         text, label = _by_content(table, text, label, needs_label)
     return Columns(text, pair, label)
+
+
+def _is_pairs_with_labels(table: Table) -> bool:
+    """Whether a table without a header line has two texts and a label in each row."""
+    if table.has_header or len(table.columns) != 3:
+        return False
+    rows = [list(row.cells.values()) for row in islice(table.rows(BadRows("skip")), _PEEKED)]
+    first, second, last = (len(set(column)) for column in zip(*rows, strict=True))
+    few = last <= min(_MANY, len(rows) // _REPEATED)
+    return few and min(first, second) * _REPEATED > len(rows)  # a premise has three hypotheses
 
 
 def _by_content(
@@ -93,10 +109,12 @@ def _by_content(
     if text is not None and len(left) == 1 and label is None:
         return text, left[0]
     if text is None and label is None and len(left) == 2:
-        rows = list(islice(table.rows(BadRows("skip")), 100))
+        rows = list(islice(table.rows(BadRows("skip")), _PEEKED))
         size = {name: sum(len(str(row.cells[name])) for row in rows) for name in left}
         longer, shorter = sorted(left, key=lambda name: -size[name])
-        return longer, shorter
+        # Two texts alike in length may be a pair, of which none is to be left out.
+        if needs_label or 2 * size[shorter] < size[longer]:
+            return longer, shorter
     lacks = [*(["texts"] if text is None else []), *(["labels"] if label is None else [])]
     raise _no_column(table, f"It is not clear which columns hold the {' and the '.join(lacks)}.")
 
