@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,23 +116,14 @@ def evaluate(
     """
     predictor = model if isinstance(model, Predictor) else Predictor(model)
     head, bad = head_to_measure(predictor), BadRows(on_bad_row)
-    examples: Any
-    if head.traits.task == "span":
-        columns = AnswerColumns(question_column or "", context_column or "", label_column or "")
-        examples = read_answered(data, bad, columns, split="dev")
-    elif head.traits.task == "choose":
-        options = tuple(option_columns or ())
-        given = GivenColumns(context_column, question_column, options, label_column)
-        examples = list(read_questions(data, given, bad, split="dev")[0])
-    elif head.traits.task == "tag":
-        examples = list(read_tagged(data, bad))
-        if has_marks(examples) and is_bio(head):
-            examples = as_bio(examples)
-    else:
-        table = open_table(data, "dev")
-        named = find_columns(table, text=text_column, pair=pair_column, label=label_column)
-        raw = list(text_examples(table, named, bad))
-        examples = with_labels(raw, head.kind, table.path, separator=label_separator)
+    names = {
+        "text": text_column,
+        "pair": pair_column,
+        "label": label_column,
+        "question": question_column,
+        "context": context_column,
+    }
+    examples = _read(head, data, names, tuple(option_columns or ()), label_separator, bad)
     if not examples:
         raise PredictionError(
             "The file has no examples.",
@@ -147,6 +138,31 @@ def evaluate(
         found = _measured_units(predictor, head, examples, data, tuple(bad.skipped))
     found.figures["metric"] = deciding_figure(head, metric)
     return found
+
+
+def _read(
+    head: TaskHead,
+    data: str | Path,
+    names: Mapping[str, str | None],
+    options: tuple[str, ...],
+    separator: str,
+    bad: BadRows,
+) -> list[Any]:
+    """The examples of a file for a head; names: of columns, None for those found by name."""
+    task, question, context = head.traits.task, names["question"], names["context"]
+    if task == "span":
+        columns = AnswerColumns(question or "", context or "", names["label"] or "")
+        return list(read_answered(data, bad, columns, split="dev"))
+    if task == "choose":
+        given = GivenColumns(context, question, options, names["label"])
+        return list(read_questions(data, given, bad, split="dev")[0])
+    if task == "tag":
+        tagged = list(read_tagged(data, bad))
+        return as_bio(tagged) if has_marks(tagged) and is_bio(head) else tagged
+    table = open_table(data, "dev")
+    found = find_columns(table, text=names["text"], pair=names["pair"], label=names["label"])
+    raw = list(text_examples(table, found, bad))
+    return list(with_labels(raw, head.kind, table.path, separator=separator))
 
 
 def head_to_measure(predictor: Predictor) -> TaskHead:
