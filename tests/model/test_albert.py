@@ -12,7 +12,7 @@ from torch import nn
 from albertkit.config import AlbertConfig
 from albertkit.errors import ConfigError
 from albertkit.model import albert
-from albertkit.model.albert import Albert, GroupedLinear, UerLayerNorm
+from albertkit.model.albert import Albert, FeedForward, GroupedLinear, UerLayerNorm
 from albertkit.model.heads import AlbertForPretraining
 
 SMALL = {
@@ -279,3 +279,30 @@ def test_the_model_is_one_graph_for_a_compiler() -> None:
     lengths = torch.tensor([10, 4])
     found = compiled(IDS, lengths=lengths).hidden
     assert torch.allclose(found, model(IDS, lengths=lengths).hidden, atol=1e-5)
+
+
+def test_the_last_layer_computes_the_needed_tokens_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same vectors and gradients as of all tokens, from fewer rows of the feed-forward."""
+    model = body(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    ids, lengths, needed = torch.arange(17), torch.tensor([7, 10]), torch.tensor([9, 3, 16])
+    rows: list[int] = []
+    original = FeedForward.forward
+
+    def counted(self: FeedForward, x: torch.Tensor) -> torch.Tensor:
+        rows.append(len(x))
+        return original(self, x)
+
+    monkeypatch.setattr(FeedForward, "forward", counted)
+    found, gradients = [], []
+    for positions in (None, needed):
+        output = model(ids, lengths=lengths, positions=positions)
+        hidden = output.hidden if positions is not None else output.hidden[needed]
+        model.zero_grad()
+        (hidden.square().sum() + output.pooled.sum()).backward()
+        found.append((hidden, output.pooled))
+        gradients.append([p.grad for p in model.parameters()])
+    torch.testing.assert_close(found[0], found[1])
+    torch.testing.assert_close(gradients[0], gradients[1])
+    assert rows == [17, 17, 17, 17, 17, 5]
+    with pytest.raises(ConfigError, match="positions"):
+        model(ids, lengths=lengths, positions=needed, return_all=True)

@@ -102,3 +102,27 @@ def test_clipping_scales_all_gradients_by_one_number() -> None:
     assert (float(a.grad), float(b.grad)) == pytest.approx((0.6, 0.8))
     a.grad = torch.tensor([float("nan")])
     assert np.isnan(clip_by_global_norm([a, b], 1.0))
+
+
+def test_with_bias_correction_it_is_the_adamw_of_torch() -> None:
+    torch.manual_seed(0)
+    start = {"weight": torch.randn(7, 5), "bias": torch.randn(5), "unused.weight": torch.randn(3)}
+    own, theirs = ({n: nn.Parameter(x.clone()) for n, x in start.items()} for _ in range(2))
+    groups = [
+        {"params": [theirs["weight"], theirs["unused.weight"]], "weight_decay": 0.01},
+        {"params": [theirs["bias"]], "weight_decay": 0.0},
+    ]
+    peer = torch.optim.AdamW(groups, lr=0.0, eps=1e-6, foreach=False, fused=False)
+    optimizer = Adam(own.items(), OptimSettings(name="adamw"), bias_correction=True)
+    for step in range(20):
+        for name in ("weight", "bias"):
+            own[name].grad = torch.randn_like(start[name])
+            theirs[name].grad = own[name].grad.clone()
+        for group in peer.param_groups:
+            group["lr"] = 0.01 / (1 + step)
+        set_learning_rate(optimizer, 0.01 / (1 + step), step)
+        optimizer.step()
+        peer.step()
+    for name, parameter in own.items():
+        torch.testing.assert_close(parameter, theirs[name])
+    assert torch.equal(own["unused.weight"], start["unused.weight"])

@@ -56,8 +56,9 @@ def logits_of(runner: Runner, rows: Rows) -> Floats:
         indices = np.array(part, dtype=np.int64)
         batch = rows.batch.take(indices)
         logits = run_checked(runner.engine, batch, ("task",))["task"]
-        places = rows.places(indices, batch)
-        found.append((rows.outputs_of(indices), logits if places is None else logits[places]))
+        if rows.positions is not None:
+            logits = logits[rows.places(indices, batch)]
+        found.append((rows.outputs_of(indices), logits))
     every = np.zeros((len(rows.owners), found[0][1].shape[1]), dtype=np.float32)
     for outputs, logits in found:
         every[outputs] = logits

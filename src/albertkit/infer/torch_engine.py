@@ -47,7 +47,8 @@ class TorchEngine:
     ) -> dict[str, Floats]:
         """See `Engine.run`."""
         with torch.inference_mode():
-            encoder, task = self._encode(batch, want)
+            needed = self._needed(want, positions)
+            encoder, task = self._encode(batch, want, needed)
             found: dict[str, Tensor] = {}
             if "hidden" in want:
                 found["hidden"] = encoder.hidden
@@ -56,8 +57,9 @@ class TorchEngine:
             if "pooled" in want and encoder.pooled is not None:
                 found["pooled"] = encoder.pooled
             if "masked_lm" in want and self._pretrained is not None:
-                at = torch.from_numpy(np.asarray(positions, dtype=np.int64)).to(self.device)
-                targets = encoder.hidden.index_select(0, at)  # (M, H)
+                targets = encoder.hidden  # (S, H), or (M, H)
+                if needed is None:
+                    targets = targets.index_select(0, self._indices(positions))
                 found["masked_lm"] = self._pretrained.masked_lm(targets, self._body.embeddings)
             if "sentence_order" in want and self._pretrained is not None:
                 assert self._pretrained.sentence_order is not None  # it is among the outputs
@@ -88,8 +90,19 @@ class TorchEngine:
         }
         return {name: x.float().numpy() for name, x in found.items()}
 
+    def _indices(self, positions: Ints | None) -> Tensor:
+        given = () if positions is None else positions
+        return torch.from_numpy(np.asarray(given, dtype=np.int64)).to(self.device)
+
+    def _needed(self, want: Collection[str], positions: Ints | None) -> Tensor | None:
+        """The tokens that the last layer is computed for; None: all of them."""
+        every = {"hidden", "all_layers"}
+        if self.head is not None and self.head.traits.reads == "tokens":
+            every |= {"task", "unanswerable"}
+        return None if every & set(want) else self._indices(positions)
+
     def _encode(
-        self, batch: Batch, want: Collection[str]
+        self, batch: Batch, want: Collection[str], needed: Tensor | None
     ) -> tuple[AlbertOutput, TaskOutput | None]:
         """The body's output, and the head's if it is wanted."""
         ids, segment_ids = (
@@ -98,13 +111,16 @@ class TorchEngine:
         lengths = torch.from_numpy(batch.lengths)
         every = "all_layers" in want
         if self._task is None or not {"task", "unanswerable"} & set(want):
-            return self._body(ids, segment_ids, lengths=lengths, return_all=every), None
+            return self._body(
+                ids, segment_ids, lengths=lengths, positions=needed, return_all=every
+            ), None
         kind = self._task.head.kind
         output: TaskOutput = self._task(
             ids,
             segment_ids,
             lengths=lengths[:, None] if kind == "multiple_choice" else lengths,
             allowed=places_of_answers(segment_ids, lengths) if kind == "beam_span" else None,
+            positions=needed,
             return_all=every,
         )
         return output.encoder, output

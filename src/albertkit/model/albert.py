@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from albertkit.config import AlbertConfig
+from albertkit.errors import ConfigError
 from albertkit.model.outputs import Output, with_transformers_arguments
 from albertkit.model.packing import Layout, first_segment
 
@@ -173,7 +174,13 @@ class Attention(nn.Module):
         self.norm = make_norm(config, width)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, x: Tensor, layout: Layout, probabilities: list[Tensor] | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        layout: Layout,
+        probabilities: list[Tensor] | None,
+        needed: Tensor | None = None,
+    ) -> Tensor:
         source = self.norm(x) if self.pre_norm else x  # (S, H)
         split = (self.heads, self.head_width)
         query, key, value = (
@@ -182,6 +189,8 @@ class Attention(nn.Module):
         )  # (B, N, T, D) each
         mixed = self.mix(query, key, value, layout.mask, probabilities)  # (B, N, T, D)
         mixed = layout.to_packed(mixed.transpose(1, 2).flatten(2))  # (S, H)
+        if needed is not None:
+            x, mixed = x.index_select(0, needed), mixed.index_select(0, needed)  # (M, H)
         x = x + self.dropout(self.output(mixed))
         return x if self.pre_norm else self.norm(x)
 
@@ -247,7 +256,8 @@ class Encoder(nn.Module):
     """The layers: a plan of which block each uses, and the blocks, most of them used many times.
 
     Blocks are kept by their number in the plan; numbers that no layer uses have no block, as in
-    google's code.
+    google's code. Behind the attention of the last layer tokens no longer look at one another:
+    from there on only the `needed` ones are computed.
     """
 
     def __init__(self, config: AlbertConfig) -> None:
@@ -277,10 +287,17 @@ class Encoder(nn.Module):
         self.norm = make_norm(config, config.hidden_size) if config.final_norm else None
 
     def forward(
-        self, x: Tensor, layout: Layout, states: list[Tensor], probabilities: list[Tensor] | None
+        self,
+        x: Tensor,
+        layout: Layout,
+        states: list[Tensor],
+        probabilities: list[Tensor] | None,
+        needed: Tensor | None = None,
     ) -> Tensor:
-        for attend, feed in self.plan:
-            x = self.get_submodule(attend)(x, layout, probabilities)
+        last = len(self.plan) - 1
+        for number, (attend, feed) in enumerate(self.plan):
+            rest = needed if number == last else None
+            x = self.get_submodule(attend)(x, layout, probabilities, rest)
             x = self.get_submodule(feed)(x)  # (S, H)
             if probabilities is not None:
                 states.append(self.finish(x))
@@ -310,6 +327,7 @@ class Albert(nn.Module):
         *,
         mask: Tensor | None = None,
         lengths: Tensor | None = None,
+        positions: Tensor | None = None,
         return_all: bool = False,
     ) -> AlbertOutput:
         """Encode a padded batch, ids (B, T), or a packed one, ids (S,) with lengths (B,).
@@ -319,6 +337,10 @@ class Albert(nn.Module):
             segment_ids: 0 or 1 for each token, shaped like ids; 0 if left out.
             mask: padded only; (B, T) bool, True for tokens that may be looked at.
             lengths: tokens of each sequence, on the CPU; padded or packed.
+            positions: (M,) the tokens whose vectors are needed, as indices into B * T, or S when
+                packed; `hidden` is then (M, H), and the last layer is computed for these and the
+                first token of each sequence alone (faster). Empty if `pooled` is all that counts.
+                Not with return_all.
             return_all: also keep every hidden state and attention (slower).
 
         transformers' names of these work too: input_ids, token_type_ids, attention_mask.
@@ -326,16 +348,28 @@ class Albert(nn.Module):
         Raises:
             ConfigError: ids, segment_ids, positions or lengths that this model has no room for.
         """
+        if return_all and positions is not None:
+            raise ConfigError(
+                "Every state is asked for, and the tokens of some positions alone.",
+                expected="one of return_all and positions",
+                found="both",
+                fix="leave positions out, and index hidden_states",
+            )
         layout = Layout.of(self.config, ids, segment_ids, mask, lengths)
         flat_segments = None if segment_ids is None else segment_ids.flatten()
         x = self.embeddings(ids.flatten(), flat_segments, layout.positions)  # (S, H)
         states = [x] if return_all else []
         probabilities: list[Tensor] | None = [] if return_all else None
-        x = self.encoder(x, layout, states, probabilities)
-        pooled = None if self.pooler is None else torch.tanh(self.pooler(x[layout.first]))
+        needed = None if positions is None else torch.cat([layout.first, positions])
+        x = self.encoder(x, layout, states, probabilities, needed)
         shape = (*ids.shape, -1)
+        if needed is None:
+            first, hidden = x.index_select(0, layout.first), x.view(shape)
+        else:
+            first, hidden = x.tensor_split([layout.batch_size])  # (B, H), (M, H)
+        pooled = None if self.pooler is None else torch.tanh(self.pooler(first))
         return AlbertOutput(
-            hidden=x.view(shape),
+            hidden=hidden,
             pooled=pooled,
             hidden_states=tuple(state.view(shape) for state in states),
             attentions=tuple(probabilities or ()),

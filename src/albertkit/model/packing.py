@@ -22,7 +22,7 @@ class Layout:
     batch_size: int
     max_length: int
     positions: Tensor  # (S,) position of each token in its sequence
-    first: Tensor | slice  # index of the first token of each sequence among the S
+    first: Tensor  # (B,) index of the first token of each sequence among the S
     indices: Tensor | None = None  # (S,) index of each token in the flattened padded batch
     mask: Tensor | None = None  # (B, 1, 1, T) bool, True where a token may be looked at
 
@@ -98,7 +98,7 @@ class Layout:
             batch_size=batch_size,
             max_length=max_length,
             positions=column.repeat(batch_size),
-            first=slice(0, None, max_length),
+            first=torch.arange(0, batch_size * max_length, max_length, device=ids.device),
             mask=None if mask is None else mask[:, None, None, :],
         )
 

@@ -212,6 +212,7 @@ class AlbertForTask(nn.Module):
         lengths: Tensor | None = None,
         allowed: Tensor | None = None,
         start_places: Tensor | None = None,
+        positions: Tensor | None = None,
         return_all: bool = False,
     ) -> TaskOutput:
         """Logits of the task for a padded or packed batch; see `Albert`.
@@ -227,6 +228,7 @@ class AlbertForTask(nn.Module):
             allowed: `beam_span` only; (B, T) bool, True where an answer may stand (google: [CLS]
                 and the paragraph); every real token if left out.
             start_places: `beam_span` only; (B,) true starts, to get the ends given them.
+            positions: (M,) needed tokens, see `Albert`; empty for heads that read rows.
             return_all: also keep every hidden state and attention.
 
         Raises:
@@ -237,7 +239,16 @@ class AlbertForTask(nn.Module):
         if kind == "multiple_choice":
             choices = _choices(ids, lengths)
             ids, segment_ids, mask, lengths = _as_rows(ids, segment_ids, mask, lengths)
-        encoder = self.albert(ids, segment_ids, mask=mask, lengths=lengths, return_all=return_all)
+        if kind == "beam_span" or self.head.pooling != "first":
+            positions = None  # these read every token
+        encoder = self.albert(
+            ids,
+            segment_ids,
+            mask=mask,
+            lengths=lengths,
+            positions=positions,
+            return_all=return_all,
+        )
         module = self.get_submodule(self.head.part)
         if kind == "beam_span":
             layout = Layout.of(self.config, ids, segment_ids, mask, lengths)

@@ -114,10 +114,13 @@ class Rows:
         bounds = self.group_bounds
         return np.concatenate([np.arange(bounds[g], bounds[g + 1]) for g in groups])
 
-    def places(self, rows: Ints, batch: Batch) -> Ints | None:
-        """Where the outputs of `rows` stand among the tokens of the batch of these rows."""
+    def places(self, rows: Ints, batch: Batch) -> Ints:
+        """Where the outputs of `rows` stand among the tokens of the batch of these rows.
+
+        Empty where outputs are those of rows.
+        """
         if self.positions is None:
-            return None
+            return np.zeros(0, dtype=np.int64)
         counts = self.bounds[rows + 1] - self.bounds[rows]
         return self.positions[self.outputs_of(rows)] + np.repeat(batch.starts, counts)
 

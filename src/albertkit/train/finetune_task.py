@@ -43,7 +43,7 @@ class TaskRows:
     ids: Tensor  # (S,)
     segment_ids: Tensor  # (S,)
     lengths: Tensor  # (B,), on the CPU
-    positions: Tensor | None  # (M,) tokens that have outputs, index into S; None: rows have them
+    positions: Tensor | None  # (M,) tokens whose outputs are needed, index into S; None: all
     targets: Tensor  # (M,) or (M, C); of windows (B, 3)
     weights: Tensor  # (M,)
     step_weight: float  # sum of the weights of the whole optimizer step
@@ -130,7 +130,6 @@ class FinetuneTask:
     ) -> TaskRows:
         every = self.prepared.train
         batch, outputs = every.batch.take(rows), every.outputs_of(rows)
-        places = every.places(rows, batch)
         owners, weights, choices = every.owners[outputs], self._weights[outputs], None
         if every.options is not None:
             owners, choices = Choices.of(owners, every.options[outputs], device)
@@ -143,7 +142,7 @@ class FinetuneTask:
             ids=tensor(batch.ids),
             segment_ids=tensor(batch.segment_ids),
             lengths=torch.from_numpy(batch.lengths),
-            positions=None if places is None else tensor(places),
+            positions=None if isinstance(every, SpanRows) else tensor(every.places(rows, batch)),
             targets=tensor(self.train.targets[owners]),
             weights=tensor(weights),
             step_weight=step_weight,
@@ -158,10 +157,8 @@ class FinetuneTask:
         if head.traits.task == "span":
             each = loss_of_windows(output, micro_batch.lengths, micro_batch.targets)
             return share_of_step(each, weights, step_weight)
-        logits, at = output.logits, micro_batch.positions
+        logits = output.logits
         assert logits is not None  # every other head has them
-        if at is not None:
-            logits = logits.index_select(0, at)
         return task_loss(
             head.traits.loss,
             logits if choices is None else choices.scores(logits),
@@ -250,7 +247,9 @@ def run_head(model: nn.Module, head: TaskHead, rows: TaskRows) -> TaskOutput:
     if head.kind == "beam_span":
         given["allowed"] = places_of_answers(rows.segment_ids, rows.lengths)
         given["start_places"] = rows.targets[:, 0]
-    output: TaskOutput = model(rows.ids, rows.segment_ids, lengths=lengths, **given)
+    output: TaskOutput = model(
+        rows.ids, rows.segment_ids, lengths=lengths, positions=rows.positions, **given
+    )
     return output
 
 
@@ -300,15 +299,18 @@ def logits_of(model: nn.Module, rows: Rows, precision: str, max_tokens: int) -> 
     found: list[tuple[npt.NDArray[np.int64], Floats]] = []
     with evaluating(model), autocast(model, precision):
         for indices, batch in _by_length(rows.batch, max_tokens):
-            ids, segment_ids = (
-                torch.from_numpy(x).to(device) for x in (batch.ids, batch.segment_ids)
+            ids, segment_ids, positions = (
+                torch.from_numpy(x).to(device)
+                for x in (batch.ids, batch.segment_ids, rows.places(indices, batch))
             )
             lengths = torch.from_numpy(batch.lengths)
             output = model(
-                ids, segment_ids, lengths=lengths if rows.options is None else lengths[:, None]
+                ids,
+                segment_ids,
+                lengths=lengths if rows.options is None else lengths[:, None],
+                positions=positions,
             )
-            logits, places = output.logits.float().cpu().numpy(), rows.places(indices, batch)
-            found.append((rows.outputs_of(indices), logits if places is None else logits[places]))
+            found.append((rows.outputs_of(indices), output.logits.float().cpu().numpy()))
     every = np.zeros((len(rows.owners), found[0][1].shape[1]), dtype=np.float32)
     for outputs, part in found:
         every[outputs] = part

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from albertkit.settings import setting
 
@@ -115,28 +116,53 @@ class Adam(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Apply one update from the gradients."""
-        beta_1, beta_2 = self.settings.beta_1, self.settings.beta_2
+        at_once = self.bias_correction and not self.layerwise
         for group in self.param_groups:
-            updates = group["step"] + 1
-            correct = self.bias_correction
-            mean_share = 1 - beta_1**updates if correct else 1.0
-            square_share = 1 - beta_2**updates if correct else 1.0
-            for parameter in group["params"]:
-                gradient = parameter.grad
-                if gradient is None:
-                    continue
-                first, second = (self.state[parameter][slot] for slot in SLOTS)
-                first.lerp_(gradient, 1 - beta_1)
-                second.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
-                root = second.sqrt() if not correct else (second / square_share).sqrt_()
-                update = first / root.add_(self.settings.epsilon)
-                if correct:
-                    update.div_(mean_share)
-                if group["weight_decay"]:
-                    update.add_(parameter, alpha=group["weight_decay"])
-                if self.layerwise and group["trust_ratio"]:
-                    update.mul_(_trust_ratio(parameter, update))
-                parameter.sub_(update, alpha=group["lr"])
+            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not at_once:
+                self._step_one_by_one(group, moved)
+            elif moved:
+                self._step_at_once(group, moved)
+
+    def _step_one_by_one(self, group: dict[str, Any], moved: list[nn.Parameter]) -> None:
+        beta_1, beta_2 = self.settings.beta_1, self.settings.beta_2
+        updates, correct = group["step"] + 1, self.bias_correction
+        for parameter in moved:
+            gradient = parameter.grad
+            assert gradient is not None  # these have one
+            first, second = (self.state[parameter][slot] for slot in SLOTS)
+            first.lerp_(gradient, 1 - beta_1)
+            second.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
+            root = second.sqrt() if not correct else (second / (1 - beta_2**updates)).sqrt_()
+            update = first / root.add_(self.settings.epsilon)
+            if correct:
+                update.div_(1 - beta_1**updates)
+            if group["weight_decay"]:
+                update.add_(parameter, alpha=group["weight_decay"])
+            if self.layerwise and group["trust_ratio"]:
+                update.mul_(_trust_ratio(parameter, update))
+            parameter.sub_(update, alpha=group["lr"])
+
+    def _step_at_once(self, group: dict[str, Any], moved: list[nn.Parameter]) -> None:
+        """torch's own AdamW: its fused kernel reads and writes each number once."""
+        first, second = ([self.state[p][slot] for p in moved] for slot in SLOTS)
+        counts = torch.full((len(moved),), float(group["step"]), device=moved[0].device)
+        adamw(
+            list[Tensor](moved),
+            [parameter.grad for parameter in moved if parameter.grad is not None],
+            first,
+            second,
+            max_exp_avg_sqs=[],
+            state_steps=list(counts.unbind()),  # it adds 1
+            fused=True,
+            amsgrad=False,
+            beta1=self.settings.beta_1,
+            beta2=self.settings.beta_2,
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=self.settings.epsilon,
+            maximize=False,
+        )
 
 
 def slots_of(
