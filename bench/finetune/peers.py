@@ -37,13 +37,18 @@ def main() -> None:
         [json.loads(line) for line in (options.folder / f"{name}.jsonl").open(encoding="utf-8")]
         for name in ("train", "dev", "scored")
     )
-    tags = options.kind == "token_classification"
-    if options.system == "trainer":
-        made = (tag_by_trainer if tags else classify_by_trainer)(options, train, dev, scored)
-    elif options.system == "constant":
+    if options.system == "constant":
         made = constant(train, scored, options.kind)
+    elif options.system == "simple":
+        simple = {"token_classification": tag_by_word, "multiple_choice": option_by_words}
+        made = simple.get(options.kind, by_tf_idf)(train, scored, options)
     else:
-        made = tag_by_word(train, scored) if tags else by_tf_idf(train, scored, options)
+        with_trainer = {
+            "token_classification": tag_by_trainer,
+            "multiple_choice": choose_by_trainer,
+        }
+        train_with = with_trainer.get(options.kind, classify_by_trainer)
+        made = train_with(options, train, dev, scored)
     options.out.write_text(json.dumps(made, ensure_ascii=False), encoding="utf-8")
 
 
@@ -53,10 +58,11 @@ def constant(train: Rows, scored: Rows, kind: str) -> list[Any]:
         return [["O"] * len(row["words"]) for row in scored]
     if kind == "regression":
         return [float(np.mean([row["label"] for row in train]))] * len(scored)
-    return [Counter(row["label"] for row in train).most_common(1)[0][0]] * len(scored)
+    key = "answer" if kind == "multiple_choice" else "label"
+    return [Counter(row[key] for row in train).most_common(1)[0][0]] * len(scored)
 
 
-def tag_by_word(train: Rows, scored: Rows) -> list[list[str]]:
+def tag_by_word(train: Rows, scored: Rows, options: argparse.Namespace) -> list[Any]:
     """For each word the tag that it has most often; O for words that are not known."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for row in train:
@@ -64,6 +70,21 @@ def tag_by_word(train: Rows, scored: Rows) -> list[list[str]]:
             counts[word][tag] += 1
     usual = {word: found.most_common(1)[0][0] for word, found in counts.items()}
     return [[usual.get(word, "O") for word in row["words"]] for row in scored]
+
+
+def option_by_words(train: Rows, scored: Rows, options: argparse.Namespace) -> list[Any]:
+    """The option whose words, weighted by their rareness, are most like the text's."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    unit = "word" if options.language == "en" else "char"
+    vectorizer = TfidfVectorizer(analyzer=unit, ngram_range=(1, 2), sublinear_tf=True)
+    vectorizer.fit([text for row in train for text in (row["context"], *row["options"])])
+    made = []
+    for row in scored:
+        asked = vectorizer.transform([f"{row['question']} {text}" for text in row["options"]])
+        alike = asked @ vectorizer.transform([row["context"]]).T
+        made.append(int(alike.toarray().argmax()))
+    return made
 
 
 def by_tf_idf(train: Rows, scored: Rows, options: argparse.Namespace) -> list[Any]:
@@ -167,6 +188,41 @@ def tag_by_trainer(options: argparse.Namespace, train: Rows, dev: Rows, scored: 
         tags = [labels[found[n].argmax()] for n in real]
         made.append(tags + ["O"] * (len(row["words"]) - len(tags)))
     return made
+
+
+def choose_by_trainer(
+    options: argparse.Namespace, train: Rows, dev: Rows, scored: Rows
+) -> list[Any]:
+    """AlbertForMultipleChoice; the text is cut where a row is too long."""
+    from transformers import (
+        AutoModelForMultipleChoice,
+        AutoTokenizer,
+        DataCollatorForMultipleChoice,
+    )
+
+    tokenizer = AutoTokenizer.from_pretrained(options.model)
+    model = AutoModelForMultipleChoice.from_pretrained(options.model, dtype="float32")
+    most = max(len(row["options"]) for row in train)
+
+    def encoded(rows: Rows) -> list[dict[str, Any]]:
+        made = []
+        for row in rows:
+            texts = [f"{row['question']} {text}" for text in row["options"]]
+            texts += [texts[-1]] * (most - len(texts))  # all rows need the same number
+            one = tokenizer(
+                [row["context"]] * most, texts, truncation="only_first", max_length=MAX_TOKENS
+            )
+            made.append({**one, "label": row["answer"]})
+        return made
+
+    def figure(found: Any) -> dict[str, float]:
+        logits, gold = found
+        return {"figure": float((logits.argmax(-1) == gold).mean())}
+
+    rows = [encoded(x) for x in (train, dev, scored)]
+    logits = trained(options, model, DataCollatorForMultipleChoice(tokenizer), rows, figure)
+    numbers = zip(scored, logits, strict=True)
+    return [int(found[: len(row["options"])].argmax()) for row, found in numbers]
 
 
 def trained(

@@ -8,8 +8,9 @@ run again, and a run that was stopped goes on. At the end, and with nothing left
 is printed. Systems:
 
     ours       the model that ships, fine-tuned with the defaults
-    simple     TF-IDF and logistic regression; for tags the most frequent tag of each word
-    constant   the most frequent class, the mean
+    simple     TF-IDF and logistic regression; for tags the most frequent tag of each word; of
+               options the one with the words of the text that are rarest
+    constant   the most frequent class, the mean, the most frequent place of the right option
     random     as ours, from random weights
     trainer    transformers' Trainer on the weights of `ours`, with the same rows and settings
 """
@@ -20,7 +21,7 @@ import argparse
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,19 +29,16 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from albertkit import Checkpoint, Predictor, finetune
+from albertkit import Checkpoint, finetune
 from albertkit.benchmarks import find_sets
 from albertkit.benchmarks._protocol import DataSet, Example
-from albertkit.benchmarks._run import DEFAULT_MODELS, predict
-from albertkit.benchmarks._scores import scores
-from albertkit.config import AlbertConfig
+from albertkit.benchmarks._run import DEFAULT_MODELS
+from albertkit.benchmarks._scores import is_known, scores
+from albertkit.benchmarks._tasks import Trained, predict, trained
 from albertkit.files import write_atomic
-from albertkit.infer.evaluate import head_to_measure, logits_of_examples
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.loading import tensors_of
-from albertkit.tasks.classify import predictions_of
-from albertkit.tasks.examples import TagExample, TextExample
-from albertkit.tasks.tag_words import tags_of_words
+from albertkit.tasks.kinds import KINDS
 
 PEERS = Path(__file__).with_name("peers.py")
 DEV_ROWS = 600  # that choose the epoch; all of the split that is scored counts
@@ -70,6 +68,8 @@ PLANS = (
     Plan("ocnli"),
     Plan("sick-entailment", score="test"),
     Plan("sick-relatedness", score="test"),
+    Plan("dream", score="test"),
+    Plan("c3", score="test"),
     Plan("msra-ner", score="test"),
 )
 
@@ -111,6 +111,7 @@ class Work:
 
     plan: Plan
     data_set: DataSet
+    how: Trained
     folder: Path
     model: str
     scored: list[Example]
@@ -119,26 +120,27 @@ class Work:
     def of(cls, plan: Plan, data: Path, output: Path) -> Work:
         """Write the examples of a data set: train, dev, and what is scored."""
         data_set = find_sets(plan.name)[0]
-        folder = output / plan.name
+        how, folder = trained(data_set), output / plan.name
+        assert how is not None  # every plan is of a task that is trained
         folder.mkdir(parents=True, exist_ok=True)
         known: dict[str, list[Example]] = {}
         for split in {"train", "dev", plan.score} & set(data_set.splits):
-            known[split] = [x for x in data_set.examples(data, split) if _is_known(x)]
+            known[split] = [x for x in data_set.examples(data, split) if is_known(x)]
         known["train"] = spread(known["train"], plan.rows)
         if "dev" not in known:
             known["dev"] = known["train"][::20]
             del known["train"][::20]
-        chosen_by = spread(known["dev"], DEV_ROWS)
-        for split, every in {**known, "dev": chosen_by, "scored": known[plan.score]}.items():
-            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in _rows(every))
-            write_atomic(folder / f"{split}.jsonl", lines)
+        files = {
+            "train": known["train"],
+            "dev": spread(known["dev"], DEV_ROWS),
+            "scored": known[plan.score],
+        }
+        for name, every in files.items():
+            rows = map(how.row, every)
+            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            write_atomic(folder / f"{name}.jsonl", lines)
         model = DEFAULT_MODELS[data_set.language]
-        return cls(plan, data_set, folder, model, known[plan.score])
-
-    @property
-    def task(self) -> str:
-        """Which task it is, as in commands."""
-        return "tag" if isinstance(self.scored[0], TagExample) else "classify"
+        return cls(plan, data_set, how, folder, model, known[plan.score])
 
     def run(self, system: str, peer: Path) -> dict[str, Any]:
         """Scores of one system, with how many training examples it saw."""
@@ -158,26 +160,25 @@ class Work:
             if not Path(model).is_dir():
                 random_weights(self.model, Path(model))
         run = self.folder / system
-        columns = {"text_column": "text", "label_column": "label", "kind": self.data_set.kind}
-        if (self.folder / "dev.jsonl").read_text("utf-8").count('"pair"'):
-            columns["pair_column"] = "pair"
+        columns = dict(self.how.options)
+        if not (self.folder / "dev.jsonl").read_text("utf-8").count('"pair"'):
+            columns.pop("pair_column", None)
         result = finetune(
-            self.task,
+            KINDS[self.data_set.kind].task,
             train=self.folder / "train.jsonl",
             dev=self.folder / "dev.jsonl",
             model=model,
             out=run,
             resume=run.is_dir(),
+            kind=self.data_set.kind,
             epochs=self.plan.epochs,
             set=["run.threads=1"],
             console=Console(stderr=True, highlight=False),
-            **(columns if self.task == "classify" else {}),
+            **columns,
         )
         if not result.finished:
             raise SystemExit(result.exit_code)
-        if self.task == "classify":
-            return predict(result.model, self.scored)
-        return predicted_tags(result.model, self.scored)
+        return predict(result.model, self.scored)
 
     def of_peer(self, system: str, peer: Path) -> Mapping[str, Any]:
         """Predictions by id of a script in another environment."""
@@ -201,39 +202,14 @@ def spread(examples: list[Example], count: int) -> list[Example]:
     return [examples[i] for i in at.astype(int)]
 
 
-def _is_known(example: Example) -> bool:
-    if isinstance(example, TextExample):
-        return example.label is not None
-    return isinstance(example, TagExample) and example.tags is not None
-
-
-def _rows(examples: Sequence[Example]) -> Iterator[dict[str, Any]]:
-    """Examples as JSON lines hold them."""
-    for x in examples:
-        if isinstance(x, TextExample):
-            pair = {} if x.pair is None else {"pair": x.pair}
-            yield {"text": x.text, **pair, "label": x.label}
-        elif isinstance(x, TagExample):
-            yield {"words": x.words, "tags": x.tags}
-
-
-def predicted_tags(model: Path, examples: Sequence[Example]) -> dict[str, Sequence[str]]:
-    """A tag for each word of each sentence, by its id."""
-    predictor = Predictor(model)
-    head = head_to_measure(predictor)
-    logits, sizes = logits_of_examples(predictor, head, examples)
-    tags = tags_of_words(head, predictions_of(head, logits), sizes)
-    return {x.id: list(found) for x, found in zip(examples, tags, strict=True)}
-
-
 def random_weights(name: str, folder: Path) -> None:
     """A model of the same shape and vocabulary with the weights of an initialisation."""
     import torch
 
     shipped = Checkpoint.load(name)
-    config: AlbertConfig = shipped.config
     torch.manual_seed(0)
-    Checkpoint(config, tensors_of(AlbertForPretraining(config)), shipped.tokenizer).save(folder)
+    model = AlbertForPretraining(shipped.config)
+    Checkpoint(shipped.config, tensors_of(model), shipped.tokenizer).save(folder)
 
 
 def table(plans: Sequence[Plan], output: Path) -> str:
