@@ -229,3 +229,40 @@ def test_answers_that_are_not_public_are_named_before_anything_is_trained(
     assert main([*command, "--model", str(tiny_model / "model"), "--split", "test"]) == 0
     assert "the answers of its test set are not public" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_answers_are_learned_and_scored_as_the_official_programs_do(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SQuAD 1.1, 2.0 and CMRC 2018, one of whose answers does not stand in its context."""
+    files = {
+        "squad1": ("train-v1.1.json", "dev-v1.1.json"),
+        "squad2": ("train-v2.0.json", "dev-v2.0.json"),
+    }
+    for folder, names in files.items():
+        (tmp_path / folder).mkdir()
+        for name in names:
+            paragraphs = []
+            for n, animal in enumerate(("cat", "dog") * 4):
+                one = {"id": f"q{n}", "question": f"the {animal}"}
+                one["answers"] = [{"text": "sat", "answer_start": 8}]
+                if folder == "squad2" and n % 2:
+                    one |= {"answers": [], "is_impossible": True}
+                if n == 7:
+                    one["answers"] = [{"text": "flew", "answer_start": 8}]
+                paragraphs.append({"context": f"the {animal} sat . {'on ' * n}", "qas": [one]})
+            data = {"version": "1", "data": [{"title": "a", "paragraphs": paragraphs}]}
+            (tmp_path / folder / name).write_text(json.dumps(data))
+    out = tmp_path / "runs"
+    command = ["benchmark", "reading", "--data", str(tmp_path), "--out", str(out), *FEW]
+    assert main([*command, "--model", str(tiny_model / "model")]) == 0
+    cells = cells_of(capsys.readouterr().out)
+    for name, title in (("squad-1.1", "SQuAD 1.1"), ("squad-2.0", "SQuAD 2.0")):
+        [data_set] = find_sets(name)
+        examples = list(data_set.examples(tmp_path, "dev"))
+        found = json.loads((out / f"{name}.json").read_text())["scores"]
+        predicted = predict(out / name / "model", examples)
+        assert found == pytest.approx(scores(data_set, examples, predicted))
+        assert cells[title] == "/".join(f"{100 * x:.1f}" for x in found.values())
+    recipe = (out / "squad-2.0" / "recipe.toml").read_text()
+    assert 'kind = "beam_span"' in recipe

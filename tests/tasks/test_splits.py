@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from albertkit.tasks.examples import TextExample
+from albertkit.tasks.examples import SpanExample, TextExample
 from albertkit.tasks.splits import hold_out
 
 
@@ -25,3 +25,21 @@ def test_equal_texts_are_on_one_side_whatever_their_labels() -> None:
     assert dev
     assert not {e.text for e in train} & {e.text for e in dev}
     assert len(train) + len(dev) == 120
+
+
+def questions(articles: int, each: int) -> list[SpanExample]:
+    """Each article has contexts of two questions."""
+    return [
+        SpanExample(f"{a}-{n}", f"text {a} {n // 2}", f"what {n}?", ((0, "text"),), article=f"a{a}")
+        for a in range(articles)
+        for n in range(each)
+    ]
+
+
+def test_whole_articles_are_held_out_or_contexts_where_articles_are_few() -> None:
+    train, dev = hold_out(questions(20, 6), 0.1, 0, by_class=False)
+    assert len({e.article for e in dev}) == 2
+    assert not {e.article for e in train} & {e.article for e in dev}
+    train, dev = hold_out(questions(2, 40), 0.1, 0, by_class=False)
+    assert len({e.context for e in dev}) == 4
+    assert not {e.context for e in train} & {e.context for e in dev}

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import transformers
 from animals import questions, write_jsonl
@@ -13,8 +14,11 @@ from rich.console import Console
 
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.cli import main
+from albertkit.errors import ConfigError, CorpusError, RecipeError, TrainingError
 from albertkit.infer.evaluate import evaluate
+from albertkit.infer.predict_answers import predict_answers
 from albertkit.infer.predictor import Predictor
+from albertkit.tasks.head import TaskHead
 from albertkit.tasks.squad_metrics import squad1_scores, squad2_scores
 from albertkit.train.finetune import FinetuneResult, finetune
 
@@ -143,3 +147,86 @@ def test_a_table_is_measured_and_predicted_in_its_order(
     wanted = squad1_scores(gold, guess)
     assert 100 * figures["f1"] == pytest.approx(wanted["f1"])
     assert 100 * figures["exact_match"] == pytest.approx(wanted["exact_match"])
+
+
+def test_the_threshold_is_kept_in_a_folder_of_transformers(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    base = Checkpoint.load(tiny_model / "model")
+    config, width = base.config, base.config.hidden_size
+    shapes = TaskHead("span", 2).shapes(width)
+    tensors = {name: x for name, x in base.tensors.items() if name.startswith("albert.")}
+    tensors |= {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    for head in (TaskHead("span", 2, no_answer_threshold=-1.25), TaskHead("span", 2)):
+        Checkpoint(config, tensors, base.tokenizer, head=head).save(tmp_path / "m", replace=True)
+        found = Checkpoint.load(tmp_path / "m").head
+        assert found is not None
+        assert found.no_answer_threshold == head.no_answer_threshold
+        transformers.AlbertForQuestionAnswering.from_pretrained(tmp_path / "m")
+        answer = Predictor(tmp_path / "m").answer("the cat", "a dog ran .")
+        # All logits are 0: no answer is 0 above the best one, which is not below -1.25.
+        assert (answer.text == "") == (head.no_answer_threshold is not None)
+        with pytest.raises(ConfigError, match="finite"):
+            TaskHead("span", 2, no_answer_threshold=float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "error", "message"),
+    [
+        (
+            [{"question": "?", "context": f"a {n}", "answer": []} for n in range(6)],
+            {},
+            TrainingError,
+            "No question",
+        ),
+        (questions(2), {}, TrainingError, "too few examples"),
+        (questions(9), {"label_smoothing": 0.1}, RecipeError, "smoothing is for classes"),
+        (questions(9), {"kind": "classification"}, RecipeError, "auto, span, beam_span"),
+        (questions(9), {"metric": "accuracy"}, RecipeError, "f1, exact_match, loss"),
+        (questions(9), {"max_tokens": 4}, RecipeError, "windows of this length"),
+        (
+            [dict(questions(1)[0], question=f"{n}?") for n in range(9)],
+            {},
+            TrainingError,
+            "held out",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_first_step(
+    tiny_model: Path, tmp_path: Path, rows: Any, options: Any, error: Any, message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        finetune(
+            "span",
+            train=write_jsonl(tmp_path / "rows.jsonl", rows),
+            model=tiny_model / "model",
+            out=tmp_path / "run",
+            console=Console(quiet=True),
+            **options,
+        )
+
+
+def test_questions_are_asked_with_the_names_of_the_pipeline(answered: FinetuneResult) -> None:
+    predictor = Predictor(answered.model)
+    text = "on the mat , cat sat and on . the ,"
+    found = predictor.answer("the cat", text, doc_stride=4, max_answer_len=1, top_k=2)
+    assert len(found) == 2
+    assert all(" " not in one.text for one in found)
+    assert found == predictor.answer("the cat", text, stride=4, max_answer_tokens=1, top_k=2)
+    impossible = predictor.answer("the cat", text, handle_impossible_answer=True)
+    assert impossible == predictor.answer("the cat", text, unanswerable=True)
+    assert impossible.no_answer is not None
+    with pytest.raises(TypeError, match="two names"):
+        predictor.answer("the cat", text, stride=4, doc_stride=4)
+
+
+def test_ids_that_are_not_unique_are_refused_where_answers_go_by_them(
+    answered: FinetuneResult, tmp_path: Path
+) -> None:
+    rows = as_squad(questions(6))
+    for article in rows["data"]:
+        article["paragraphs"][0]["qas"][0]["id"] = "same"
+    (tmp_path / "test.json").write_text(json.dumps(rows))
+    with pytest.raises(CorpusError, match="more than one with same"):
+        predict_answers(Predictor(answered.model), tmp_path / "test.json")
+    assert evaluate(answered.model, tmp_path / "test.json").figures["count"] == 6

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from albertkit.benchmarks._protocol import DataSet, Example
-from albertkit.infer.evaluate import logits_of_examples
+from albertkit.infer.evaluate import answers_of, logits_of_examples
+from albertkit.infer.predict_answers import answer_of
 from albertkit.infer.predictor import Predictor
 from albertkit.infer.tasks import need_head
-from albertkit.tasks.examples import ChoiceExample, TagExample, TextExample
+from albertkit.tasks.examples import ChoiceExample, SpanExample, TagExample, TextExample
 from albertkit.tasks.kinds import KINDS
 from albertkit.tasks.tag_words import tags_of_words
 
@@ -90,6 +91,22 @@ def _choices(predictor: Predictor, examples: Sequence[ChoiceExample]) -> dict[st
     }
 
 
+def _question_row(example: SpanExample) -> dict[str, Any]:
+    starts, texts = zip(*example.answers, strict=True) if example.answers else ((), ())
+    return {
+        "question": example.question,
+        "context": example.context,
+        "answers": {"text": texts, "answer_start": starts},
+    }
+
+
+def _answers(predictor: Predictor, examples: Sequence[SpanExample]) -> dict[str, Any]:
+    """The answer to each question, "" where there is none."""
+    head = need_head(predictor.head, predictor.folder, "span")
+    found = answers_of(predictor, head, examples)
+    return {e.id: answer_of(head, answer) for e, answer in zip(examples, found, strict=True)}
+
+
 TRAINED: dict[str, Trained] = {
     "classify": Trained(
         _text_row, {"text_column": "text", "label_column": "label", "pair_column": "pair"}, _classes
@@ -104,5 +121,10 @@ TRAINED: dict[str, Trained] = {
             "label_column": "answer",
         },
         _choices,
+    ),
+    "span": Trained(
+        _question_row,
+        {"context_column": "context", "question_column": "question", "label_column": "answers"},
+        _answers,
     ),
 }

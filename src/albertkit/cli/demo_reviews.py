@@ -40,7 +40,7 @@ SETTINGS = {
 
 def copy_examples(folder: Path) -> None:
     """Put the example files of the package into a folder."""
-    for path in sorted([*EXAMPLES.glob("*.csv"), *EXAMPLES.glob("*.txt")]):
+    for path in sorted(x for x in EXAMPLES.iterdir() if x.suffix in (".csv", ".txt", ".json")):
         shutil.copyfile(path, folder / path.name)
 
 

@@ -49,9 +49,9 @@ _WORD_RULES = [
 
 
 def are_chinese(answers: Iterable[str]) -> bool:
-    """Whether answers have more Chinese characters than Latin letters."""
+    """Whether answers are more Chinese than Latin; a Chinese character is worth four letters."""
     text = "".join(answers)
-    return len(_CHINESE.findall(text)) > len(_LATIN.findall(text))
+    return 4 * len(_CHINESE.findall(text)) > len(_LATIN.findall(text))
 
 
 def segments(text: str) -> list[str]:

@@ -108,10 +108,13 @@ def most_context(windows: Sequence[range]) -> list[Bools]:
     windows: tokens of the text that each holds. Context is the smaller of what stands before and
     after a token in the window, plus a hundredth of the window's length; of equals the first.
     """
-    best: dict[int, tuple[float, int]] = {}
+    size = max((window.stop for window in windows), default=0)
+    best, owner = np.full(size, -np.inf), np.zeros(size, dtype=np.int64)
     for number, window in enumerate(windows):
-        for token in window:
-            context = min(token - window.start, window.stop - 1 - token) + 0.01 * len(window)
-            if token not in best or context > best[token][0]:
-                best[token] = context, number
-    return [np.array([best[token][1] == n for token in w]) for n, w in enumerate(windows)]
+        place = np.arange(len(window))
+        context = np.minimum(place, len(window) - 1 - place) + 0.01 * len(window)
+        own = slice(window.start, window.stop)
+        better = context > best[own]
+        best[own][better] = context[better]
+        owner[own][better] = number
+    return [owner[window.start : window.stop] == n for n, window in enumerate(windows)]

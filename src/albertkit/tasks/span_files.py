@@ -45,14 +45,14 @@ def read_answered(
 ) -> list[SpanExample]:
     """Every question of a file or folder, as SQuAD's JSON or as a table with a row for each.
 
-    A table has the answer as it stands in the context, and perhaps its first character; without
-    that the first place where it occurs is taken. Answers may be lists, or {"text": [...],
-    "answer_start": [...]} as `datasets` has them; an empty one, or a column is_impossible that is
-    true, says that there is none.
+    A table has the answer as it stands in the context, and perhaps its first character: then it is
+    read as in SQuAD's JSON, else the first place where it occurs is taken. Answers may be lists, or
+    {"text": [...], "answer_start": [...]} as `datasets` has them; an empty one, or a column
+    is_impossible that is true, says that there is none.
 
     Raises:
         CorpusError: it cannot be read, a column is not found, a question without an answer, or an
-            answer that is not in its context.
+            answer of unknown place that is not in its context.
     """
     files = squad_files(Path(path), split)
     if not files:
@@ -187,13 +187,14 @@ def _answers(
 
 
 def _start(context: str, text: str, stated: Any) -> int | None:
+    """The first character of an answer; of one that stands nowhere what is stated, or None."""
     try:
-        near = int(float(stated))
+        near: int | None = int(float(stated))
     except (TypeError, ValueError, OverflowError):
-        near = 0
-    start = placed(context, near, text)
+        near = None
+    start = placed(context, near or 0, text)
     begin = start + len(text) - len(text.lstrip())
-    return start if context.startswith(text.strip(), begin) else None
+    return start if context.startswith(text.strip(), begin) else near
 
 
 def _text(cell: Any) -> str:

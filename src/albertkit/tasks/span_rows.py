@@ -19,6 +19,7 @@ from albertkit.errors import PredictionError
 from albertkit.tasks.examples import SpanExample
 from albertkit.tasks.n_best import most_context
 from albertkit.tasks.rows import Ints, Rows, unknown_characters
+from albertkit.tasks.windows import MIN_TOKENS
 from albertkit.text.encoding import Encoding
 from albertkit.text.tokenizer import Tokenizer
 
@@ -128,10 +129,10 @@ def question_tokens(max_tokens: int) -> int:
 def cuts_of(asked: Encoding, text: Encoding, max_tokens: int, stride: int) -> list[range]:
     """Which tokens of a context, its special ones not counted, each window holds; 1 at least."""
     room = max_tokens - min(len(asked.ids) - 2, question_tokens(max_tokens)) - 3
-    if room < 1 or stride < 1:
+    if max_tokens < MIN_TOKENS or stride < 1:
         raise PredictionError(
             "The context cannot be read in windows of this size.",
-            expected="max_tokens of 5 or more, stride of 1 or more",
+            expected=f"max_tokens of {MIN_TOKENS} or more, stride of 1 or more",
             found=f"max_tokens={max_tokens}, stride={stride}",
             fix="leave max_tokens and stride out",
         )

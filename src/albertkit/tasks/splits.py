@@ -24,8 +24,8 @@ def hold_out(
     """
     groups: dict[object, dict[bytes, None]] = {}
     placed: set[bytes] = set()
-    articles = {x.article for x in examples if isinstance(x, SpanExample)} - {""}
-    keys = [_key(x, seed, by_article=len(articles) >= _FEW_ARTICLES) for x in examples]
+    articles = by_article(examples)
+    keys = [_key(example, seed, articles) for example in examples]
     for example, key in zip(examples, keys, strict=True):
         if key not in placed:
             placed.add(key)
@@ -40,10 +40,16 @@ def hold_out(
     return [e for e, key in pairs if key not in held], [e for e, key in pairs if key in held]
 
 
-def _key(example: Example, seed: int, *, by_article: bool) -> bytes:
+def by_article(examples: Sequence[Example]) -> bool:
+    """Whether whole articles are held out: questions whose articles are known, and not few."""
+    known = {x.article for x in examples if isinstance(x, SpanExample)} - {""}
+    return len(known) >= _FEW_ARTICLES
+
+
+def _key(example: Example, seed: int, articles: bool) -> bytes:
     pair = example.pair if isinstance(example, TextExample) else None
     own = example.text
-    if by_article and isinstance(example, SpanExample):
+    if articles and isinstance(example, SpanExample):
         own = example.article or own
     text = f"{seed}\0{own}\0{pair or ''}"
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -24,7 +24,7 @@ from albertkit.tasks.kinds import KINDS, kinds_where
 from albertkit.tasks.rows import Rows
 from albertkit.tasks.span_answers import stands
 from albertkit.tasks.span_files import AnswerColumns, has_answered, read_answered
-from albertkit.tasks.splits import hold_out
+from albertkit.tasks.splits import by_article, hold_out
 from albertkit.tasks.tag_metrics import entities
 from albertkit.tasks.tagged_files import as_bio, has_marks, read_tagged
 from albertkit.text.tokenizer import Tokenizer
@@ -261,6 +261,8 @@ def _split(found: _Found, settings: ExampleSettings) -> Examples:
             command_fix="give more examples, or --dev FILE",
         )
     share = f"{settings.dev_share:.0%}{' of each class' if by_class else ''}"
+    if KINDS[found.kind].task == "span":
+        share += f" of the {'articles' if by_article(found.train) else 'contexts'}"
     unit = {"tag": "sentences", "span": "questions"}.get(KINDS[found.kind].task, "lines")
     facts = [
         *found.facts,

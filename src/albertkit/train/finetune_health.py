@@ -33,13 +33,14 @@ class RunFacts:
     usual_rate: float
     steps: int
     seed: int
+    answers: bool = False  # it learns answers to questions, not labels
 
 
 @dataclass(frozen=True)
 class Baseline:
     """What the best constant answer reaches on the held-out examples."""
 
-    loss: float  # entropy of the labels (nats), or their variance
+    loss: float  # entropy of the labels (nats), or their variance; of answers any place alike
     metric: float  # of the figure that decides
 
 
@@ -70,6 +71,8 @@ def judge_task(validated: Mapping[str, Any], baseline: Baseline, facts: RunFacts
         kind, what = "diverges", "The model is far worse than a constant answer"
     elif loss > baseline.loss * (1 - CLEARLY_BETTER) and not beaten:
         kind, what = "label frequencies only", "The model knows the frequencies of the labels only"
+        if facts.answers:
+            what = "The model answers no better than who does not read the question"
     else:
         return Verdict("learns", f"The model learns: {said}.")
     cause, fix = likely_cause(facts)
@@ -109,6 +112,11 @@ def likely_cause(facts: RunFacts) -> tuple[str, str]:
         return (
             f"{facts.steps:,} steps are few",
             "train for more epochs, or give more examples",
+        )
+    if facts.answers:
+        return (
+            "some seeds fail, small data most of all: some thousand questions make a reader",
+            f"set run.seed to {facts.seed + 1}, or give more questions",
         )
     return (
         "some seeds fail, small data most of all; or the texts do not show the label",

@@ -71,6 +71,7 @@ class PreparedTask:
 
         Raises CorpusError, TrainingError, RecipeError, and what `Checkpoint.load` raises.
         """
+        _refuse_smoothing(recipe)
         examples = Examples.read(recipe.task, recipe.data, recipe.objective.kind)
         head = CODECS[recipe.task].head_for(examples.train, examples.kind)
         name = recipe.model.checkpoint or by_script(examples)
@@ -176,6 +177,7 @@ class PreparedTask:
             usual_rate=usual_rate(config.hidden_size),
             steps=self.steps,
             seed=recipe.run.seed,
+            answers=recipe.task == "span",
         )
 
     def describe(self) -> Facts:
@@ -258,6 +260,16 @@ def freeze(model: AlbertForTask, patterns: list[str]) -> None:
             expected="optim.frozen without the head",
             found=", ".join(patterns),
             fix="freeze embeddings and encoder alone",
+        )
+
+
+def _refuse_smoothing(recipe: FinetuneRecipe) -> None:
+    if recipe.task == "span" and recipe.objective.label_smoothing:
+        raise RecipeError(
+            "Label smoothing is for classes.",
+            expected="objective.label_smoothing=0 for span",
+            found=recipe.objective.label_smoothing,
+            fix="leave objective.label_smoothing out",
         )
 
 

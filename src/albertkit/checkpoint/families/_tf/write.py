@@ -126,6 +126,9 @@ def _head_losses(head: TaskHead) -> list[Loss]:
     if (head.start_n_top, head.end_n_top) != (_BEAM, _BEAM):
         what = f"start_n_top={head.start_n_top}, end_n_top={head.end_n_top}: flags there"
         lost.append(Loss(("start_n_top", "end_n_top"), what))
+    if head.no_answer_threshold is not None:
+        what = f"no_answer_threshold={head.no_answer_threshold:g}: a flag there"
+        lost.append(Loss(("no_answer_threshold",), what))
     return lost
 
 
