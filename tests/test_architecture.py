@@ -33,6 +33,7 @@ ORDER = [
     "checkpoint.checkpoint",
     "checkpoint",
     "model",
+    "graph",
     "train",
     "infer",
     "conversion",

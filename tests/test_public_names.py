@@ -20,6 +20,7 @@ PUBLIC = [
     "convert",
     "download",
     "evaluate",
+    "export",
     "finetune",
     "load_model",
     "make_data",

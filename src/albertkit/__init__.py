@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from albertkit.data.vocabulary_from_text import train_vocabulary
     from albertkit.data.writing import write_shards
     from albertkit.errors import AlbertkitError
+    from albertkit.exporters import export
     from albertkit.hub import download
     from albertkit.infer.evaluate import evaluate
     from albertkit.infer.predictor import Predictor
@@ -35,6 +36,7 @@ __all__ = [
     "convert",
     "download",
     "evaluate",
+    "export",
     "finetune",
     "load_model",
     "make_data",
@@ -56,6 +58,7 @@ _HOMES = {
     "convert": "albertkit.conversion",
     "download": "albertkit.hub",
     "evaluate": "albertkit.infer.evaluate",
+    "export": "albertkit.exporters",
     "finetune": "albertkit.train.finetune",
     "load_model": "albertkit.model.pretrained",
     "make_data": "albertkit.train.data",

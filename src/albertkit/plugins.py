@@ -42,6 +42,7 @@ KINDS = {
     "families": Kind("albertkit.checkpoint.families", "Family"),
     "benchmarks": Kind("albertkit.benchmarks", "Benchmark"),
     "engines": Kind("albertkit.infer.engines", "EngineKind"),
+    "exporters": Kind("albertkit.exporters", "Exporter"),
 }
 
 

@@ -58,6 +58,7 @@ STAGES = (
     ),
     Stage("keras_hub", {"keras_hub_reads.py": ("keras_hub",)}, whole=True),
     Stage("paddlenlp", {"paddlenlp_reads.py": ("paddlenlp",)}, whole=True),
+    Stage("engines", {"engines_run.py": ("huggingface", "uer")}),
 )
 
 

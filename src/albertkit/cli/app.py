@@ -18,7 +18,17 @@ from cyclopts import App, CycloptsError, MissingArgumentError
 from rich.text import Text
 
 from albertkit import __version__
-from albertkit.cli import benchmark, checkpoints, finetune, models, predict, prepare, train, words
+from albertkit.cli import (
+    benchmark,
+    checkpoints,
+    export,
+    finetune,
+    models,
+    predict,
+    prepare,
+    train,
+    words,
+)
 from albertkit.cli.options import LineOptions, ModelMissing, ModelOptions, SourceOptions
 from albertkit.cli.output import Output
 from albertkit.errors import AlbertkitError
@@ -59,6 +69,7 @@ EXAMPLES: dict[Callable[..., int | None], str] = {
     checkpoints.info: "albertkit info albert-base-v2",
     checkpoints.inspect: "albertkit inspect model.ckpt-best",
     checkpoints.convert: "albertkit convert model.ckpt-best model --to huggingface",
+    export.export: "albertkit export finetuned --to onnx --out finetuned-onnx",
     models.download: "albertkit download albert-base-v2",
     models.models: "albertkit models albert-base-v2",
     train.demo: "albertkit demo",

@@ -64,8 +64,9 @@ def _largest(left: list[Floats], right: list[Floats], name: str) -> float:
     return max(float(np.abs(one.astype(np.float64) - other).max()) for one, other in pairs)
 
 
-def _batch(config: AlbertConfig, columns: int) -> Batch:
-    """Four sequences; the first is the longest, each has two segments."""
+def fixed_batch(config: AlbertConfig, columns: int = _MAX_TOKENS) -> Batch:
+    """Four sequences of seeded ids; the first is the longest, each has two segments."""
+    columns = min(columns, config.max_position_embeddings)
     draws = np.random.default_rng(_SEED)
     ids = draws.integers(0, config.vocab_size, (_SEQUENCES, columns))
     lengths = np.array([max(1, columns * part // 4) for part in (4, 3, 2, 1)])
@@ -76,7 +77,7 @@ def _batch(config: AlbertConfig, columns: int) -> Batch:
 
 def _outputs(checkpoint: Checkpoint, columns: int) -> Arrays:
     """Everything that the checkpoint gives for the batch."""
-    batch = _batch(checkpoint.config, columns)
+    batch = fixed_batch(checkpoint.config, columns)
     engine = TorchEngine(checkpoint)
     first = [np.arange(start, start + min(n, _TARGETS)) for start, n in _places(batch)]
     positions = np.concatenate(first)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,20 +24,18 @@ class Manifest:
 
     engine: opens the folder. precision: fp32, fp16, bf16 or int8. task: what the outputs are for.
     outputs: of an `Engine`, with their names in the file. files: SHA-256 by name. versions: of the
-    packages that wrote it. source: the checkpoint. difference: the largest of any output on fixed
-    batches, beside PyTorch in float32.
+    packages that wrote it. source: the checkpoint.
     """
 
     engine: str
     precision: str
     task: str
-    outputs: Mapping[str, str]
+    outputs: Mapping[str, Sequence[str]]
     config: AlbertConfig
     head: TaskHead | None
     files: Mapping[str, str]
     versions: Mapping[str, str]
     source: str
-    difference: float
 
     def save(self, folder: Path) -> None:
         """Write it into a folder."""
@@ -51,11 +49,17 @@ class Manifest:
         (folder / MANIFEST).write_text(text, encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> Manifest:
-        """Read it, and hold the files against their hashes.
+    def load(cls, folder: Path, title: str, file: str, precision: str) -> Manifest:
+        """Read it for an engine, and hold the files against their hashes.
+
+        Args:
+            folder: what an exporter wrote.
+            title: name of the engine. file: that the engine opens.
+            precision: that was asked for, or auto.
 
         Raises:
-            PredictionError: it is damaged, of a newer version, or a file is another one.
+            PredictionError: it is for another engine or precision, it is damaged or of a newer
+                version, or a file was changed.
         """
         values = _object(folder)
         if values.pop("format", None) != _FORMAT:
@@ -77,6 +81,15 @@ class Manifest:
             raise _damaged(folder, str(error)) from error
         if wrong:
             raise _damaged(folder, f"{wrong[0]} is missing or was changed")
+        if file not in found.files or precision not in ("auto", found.precision):
+            raise PredictionError(
+                f"{title} cannot open this folder so.",
+                expected=f"an export with {file}, precision {precision}",
+                found=f"one for the engine {found.engine}, precision {found.precision}",
+                where=folder,
+                fix="leave engine and precision out",
+                command_fix="leave --engine and --precision out",
+            )
         return found
 
 

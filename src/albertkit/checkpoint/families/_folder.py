@@ -41,11 +41,17 @@ def write_folder(checkpoint: Checkpoint, folder: Path, dtype: str) -> None:
         check_fits(checkpoint.tokenizer, checkpoint.config)
     own = bool(checkpoint.fits_huggingface)
     tensors = _own_tensors(checkpoint) if own else _huggingface_tensors(checkpoint)
-    text = json.dumps(_config_json(checkpoint, own, dtype), indent=2, sort_keys=True) + "\n"
-    (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+    write_config_file(checkpoint, folder, dtype)
     write_tensors(folder / (OWN_WEIGHTS if own else HUGGINGFACE_WEIGHTS), tensors, dtype)
     if checkpoint.tokenizer is not None:
         checkpoint.tokenizer.save(folder)
+
+
+def write_config_file(checkpoint: Checkpoint, folder: Path, dtype: str = "float32") -> None:
+    """Write config.json: transformers' where it can run the model, else ours."""
+    values = _config_json(checkpoint, bool(checkpoint.fits_huggingface), dtype)
+    text = json.dumps(values, indent=2, sort_keys=True) + "\n"
+    (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
 
 
 def _own_tensors(checkpoint: Checkpoint) -> dict[str, Array]:

@@ -1,0 +1,145 @@
+"""Write a model as the file of another engine: `export("model", to="onnx", out="model-onnx")`.
+
+A file of this folder is an exporter (`_protocol.py` says what it has); names that begin with `_`
+are no exporters.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+
+from albertkit import __version__, plugins
+from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from albertkit.checkpoint.families._folder import write_config_file
+from albertkit.checkpoint.families._protocol import Overrides
+from albertkit.errors import PredictionError
+from albertkit.exporters._check import Compared, compare, refuse_far
+from albertkit.exporters._example import inputs_of_example
+from albertkit.files import atomic_folder, sha256_of
+from albertkit.graph.tasks import choose_task, file_names
+from albertkit.infer.engine import Engine
+from albertkit.infer.engines import open_exported
+from albertkit.infer.engines._protocol import EngineSettings
+from albertkit.infer.exported import MANIFEST, Manifest
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written: where, for which task, its bytes, and how it compares with PyTorch."""
+
+    folder: Path
+    task: str
+    precision: str
+    bytes: int
+    seconds: float
+    compared: Compared
+
+
+def exporter_names() -> list[str]:
+    """Names of the exporters ("onnx", ...)."""
+    return plugins.names("exporters")
+
+
+def export(
+    model: str | Path,
+    *,
+    to: str,
+    out: str | Path,
+    task: str | None = None,
+    precision: str = "fp32",
+    tokenizer: str | Path | None = None,
+    overrides: Overrides | None = None,
+    family: str | None = None,
+    offline: bool | None = None,
+) -> Export:
+    """Write a model for another engine; what was written is run before it is kept.
+
+    Args:
+        model: checkpoint of any family, or a name.
+        to: onnx, or another exporter.
+        out: folder to make; must be free.
+        task: feature-extraction, fill-mask, pretraining, or that of its head; the head's, else
+            fill-mask, if left out.
+        precision: fp32, fp16 (for GPUs) or int8.
+        tokenizer, overrides, family, offline: see `open_checkpoint`.
+
+    Raises:
+        CheckpointError, ConfigError, VocabularyError: see `open_checkpoint`.
+        PredictionError: the exporter cannot hold this model, or what it wrote gives other numbers.
+        OutputError: the place is taken or cannot be written.
+        AlbertkitError: no exporter of this name, or a package that it needs is not installed.
+    """
+    opened = open_checkpoint(
+        model, family=family, tokenizer=tokenizer, overrides=overrides, offline=offline
+    )
+    exporter = _exporter(to, precision)
+    checkpoint, started = opened.checkpoint, time.monotonic()
+    task = choose_task(checkpoint, task)
+    with atomic_folder(Path(out)) as folder:
+        exporter.write(checkpoint, folder, task, precision)
+        write_config_file(checkpoint, folder)
+        if checkpoint.tokenizer is not None:
+            checkpoint.tokenizer.save(folder)
+            example = exporter.EXAMPLE.replace("{inputs}", inputs_of_example(checkpoint, task))
+            (folder / "example.py").write_text(example, encoding="utf-8")
+        compared = _run_it(exporter, checkpoint, folder, task, precision, str(model))
+        size = sum(path.stat().st_size for path in folder.iterdir() if path.suffix in _MODEL_FILES)
+    seconds = time.monotonic() - started
+    return Export(Path(out), task, precision, size, seconds, compared)
+
+
+_MODEL_FILES = (".onnx", ".xml", ".bin")
+
+
+def _exporter(name: str, precision: str) -> ModuleType:
+    known = exporter_names()
+    if name not in known:
+        raise PredictionError(
+            f"to must be one of {', '.join(known)}.",
+            found=name,
+            fix=f"pass to={known[0]!r}",
+            command_fix=f"give --to {known[0]}",
+        )
+    exporter = plugins.load("exporters", name)
+    if precision not in exporter.PRECISIONS:
+        raise PredictionError(
+            f"precision of the exporter {name} must be one of {', '.join(exporter.PRECISIONS)}.",
+            found=precision,
+            fix="leave precision out",
+            command_fix="leave --precision out",
+        )
+    return exporter
+
+
+def _run_it(
+    exporter: ModuleType,
+    checkpoint: Checkpoint,
+    folder: Path,
+    task: str,
+    precision: str,
+    source: str,
+) -> Compared:
+    """Write the manifest, open the folder as its users will, and compare it with PyTorch."""
+    manifest = Manifest(
+        engine=exporter.ENGINE,
+        precision=precision,
+        task=task,
+        outputs=file_names(checkpoint, task),
+        config=checkpoint.config,
+        head=checkpoint.head,
+        files={path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.is_file()},
+        versions={
+            "albertkit": __version__,
+            **{name: version(name) for name in exporter.PACKAGES},
+        },
+        source=source,
+    )
+    manifest.save(folder)
+    engine: Engine = open_exported(exporter.ENGINE, folder, EngineSettings())
+    compared = compare(checkpoint, engine)
+    refuse_far(compared, precision, folder / MANIFEST)
+    return compared

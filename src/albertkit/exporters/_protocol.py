@@ -1,0 +1,25 @@
+"""What an exporter's file has: the shape of every module in this folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from albertkit.checkpoint.checkpoint import Checkpoint
+
+
+class Exporter(Protocol):
+    """A module of this folder.
+
+    ENGINE: of `infer/engines`, opens what it writes. PACKAGES: whose versions the manifest holds.
+    EXAMPLE: the program that is left beside the model, with {text} and {outputs} to fill.
+    """
+
+    TITLE: str
+    ENGINE: str
+    PRECISIONS: tuple[str, ...]
+    PACKAGES: tuple[str, ...]
+    EXAMPLE: str
+
+    def write(self, checkpoint: Checkpoint, folder: Path, task: str, precision: str) -> None:
+        """Write the model's files into an empty folder, for a task of `graph/tasks.py`."""

@@ -1,0 +1,37 @@
+"""ONNX: one file with every tensor once, which Optimum and transformers.js can load too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.graph.onnx_graph import padded_model
+from albertkit.plugins import need_package
+
+TITLE = "ONNX"
+ENGINE = "onnxruntime"
+PRECISIONS = ("fp32", "fp16", "int8")
+PACKAGES = ("onnx", "onnxruntime")
+MODEL_FILE = "model.onnx"
+EXAMPLE = '''"""Runs the model of this folder: python example.py"""
+
+from pathlib import Path
+
+import onnxruntime
+from albertkit import Tokenizer
+
+folder = Path(__file__).resolve().parent
+session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+tokenizer = Tokenizer.load(folder)
+{inputs}
+names = [output.name for output in session.get_outputs()]
+for name, array in zip(names, session.run(names, inputs)):
+    print(name, array.shape, array.reshape(-1)[:4])
+'''
+
+
+def write(checkpoint: Checkpoint, folder: Path, task: str, precision: str) -> None:
+    """See `Exporter.write`."""
+    model = padded_model(checkpoint, task, precision)
+    need_package("onnx.checker", "onnx").check_model(model)
+    (folder / MODEL_FILE).write_bytes(model.SerializeToString())

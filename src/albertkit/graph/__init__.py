@@ -1,0 +1,1 @@
+"""The network once more, as a graph for other engines: read `network.py`."""

@@ -1,0 +1,103 @@
+"""Engines over graphs of another framework, which they see as a function of arrays.
+
+`PackedEngine` makes a graph for each set of outputs, packed, when it is first asked for.
+`PaddedEngine` runs the one graph that an exporter wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+import numpy as np
+
+from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.data.batch import Batch, Ints
+from albertkit.errors import PredictionError
+from albertkit.graph.layouts import packed_inputs
+from albertkit.graph.network import outputs_of, pick_of, require_task
+from albertkit.infer.engine import Floats
+from albertkit.infer.exported import Manifest
+
+Arrays = Mapping[str, np.ndarray]
+Graph = Callable[[Arrays], Mapping[str, np.ndarray]]
+
+
+class PackedEngine:
+    """A checkpoint; compile: makes the graph that computes some outputs of `Engine`.
+
+    Raises:
+        PredictionError: a head that no graph has.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, compile: Callable[[tuple[str, ...]], Graph]) -> None:
+        require_task(checkpoint)
+        self.config, self.head, self._checkpoint = checkpoint.config, checkpoint.head, checkpoint
+        self.outputs = outputs_of(checkpoint)
+        self._compile = compile
+        self._graphs: dict[tuple[str, ...], Graph] = {}
+
+    def run(
+        self, batch: Batch, want: Collection[str], positions: Ints | None = None
+    ) -> dict[str, Floats]:
+        """See `Engine.run`."""
+        _check_lengths(batch, self.config.max_position_embeddings)
+        key, pick = tuple(sorted(want)), pick_of(self._checkpoint, want)
+        targets = inverse = None
+        if pick == "targets":
+            targets, inverse = np.unique(np.asarray(positions, np.int64), return_inverse=True)
+            if not len(targets):
+                return {"masked_lm": np.zeros((0, self.config.vocab_size), np.float32)}
+        if key not in self._graphs:
+            self._graphs[key] = self._compile(key)
+        found = dict(self._graphs[key](packed_inputs(batch, pick, targets)))
+        if "masked_lm" in found:
+            found["masked_lm"] = found["masked_lm"][positions if inverse is None else inverse]
+        return found
+
+
+class PaddedEngine:
+    """An exported model; graph: its inputs and outputs by their names in the file."""
+
+    def __init__(self, manifest: Manifest, graph: Graph) -> None:
+        self.config, self.head = manifest.config, manifest.head
+        self.outputs = frozenset(manifest.outputs)
+        self._names, self._graph = manifest.outputs, graph
+
+    def run(
+        self, batch: Batch, want: Collection[str], positions: Ints | None = None
+    ) -> dict[str, Floats]:
+        """See `Engine.run`."""
+        _check_lengths(batch, self.config.max_position_embeddings)
+        real = np.arange(int(batch.lengths.max())) < batch.lengths[:, None]  # (B, T)
+        ids, segments = (np.zeros(real.shape, np.int64) for _ in range(2))
+        ids[real], segments[real] = batch.ids, batch.segment_ids
+        inputs = {
+            "input_ids": ids,
+            "attention_mask": real.astype(np.int64),
+            "token_type_ids": segments,
+        }
+        if self.head is not None and self.head.kind == "multiple_choice" and "task" in self.outputs:
+            inputs = {name: x[:, None] for name, x in inputs.items()}  # one choice a row
+        given = self._graph(inputs)
+        return {name: self._output(name, given, real, positions) for name in want}
+
+    def _output(
+        self, name: str, given: Mapping[str, np.ndarray], real: np.ndarray, positions: Ints | None
+    ) -> Floats:
+        """An output as `Engine.run` gives it."""
+        parts = [given[each] for each in self._names[name]]
+        found = np.stack(parts, -1) if len(parts) > 1 else parts[0]  # start and end of answers
+        if found.ndim == 3:
+            found = found[real]  # (S, ...)
+        return found[positions] if name == "masked_lm" else found
+
+
+def _check_lengths(batch: Batch, limit: int) -> None:
+    longest = int(batch.lengths.max())
+    if longest > limit:
+        raise PredictionError(
+            "A sequence is longer than the model has positions.",
+            expected=f"at most {limit} tokens",
+            found=f"{longest} tokens",
+            fix="shorten or split the text",
+        )

@@ -1,0 +1,143 @@
+"""ONNX Runtime runs what albertkit exports; run with a Python of the stage, which has both.
+
+    python tests/interop/engines_run.py FOLDER
+
+Each checkpoint is exported for everything that it can be, in fp32, and the file is run on the
+batch of the case, which has a mask with a hole. The packed graphs of the engines answer the rows
+without one. In int8 and fp16 the exporter itself compares; here is looked at what the file holds.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from reading import Answer, Arrays, Case, main
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
+
+from albertkit import Checkpoint, export  # noqa: E402
+from albertkit.data.batch import Batch  # noqa: E402
+from albertkit.errors import PredictionError  # noqa: E402
+from albertkit.graph.tasks import tasks_of  # noqa: E402
+from albertkit.infer.engines import make_engine  # noqa: E402
+from albertkit.infer.engines._protocol import EngineSettings  # noqa: E402
+
+NAMES = {
+    "pooler_output": "pooled",
+    "prediction_logits": "mlm_logits",
+    "sop_logits": "sop_logits",
+    "start_logits": "start_logits",
+    "end_logits": "end_logits",
+}
+ENGINES = ("onnxruntime",)
+
+
+def read(case: Case) -> Answer:
+    """Everything that the files give."""
+    checkpoint = Checkpoint.load(case.checkpoint)
+    config = checkpoint.config
+    last = f"hidden_{config.num_hidden_layers * config.inner_group_num:02d}"
+    case.inputs["token_type_ids"] = segments_of(case)
+    try:
+        tasks = tasks_of(checkpoint)
+    except PredictionError as error:  # a head that no graph has: it must be named
+        problems = [] if "beam_span" in str(error) else [str(error)]
+        return Answer({}, dict.fromkeys(case.expected, str(error)), problems)
+    found: Arrays = {}
+    problems = []
+    for task in tasks:
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place) / "out"
+            export(case.checkpoint, to="onnx", out=folder, task=task)
+            session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+            if task == tasks[0]:
+                export(case.checkpoint, to="onnx", out=f"{place}/int8", precision="int8")
+                problems += int8_problems(onnx.load(f"{place}/int8/model.onnx"))
+                export(case.checkpoint, to="onnx", out=f"{place}/fp16", precision="fp16")
+        rows = task != "multiple-choice"
+        inputs = {x: case.rows(x) if rows else case.inputs[x] for x in case.inputs}
+        outputs = [output.name for output in session.get_outputs()]
+        names = {**NAMES, "last_hidden_state": last}
+        names["logits"] = "mlm_logits" if task == "fill-mask" else "logits"
+        for name, array in zip(outputs, session.run(outputs, inputs), strict=True):
+            found[names[name]] = array
+    for name in ENGINES:
+        problems += packed_problems(name, case, checkpoint, last)
+    left_out = {
+        name: "files give the last layer" for name in case.expected if name.startswith("hidden_")
+    }
+    left_out.pop(last)
+    return Answer(found, left_out, problems)
+
+
+def segments_of(case: Case) -> np.ndarray:
+    """Segments from 0, as our graphs count them; UER-py's begin at 1."""
+    uer = case.facts["config"]["layer_norm_kind"] == "uer"
+    three = case.facts["config"]["type_vocab_size"] == 3
+    segments = case.inputs["token_type_ids"]
+    return np.maximum(segments - 1, 0) if uer and three else segments
+
+
+def int8_problems(model: onnx.ModelProto) -> list[str]:
+    """A product with a constant of floating-point numbers, or a matrix that is there twice."""
+    floats = {x.name for x in model.graph.initializer if x.data_type == onnx.TensorProto.FLOAT}
+    problems = [
+        f"int8: {node.name} has the constant {name}"
+        for node in model.graph.node
+        if node.op_type in ("MatMul", "Gemm")
+        for name in node.input
+        if name in floats
+    ]
+    held = [x.raw_data for x in model.graph.initializer if x.data_type == onnx.TensorProto.INT8]
+    large = [data for data in held if len(data) > 1]
+    if not large:
+        problems.append("int8: no int8 matrix")
+    if len(set(large)) != len(large):
+        problems.append("int8: a matrix is there twice")
+    return problems
+
+
+def packed_problems(name: str, case: Case, checkpoint: Checkpoint, last: str) -> list[str]:
+    """What an engine's packed graphs give for the rows without a hole, beside what is expected."""
+    mask = case.rows("attention_mask").astype(bool)
+    lengths = mask.sum(1)
+    whole = np.arange(mask.shape[1]) < lengths[:, None]
+    rows = np.flatnonzero((mask == whole).all(1))
+    real = mask[rows]
+    ids, segments = (case.rows(x)[rows][real] for x in ("input_ids", "token_type_ids"))
+    batch = Batch(ids, segments, lengths[rows])
+    engine = make_engine(name, checkpoint, EngineSettings())
+    targets = np.arange(0, len(ids), 3)
+    expected = {"hidden": case.expected[last][rows][real]}
+    for ours, theirs in (("pooled", "pooled"), ("sentence_order", "sop_logits")):
+        if theirs in case.expected:
+            expected[ours] = case.expected[theirs][rows]
+    if "mlm_logits" in case.expected:
+        expected["masked_lm"] = case.expected["mlm_logits"][rows][real][targets]
+    if "start_logits" in case.expected:
+        both = [case.expected[x][rows][real] for x in ("start_logits", "end_logits")]
+        expected["task"] = np.stack(both, -1)
+    elif "logits" in case.expected:
+        logits = case.expected["logits"]
+        if checkpoint.head.traits.reads == "tokens":
+            expected["task"] = logits[rows][real]
+        else:
+            expected["task"] = logits.reshape(len(mask), -1)[rows]
+    problems = []
+    for want in [(x,) for x in expected] + [tuple(expected)]:
+        found = engine.run(batch, want, targets)
+        for output in want:
+            largest = max(1.0, float(np.abs(expected[output]).max()))
+            apart = float(np.abs(expected[output] - found[output]).max()) / largest
+            if not apart <= case.facts["tolerance"]:
+                problems.append(f"{name}, packed, {want}: {output} differs by {apart:.1e}")
+    return problems
+
+
+if __name__ == "__main__":
+    sys.exit(main(read))
