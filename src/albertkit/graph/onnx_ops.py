@@ -58,7 +58,7 @@ class OnnxOps:
         """An initializer; its name. Equal arrays are stored once, whatever they are called."""
         if name not in self._stored:
             array = np.ascontiguousarray(array)
-            content = f"{array.dtype} {array.shape} {hashlib.sha256(array).hexdigest()}"
+            content = f"{array.dtype} {array.shape} {hashlib.sha256(array.tobytes()).hexdigest()}"
             self._stored[name] = self._contents.setdefault(content, name)
             if self._stored[name] == name:
                 self.initializers[name] = self.numpy_helper.from_array(array, name)

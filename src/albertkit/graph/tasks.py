@@ -18,7 +18,11 @@ _OPTIONAL = ("pooled",)
 
 
 def tasks_of(checkpoint: Checkpoint) -> list[str]:
-    """What a checkpoint can be exported for, the usual one first."""
+    """What a checkpoint can be exported for, the usual one first.
+
+    Raises:
+        PredictionError: a head that no graph has.
+    """
     there = outputs_of(checkpoint)
     found = [task for task, names in _TASKS.items() if set(names) - set(_OPTIONAL) <= there]
     if checkpoint.has_masked_lm:
