@@ -45,7 +45,13 @@ ORDER = [
 ]
 # A tokenizer opens itself: `Tokenizer.load` is a factory on the base class of what it makes.
 CIRCLES = [{"text.tokenizer", "text.tokenizer_json", "text.unigram", "text.wordpiece"}]
-FRAMEWORKS = {"torch": {"model", "train", "infer"}, "transformers": set(), "tensorflow": set()}
+FRAMEWORKS = {
+    "torch": {"model", "train", "infer"},
+    "transformers": set(),
+    "tensorflow": set(),
+    # Asked for by name (`plugins.need_package`), so that nothing imports them.
+    **dict.fromkeys(("onnx", "onnxruntime", "openvino", "nncf"), set()),
+}
 # In infer/ the engines alone: what asks, decodes and batches runs on any of them.
 WITHOUT_TORCH = (
     "predictor",

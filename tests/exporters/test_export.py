@@ -16,12 +16,14 @@ from albertkit.errors import AlbertkitError, PredictionError
 from albertkit.exporters._check import Compared, refuse_far
 from albertkit.graph.quantized import LARGEST, quantize
 from albertkit.graph.tasks import choose_task, file_names, tasks_of
+from albertkit.infer.calibration import calibration_batches, sample_texts
 from albertkit.infer.engines import _cpus
 from albertkit.infer.exported import MANIFEST, Manifest, engine_of, is_exported
 from albertkit.infer.predictor import Predictor
 from albertkit.model.loading import tensors_of
 from albertkit.model.task_heads import AlbertForTask
 from albertkit.tasks.head import TaskHead
+from albertkit.text.tokenizer import Tokenizer
 
 
 def manifest(folder: Path, **changes: object) -> Manifest:
@@ -55,6 +57,41 @@ def test_a_missing_package_is_named_with_its_extra(
     with pytest.raises(AlbertkitError) as refused:
         Predictor(tiny_model / "model", engine="onnxruntime")
     assert refused.value.facts["to do"] == install
+
+
+def test_what_is_not_calibrated_takes_no_texts(tiny_model: Path, tmp_path: Path) -> None:
+    lines = tmp_path / "lines.txt"
+    lines.write_text("the cat\n")
+    for to, precision in (("onnx", "int8"), ("openvino", "fp32")):
+        with pytest.raises(PredictionError, match="Nothing is calibrated"):
+            export(
+                tiny_model / "model",
+                to=to,
+                out=tmp_path / "out",
+                precision=precision,
+                calibrate=lines,
+            )
+
+
+def test_calibration_reads_lines_and_falls_back_on_texts_that_the_vocabulary_knows(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    tokenizer = Tokenizer.load(tiny_model / "vocab.txt")
+    lines = tmp_path / "lines.txt"
+    lines.write_text("the cat sat on the mat\n\na dog\n", encoding="utf-8")
+    (batch,) = calibration_batches(tokenizer, lines, 6)
+    assert batch.lengths.tolist() == [6, 4]
+    lines.write_text("\n")
+    with pytest.raises(PredictionError, match="no texts"):
+        calibration_batches(tokenizer, lines, 6)
+    with pytest.raises(PredictionError, match="no tokenizer"):
+        calibration_batches(None, None, 6)
+    english, chinese = (
+        sample_texts(Checkpoint.load(f"albertkit/{name}").tokenizer)
+        for name in ("tiny-en", "tiny-zh")
+    )
+    assert all(text.isascii() for text in english)
+    assert any("\u4e00" <= text[0] <= "\u9fff" for text in chinese)
 
 
 def test_unknown_exporters_precisions_and_tasks_are_refused(

@@ -34,7 +34,7 @@ NAMES = {
     "start_logits": "start_logits",
     "end_logits": "end_logits",
 }
-ENGINES = ("onnxruntime",)
+ENGINES = ("onnxruntime", "openvino")
 
 
 def read(case: Case) -> Answer:

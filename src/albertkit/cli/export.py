@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from albertkit.cli.options import Json, SourceOptions
 from albertkit.cli.output import print_json, print_line, print_table
 from albertkit.progress import Bar, format_bytes
+
+if TYPE_CHECKING:
+    from albertkit.exporters import Export
 
 NO_OPTIONS = SourceOptions()
 
@@ -19,7 +22,8 @@ def export(
     to: str,
     out: Path,
     task: str | None = None,
-    precision: Literal["fp32", "fp16", "bf16", "int8"] = "fp32",
+    precision: Literal["fp32", "fp16", "int8"] = "fp32",
+    calibrate: Path | None = None,
     options: SourceOptions = NO_OPTIONS,
     json: Json = False,
 ) -> None:
@@ -30,7 +34,7 @@ def export(
     model
         Checkpoint of any family: a folder, a file, a prefix (model.ckpt-best), or a name.
     to
-        Which engine: onnx, ...; a wrong name lists all of them.
+        For which engine: onnx or openvino.
     out
         Folder to make; it opens again with --model.
     task
@@ -38,6 +42,8 @@ def export(
         the head's, else fill-mask, if left out.
     precision
         int8 is smaller and faster on CPUs, fp16 is for GPUs.
+    calibrate
+        Texts for openvino's int8, one on each line, like those that the model will read.
     json
         One JSON object.
     """
@@ -52,25 +58,33 @@ def export(
             out=out,
             task=task,
             precision=precision,
+            calibrate=calibrate,
             tokenizer=options.tokenizer,
             overrides=overrides,
             family=options.family,
         )
-    compared = done.compared
     if json:
-        print_json(
-            {
-                "folder": str(done.folder),
-                "task": done.task,
-                "precision": done.precision,
-                "bytes": done.bytes,
-                "difference": dict(compared.difference),
-                "cosine": compared.cosine,
-                "milliseconds": compared.milliseconds,
-                "torch_milliseconds": compared.torch_milliseconds,
-            }
-        )
-        return
+        print_json(_as_json(done))
+    else:
+        _show(done)
+
+
+def _as_json(done: Export) -> dict[str, Any]:
+    compared = done.compared
+    return {
+        "folder": str(done.folder),
+        "task": done.task,
+        "precision": done.precision,
+        "bytes": done.bytes,
+        "difference": dict(compared.difference),
+        "cosine": compared.cosine,
+        "milliseconds": compared.milliseconds,
+        "torch_milliseconds": compared.torch_milliseconds,
+    }
+
+
+def _show(done: Export) -> None:
+    compared = done.compared
     rows = [
         ("to", f"{done.folder}"),
         ("task", done.task),

@@ -188,6 +188,8 @@ class ModelOptions(SourceOptions):
         fp32, bf16 or int8, where the engine has it.
     threads
         Threads of the CPU; all that this process may use if left out.
+    calibrate
+        Texts for int8 with openvino, one on each line; texts of albertkit's if left out.
     """
 
     model: Annotated[str | None, Parameter(name=("--model", "-m"), show_default=False)] = None
@@ -196,6 +198,7 @@ class ModelOptions(SourceOptions):
     engine: str = "auto"
     precision: str = "auto"
     threads: Annotated[int | None, Parameter(validator=at_least_one)] = None
+    calibrate: Path | None = None
 
     def predictor(
         self, texts: Sequence[str], *, needs_head: bool = False
@@ -244,6 +247,7 @@ class ModelOptions(SourceOptions):
                 engine=self.engine,
                 precision=self.precision,
                 threads=self.threads,
+                calibrate=self.calibrate,
             )
         return predictor, texts
 

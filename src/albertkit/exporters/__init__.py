@@ -51,6 +51,7 @@ def export(
     out: str | Path,
     task: str | None = None,
     precision: str = "fp32",
+    calibrate: str | Path | None = None,
     tokenizer: str | Path | None = None,
     overrides: Overrides | None = None,
     family: str | None = None,
@@ -60,11 +61,13 @@ def export(
 
     Args:
         model: checkpoint of any family, or a name.
-        to: onnx, or another exporter.
+        to: onnx or openvino.
         out: folder to make; must be free.
         task: feature-extraction, fill-mask, pretraining, or that of its head; the head's, else
             fill-mask, if left out.
         precision: fp32, fp16 (for GPUs) or int8.
+        calibrate: texts for openvino's int8, a file with one on each line; if left out, texts of
+            ours.
         tokenizer, overrides, family, offline: see `open_checkpoint`.
 
     Raises:
@@ -77,10 +80,18 @@ def export(
         model, family=family, tokenizer=tokenizer, overrides=overrides, offline=offline
     )
     exporter = _exporter(to, precision)
+    if calibrate is not None and not (exporter.CALIBRATES and precision == "int8"):
+        raise PredictionError(
+            "Nothing is calibrated here.",
+            expected="texts to calibrate with for int8 of openvino alone",
+            found=f"{to}, {precision}",
+            fix="leave calibrate out",
+            command_fix="leave --calibrate out",
+        )
     checkpoint, started = opened.checkpoint, time.monotonic()
     task = choose_task(checkpoint, task)
     with atomic_folder(Path(out)) as folder:
-        exporter.write(checkpoint, folder, task, precision)
+        exporter.write(checkpoint, folder, task, precision, calibrate)
         write_config_file(checkpoint, folder)
         if checkpoint.tokenizer is not None:
             checkpoint.tokenizer.save(folder)

@@ -12,14 +12,23 @@ class Exporter(Protocol):
     """A module of this folder.
 
     ENGINE: of `infer/engines`, opens what it writes. PACKAGES: whose versions the manifest holds.
-    EXAMPLE: the program that is left beside the model, with {text} and {outputs} to fill.
+    CALIBRATES: whether its int8 needs texts. EXAMPLE: the program that is left beside the model,
+    with {inputs} to fill.
     """
 
     TITLE: str
     ENGINE: str
     PRECISIONS: tuple[str, ...]
     PACKAGES: tuple[str, ...]
+    CALIBRATES: bool
     EXAMPLE: str
 
-    def write(self, checkpoint: Checkpoint, folder: Path, task: str, precision: str) -> None:
+    def write(
+        self,
+        checkpoint: Checkpoint,
+        folder: Path,
+        task: str,
+        precision: str,
+        calibrate: str | Path | None,
+    ) -> None:
         """Write the model's files into an empty folder, for a task of `graph/tasks.py`."""

@@ -12,6 +12,7 @@ TITLE = "ONNX"
 ENGINE = "onnxruntime"
 PRECISIONS = ("fp32", "fp16", "int8")
 PACKAGES = ("onnx", "onnxruntime")
+CALIBRATES = False
 MODEL_FILE = "model.onnx"
 EXAMPLE = '''"""Runs the model of this folder: python example.py"""
 
@@ -30,7 +31,13 @@ for name, array in zip(names, session.run(names, inputs)):
 '''
 
 
-def write(checkpoint: Checkpoint, folder: Path, task: str, precision: str) -> None:
+def write(
+    checkpoint: Checkpoint,
+    folder: Path,
+    task: str,
+    precision: str,
+    calibrate: str | Path | None,
+) -> None:
     """See `Exporter.write`."""
     model = padded_model(checkpoint, task, precision)
     need_package("onnx.checker", "onnx").check_model(model)

@@ -55,6 +55,22 @@ class PackedEngine:
         return found
 
 
+def padded_inputs(batch: Batch, choices: bool) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """A batch as the inputs (B, T) of an exported model, and where real tokens are.
+
+    choices: for multiple choice they are (B, 1, T), one choice a row.
+    """
+    real = np.arange(int(batch.lengths.max())) < batch.lengths[:, None]  # (B, T)
+    ids, segments = (np.zeros(real.shape, np.int64) for _ in range(2))
+    ids[real], segments[real] = batch.ids, batch.segment_ids
+    inputs = {
+        "input_ids": ids,
+        "attention_mask": real.astype(np.int64),
+        "token_type_ids": segments,
+    }
+    return {name: x[:, None] if choices else x for name, x in inputs.items()}, real
+
+
 class PaddedEngine:
     """An exported model; graph: its inputs and outputs by their names in the file."""
 
@@ -68,16 +84,9 @@ class PaddedEngine:
     ) -> dict[str, Floats]:
         """See `Engine.run`."""
         _check_lengths(batch, self.config.max_position_embeddings)
-        real = np.arange(int(batch.lengths.max())) < batch.lengths[:, None]  # (B, T)
-        ids, segments = (np.zeros(real.shape, np.int64) for _ in range(2))
-        ids[real], segments[real] = batch.ids, batch.segment_ids
-        inputs = {
-            "input_ids": ids,
-            "attention_mask": real.astype(np.int64),
-            "token_type_ids": segments,
-        }
-        if self.head is not None and self.head.kind == "multiple_choice" and "task" in self.outputs:
-            inputs = {name: x[:, None] for name, x in inputs.items()}  # one choice a row
+        head = self.head
+        choices = head is not None and head.kind == "multiple_choice" and "task" in self.outputs
+        inputs, real = padded_inputs(batch, choices)
         given = self._graph(inputs)
         return {name: self._output(name, given, real, positions) for name in want}
 

@@ -103,6 +103,7 @@ class ModelOfTexts:
         engine: str = "auto",
         precision: str = "auto",
         threads: int | None = None,
+        calibrate: str | Path | None = None,
         offline: bool | None = None,
     ) -> None:
         if source is None and (tokenizer, overrides, family) != (None, None, None):
@@ -114,7 +115,7 @@ class ModelOfTexts:
         self.batch_size = batch_size
         self._open: Callable[[str | Path | Engine], OpenModel] = partial(
             open_model,
-            settings=EngineSettings(device, precision, threads),
+            settings=EngineSettings(device, precision, threads, calibrate),
             tokenizer=tokenizer,
             overrides=overrides,
             family=family,

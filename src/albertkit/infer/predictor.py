@@ -50,8 +50,8 @@ class Predictor(ModelOfTexts):
     characters, else albertkit/tiny-en; a line on standard error says which.
     device: cpu, cuda, cuda:1, mps, or auto. batch_size: most sequences in one run of the network.
     tokenizer: spiece.model, vocab.txt or tokenizer.json, if it is not beside the weights.
-    overrides: what the files do not say. engine: what computes, by name; precision, threads: see
-    `EngineSettings`. offline: never ask the network; None: as HF_HUB_OFFLINE says.
+    overrides: what the files do not say. engine: what computes, by name; precision, threads and
+    calibrate: see `EngineSettings`. offline: never ask the network; None: as HF_HUB_OFFLINE says.
     """
 
     def __call__(self, *texts: Any, **options: Any) -> Any:

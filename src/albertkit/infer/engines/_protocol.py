@@ -15,12 +15,14 @@ class EngineSettings:
     """How an engine computes.
 
     device: cpu, cuda, cuda:1, mps, or auto (cuda when it is there). precision: one of the
-    engine's, or auto. threads: of the CPU; None: the CPUs that this process may use.
+    engine's, or auto. threads: of the CPU; None: the CPUs that this process may use. calibrate:
+    texts for int8 where the engine needs some, a file with one on each line; None: texts of ours.
     """
 
     device: str = "cpu"
     precision: str = "auto"
     threads: int | None = None
+    calibrate: str | Path | None = None
 
 
 class EngineKind(Protocol):
