@@ -1,8 +1,8 @@
-"""ONNX Runtime runs what albertkit exports; run with a Python of the stage, which has both.
+"""ONNX Runtime and OpenVINO run what albertkit exports; run with a Python that has all three.
 
     python tests/interop/engines_run.py FOLDER
 
-Each checkpoint is exported for everything that it can be, in fp32, and the file is run on the
+Each checkpoint is exported for everything that it can be, in fp32, and the files are run on the
 batch of the case, which has a mask with a hole. The packed graphs of the engines answer the rows
 without one. In int8 and fp16 the exporter itself compares; here is looked at what the file holds.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import openvino
 from reading import Answer, Arrays, Case, main
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
@@ -50,23 +51,29 @@ def read(case: Case) -> Answer:
         problems = [] if any(name in str(error) for name in named) else [str(error)]
         return Answer({}, dict.fromkeys(case.expected, str(error)), problems)
     found: Arrays = {}
-    problems = []
+    problems: list[str] = []
     for task in tasks:
-        with tempfile.TemporaryDirectory() as place:
-            folder = Path(place) / "out"
-            export(case.checkpoint, to="onnx", out=folder, task=task)
-            session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
-            if task == tasks[0]:
-                export(case.checkpoint, to="onnx", out=f"{place}/int8", precision="int8")
-                problems += int8_problems(onnx.load(f"{place}/int8/model.onnx"))
-                export(case.checkpoint, to="onnx", out=f"{place}/fp16", precision="fp16")
-        rows = task != "multiple-choice"
-        inputs = {x: case.rows(x) if rows else case.inputs[x] for x in case.inputs}
-        outputs = [output.name for output in session.get_outputs()]
         names = {**NAMES, "last_hidden_state": last}
         names["logits"] = "mlm_logits" if task == "fill-mask" else "logits"
-        for name, array in zip(outputs, session.run(outputs, inputs), strict=True):
-            found[names[name]] = array
+        rows = task != "multiple-choice"
+        inputs = {x: case.rows(x) if rows else case.inputs[x] for x in case.inputs}
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            export(case.checkpoint, to="onnx", out=folder / "onnx", task=task)
+            given = run_onnx(folder / "onnx", inputs)
+            found |= {names[name]: array for name, array in given.items()}
+            if task == tasks[0]:
+                export(case.checkpoint, to="onnx", out=folder / "int8", precision="int8")
+                problems += int8_problems(onnx.load(str(folder / "int8" / "model.onnx")))
+                export(case.checkpoint, to="onnx", out=folder / "fp16", precision="fp16")
+                export(case.checkpoint, to="openvino", out=folder / "ir")
+                given = run_openvino(folder / "ir", inputs)
+                apart = case.differences({names[name]: array for name, array in given.items()})
+                problems += [
+                    f"IR: {name} differs by {value:.1e}"
+                    for name, value in apart.items()
+                    if not value <= case.facts["tolerance"]
+                ]
     for name in ENGINES:
         problems += packed_problems(name, case, checkpoint, last)
     left_out = {
@@ -74,6 +81,21 @@ def read(case: Case) -> Answer:
     }
     left_out.pop(last)
     return Answer(found, left_out, problems)
+
+
+def run_onnx(folder: Path, inputs: Arrays) -> Arrays:
+    """Outputs of a file in ONNX Runtime."""
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, inputs), strict=True))
+
+
+def run_openvino(folder: Path, inputs: Arrays) -> Arrays:
+    """Outputs of an IR in OpenVINO."""
+    hints = {"INFERENCE_PRECISION_HINT": "f32"}
+    model = openvino.Core().compile_model(folder / "openvino_model.xml", "CPU", hints)
+    found = model(inputs)
+    return {output.get_any_name(): np.array(found[output]) for output in model.outputs}
 
 
 def segments_of(case: Case) -> np.ndarray:

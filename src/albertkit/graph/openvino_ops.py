@@ -1,6 +1,6 @@
 """The steps of `Ops` with OpenVINO's operations; a value is an output of a node.
 
-Weights are constants over the checkpoint's memory, one for each tensor.
+Weights are constants, one for each tensor.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 
 
 class OpenvinoOps:
-    """See `Ops`. tensors: of the checkpoint; they must live as long as the model."""
+    """See `Ops`. tensors: of the checkpoint."""
 
     def __init__(self, tensors: Mapping[str, Array]) -> None:
         self.op = need_package("openvino.opset15", "openvino")
@@ -25,10 +25,10 @@ class OpenvinoOps:
         self._constants: dict[str, Any] = {}
 
     def constant(self, name: str, array: Array) -> Any:
-        """A constant over an array, made once."""
+        """A constant, made once."""
         if name not in self._constants:
             array = np.ascontiguousarray(array, np.float32)
-            self._constants[name] = self.op.constant(array, name=name, shared_memory=True)
+            self._constants[name] = self.op.constant(array, name=name)
         return self._constants[name]
 
     def _tensor(self, name: str) -> Any:
