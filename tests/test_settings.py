@@ -85,7 +85,7 @@ def test_a_recipe_comes_back_from_its_own_toml_with_every_default_written_out() 
     ("text", "message", "fact"),
     [
         ("path='x'\ncuont = 1", "unknown key 'cuont'", "did you mean 'count'?"),
-        ("path='x'\n[inner]\nkinds = 'red'", "unknown key 'inner.kinds'", "did you mean 'kind'?"),
+        ("path='x'\n[inner]\nkinds = 'red'", "key 'inner.kinds'", "did you mean 'inner.kind'?"),
         ("path='x'\ncount = 'three'", "'count' must be an integer", "found: "),
         ("path='x'\ncount = true", "'count' must be an integer", "found: "),
         ("path='x'\ncount = 1.5", "'count' must be an integer", "found: "),

@@ -243,7 +243,10 @@ def _build(table: Any, kind: Any, name: str, where: str | Path | None) -> Any:
         full = f"{name}.{key}" if name else key
         if key not in fields:
             inner = [x.name.replace("[]", ".0") for x in keys(kind) if x.name.endswith(f".{key}")]
-            near = inner or difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
+            prefix = f"{name}." if name else ""
+            near = inner or [
+                prefix + x for x in difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
+            ]
             raise RecipeError(
                 f"The recipe has an unknown key '{full}'.",
                 expected=f"one of: {', '.join(fields)}",

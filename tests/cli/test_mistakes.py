@@ -34,6 +34,19 @@ def message_of(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 
         ),
         ("pretrain demo --out new --set steps=3", "did you mean 'stages.0.steps'?"),
         (
+            "finetune classify --train text.txt --out new --set schedule.epoch=3",
+            "did you mean 'schedule.epochs'?",
+        ),
+        ("finetune classify text.txt --out new", "Unexpected argument: text.txt"),
+        (
+            "classify hello --model albertkit/tiny-en",
+            "albertkit finetune classify --train FILE --out run, then --model run/model",
+        ),
+        (
+            "tag hello --model albertkit/tiny-en",
+            "albertkit finetune tag --train FILE --out run, then --model run/model",
+        ),
+        (
             "make-data text.txt --vocab nothing --output data",
             "albertkit build-vocab TEXT --output nothing",
         ),

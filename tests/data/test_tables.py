@@ -119,3 +119,23 @@ def test_a_quote_that_is_not_closed_names_its_line(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="quote is not closed") as caught:
         cells(path)
     assert "line 3" in caught.value.facts["where"]
+
+
+@pytest.mark.parametrize(
+    ("content", "way_out"),
+    [
+        ("文本,标签\n很好,好\n很差,差\n".encode("gb18030"), "iconv -f GB18030 -t UTF-8"),
+        ("文本,label\ngood,a\nbad,b\n".encode("gb18030"), "iconv -f GB18030 -t UTF-8"),
+        ("text,label\ngood,a\nbad,b\n".encode("utf-16"), "iconv -f UTF-16 -t UTF-8"),
+        (bytes(range(200, 256)) * 9, "UTF-8"),
+    ],
+)
+def test_a_file_in_another_encoding_is_not_an_empty_table(
+    content: bytes, way_out: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "reviews.csv"
+    path.write_bytes(content)
+    with pytest.raises(CorpusError) as caught:
+        Table(path)
+    assert caught.value.facts["where"] == f"{path}, line 1"
+    assert way_out in caught.value.facts["to do"]

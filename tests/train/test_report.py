@@ -10,6 +10,7 @@ import pytest
 from albertkit import settings as recipes
 from albertkit.train.baselines import Baselines
 from albertkit.train.curves import curves
+from albertkit.train.figures import Figure
 from albertkit.train.fillings import Filling
 from albertkit.train.recipe import PretrainingRecipe
 from albertkit.train.report import drawn_figures, write_report
@@ -69,6 +70,23 @@ def test_each_row_has_its_verdict_in_colour_and_in_words(page: str) -> None:
         ("sentence-order accuracy", "not beaten"),
     ]:
         assert row_of(page, figure).endswith(f"|{verdict}|"), figure
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "baseline", "said"),
+    [
+        ("sop_loss", 0.60, 0.693, "beaten"),
+        ("sop_loss", 0.645, 0.693, "not clearly beaten"),
+        ("sop_loss", 0.70, 0.693, "not beaten"),
+        ("sop_accuracy", 0.70, 0.568, "beaten"),
+        ("sop_accuracy", 0.589, 0.568, "not clearly beaten"),  # 95 pairs: 48.9 to 68.3 %
+        ("sop_accuracy", 0.55, 0.568, "not beaten"),
+    ],
+)
+def test_what_is_better_by_chance_is_not_called_worse(
+    name: str, value: float, baseline: float, said: str
+) -> None:
+    assert Figure(name, "", value, 95, baseline, "").comparison == said
 
 
 def test_guesses_have_scores_and_the_right_word_beside_them(page: str) -> None:

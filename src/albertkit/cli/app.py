@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cyclopts import App, CycloptsError, MissingArgumentError
+from cyclopts import App, CycloptsError, MissingArgumentError, UnusedCliTokensError
 from rich.text import Text
 
 from albertkit import __version__
@@ -146,6 +146,8 @@ def _show(errors: Output, message: str) -> None:
 def _mistake(error: CycloptsError) -> str:
     """What is wrong with the arguments; of a missing option cyclopts says that it lacks a value."""
     text, named = str(error), error.argument
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f"Unexpected argument: {error.unused_tokens[0]}"
     if isinstance(error, MissingArgumentError) and named is not None and error.keyword is None:
         absent = not named.tokens and "Did you mean" not in text
         return f"{named.name} is missing." if absent else text

@@ -255,7 +255,8 @@ def _show_figures(found: Evaluation) -> None:
             low, high = found.intervals.get(name, (None, None))
             ends = "" if low is None else f"{low:.3f} to {high:.3f}"
             rows.append((title, f"{found.figures[name]:.4f}", ends))
-    title = f"{found.figures['count']:,} examples"
+    unit = "words" if found.head.kind == "token_classification" else "examples"
+    title = f"{found.figures['count']:,} {unit}"
     print_table(title, ["figure", "value", "95 % interval"], rows, right=[1])
     if found.classes:
         table = [

@@ -26,6 +26,7 @@ MAX_ROW_BYTES = 64 * 2**20  # beyond it a quote is not closed, or it is the wron
 MAX_ROW_LINES = 10_000
 PEEKED_ROWS = 100
 _DELIMITERS = (",", ";", "\t", "|")
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _FEW = 20  # different values of a column that may hold labels
 csv.field_size_limit(MAX_ROW_BYTES)  # csv's own is 128 KiB, less than a long text; it is global
 
@@ -72,7 +73,11 @@ class Table:
         self.kind, self.delimiter = _kind_of(self.path, first)
         self.has_header = False
         self.columns: tuple[str, ...] = ()
-        peeked = list(itertools.islice(self._cells(BadRows("skip")), PEEKED_ROWS))
+        _decoded(first, 1, str(self.path))  # without its header a table would be misread
+        left_out = BadRows("skip")
+        peeked = list(itertools.islice(self._cells(left_out), PEEKED_ROWS))
+        if left_out.skipped and not peeked:
+            list(self._cells(BadRows()))  # raises the error of the first row
         if not peeked:
             raise CorpusError(
                 "The table has no rows.",
@@ -178,19 +183,26 @@ class _Lines:
         while raw := _line_of(self._file, self.name, self.number + 1):
             self.number += 1
             try:
-                text = raw.decode("utf-8-sig" if self.number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                self._bad.refuse(
-                    CorpusError(
-                        "The table is not UTF-8.",
-                        expected="UTF-8 text",
-                        found=f"byte 0x{raw[error.start]:02x} at byte {error.start} of the line",
-                        where=f"{self.name}, line {self.number}",
-                        fix="convert it, as in: iconv -f GB18030 -t UTF-8 old.csv > new.csv",
-                    )
-                )
+                text = _decoded(raw, self.number, self.name)
+            except CorpusError as error:
+                self._bad.refuse(error)
                 continue
             yield self.number, text
+
+
+def _decoded(raw: bytes, number: int, name: str) -> str:
+    """A line as text, without a byte order mark."""
+    try:
+        return raw.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        encoding = "UTF-16" if number == 1 and raw[:2] in _UTF16_MARKS else "GB18030"
+        raise CorpusError(
+            "The table is not UTF-8.",
+            expected="UTF-8 text",
+            found=f"byte 0x{raw[error.start]:02x} at byte {error.start} of the line",
+            where=f"{name}, line {number}",
+            fix=f"convert it, as in: iconv -f {encoding} -t UTF-8 {name} > new.csv",
+        ) from error
 
 
 def _line_of(file: BinaryIO, name: str, number: int) -> bytes:

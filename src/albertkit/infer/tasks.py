@@ -13,6 +13,7 @@ from albertkit.infer.batches import Runner, by_length
 from albertkit.infer.engine import Floats, run_checked
 from albertkit.tasks.choose import rows_of
 from albertkit.tasks.classify import label_name, log_softmax, probabilities, ranked
+from albertkit.tasks.codecs import CODECS
 from albertkit.tasks.examples import ChoiceExample
 from albertkit.tasks.head import TaskHead
 from albertkit.tasks.kinds import kinds_where
@@ -36,6 +37,9 @@ def need_head(head: TaskHead | None, path: Path | None, task: str) -> TaskHead:
     if head is not None and head.traits.task == task:
         return head
     fix, command_fix = "use a checkpoint that was fine-tuned for the task", None
+    if head is None and task in CODECS:
+        fix = f"use a fine-tuned one, as finetune({task!r}, train='examples.csv', out='run') makes"
+        command_fix = f"albertkit finetune {task} --train FILE --out run, then --model run/model"
     if head is not None:
         method = METHODS[head.traits.task]
         fix, command_fix = f"ask it with {method}", f"use the command: albertkit {method}"

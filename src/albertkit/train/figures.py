@@ -27,7 +27,7 @@ class Figure:
 
     @property
     def is_share(self) -> bool:
-        """Whether it lies between 0 and 1."""
+        """Whether it is between 0 and 1."""
         return self.name.endswith("accuracy")
 
     @property
@@ -59,6 +59,14 @@ class Figure:
         if not self.is_share:
             return self.value < self.baseline - CLEARLY_BELOW
         return wilson_interval(self.value * self.count, self.count)[0] > self.baseline
+
+    @property
+    def comparison(self) -> str:
+        """Whether the baseline is beaten, not clearly (within chance), or not."""
+        if self.beats_baseline:
+            return "beaten"
+        better = self.value > self.baseline if self.is_share else self.value < self.baseline
+        return "not clearly beaten" if better else "not beaten"
 
     def _show(self, value: float) -> str:
         return f"{value:.1%}" if self.is_share else f"{value:.3f}"

@@ -45,6 +45,7 @@ USUAL_RATES = ((2048, 1e-5), (768, 2e-5), (512, 6e-5), (0, 3e-4))
 # Few examples need more passes: Mosbach et al. 2021, "On the stability of fine-tuning BERT", train
 # 20 epochs where 3 are usual. 220 reviews: accuracy 0.75 after 21 steps of tiny-en, 0.86 after 70.
 USUAL_EPOCHS, MOST_EPOCHS, ENOUGH_STEPS = 3.0, 20.0, 100
+MAX_LOG_STEPS = 20  # so far apart at most are the points of the training curve
 _UNKNOWN_NOTED = 0.05  # share of unknown characters from which on it is said
 
 
@@ -302,6 +303,7 @@ def _with_numbers(
         run,
         device=device_of(run.device),
         threads=run.threads or torch.get_num_threads(),
+        log_every=run.log_every or max(1, min(MAX_LOG_STEPS, steps // MAX_LOG_STEPS)),
         validate_every=run.validate_every or per_epoch,
         save_every=run.save_every or per_epoch,
     )

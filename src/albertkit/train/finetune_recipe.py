@@ -122,6 +122,9 @@ class FinetuneSchedule:
 class FinetuneRunSettings(CadenceSettings):
     """Where the run goes, how it computes, and which of its models is kept."""
 
+    log_every: int = setting(
+        0, "steps between lines of metrics.jsonl; 0: at most 20, less in a short run", low=0
+    )
     validate_every: int = setting(0, "steps between validations; 0: once an epoch", low=0)
     validation_rows: int = setting(100_000, "most held-out examples used for it", low=1)
     save_every: int = setting(0, "steps between training states; 0: once an epoch", low=0)

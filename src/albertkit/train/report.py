@@ -87,7 +87,6 @@ def _final_table(last: dict[str, Any], baselines: Baselines, before: dict[str, A
     rows = []
     for figure in figures(last, baselines, before):
         title = figure.title if figure.is_share else f"{figure.title} (nats)"
-        beaten = figure.beats_baseline
         rows.append(
             [
                 name_cell(title),
@@ -96,7 +95,7 @@ def _final_table(last: dict[str, Any], baselines: Baselines, before: dict[str, A
                 number_cell(figure.interval, "95 % interval"),
                 number_cell(f"{figure.count:,}", "cases"),
                 cell(f"{figure.baseline_text} {figure.baseline_name}", "line to beat"),
-                verdict_cell(beaten, "beaten" if beaten else "not beaten"),
+                verdict_cell(figure.beats_baseline, figure.comparison),
             ]
         )
     names = ["figure", *["before"] * bool(before), "model", "95 % interval", "cases"]
