@@ -172,3 +172,11 @@ def test_a_suite_of_ones_own_is_found(tmp_path: Path, monkeypatch: pytest.Monkey
     assert list(one("pairs").examples(tmp_path, "train")) == [T("0", "a", "b", "yes")]
     names = [x.name for suite in suite_names() for x in load_suite(suite).SETS if suite != "mine"]
     assert [name for name in names if f"`{name}`" not in page] == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [("SST2", "sst-2"), ("sts_b", "sts-b"), ("squad1.1", "squad-1.1"), ("CMRC2018", "cmrc-2018")],
+)
+def test_names_are_found_however_they_are_written(typed: str, name: str) -> None:
+    assert one(typed) == one(name)

@@ -37,6 +37,9 @@ def message_of(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 
             "finetune classify --train text.txt --out new --set schedule.epoch=3",
             "did you mean 'schedule.epochs'?",
         ),
+        ("fill-mask reviews.csv", "albertkit predict reviews.csv --model MODEL"),
+        ("fill-mask text.txt", "give --input text.txt"),
+        ("benchmark mnlii", "did you mean mnli"),
         ("finetune classify text.txt --out new", "Unexpected argument: text.txt"),
         (
             "classify hello --model albertkit/tiny-en",
@@ -61,6 +64,7 @@ def test_the_answer_can_be_typed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("text.txt").write_text("The cat sat on the mat. A dog ran.\n")
+    Path("reviews.csv").write_text("text,label\n")
     Path("run").mkdir()
     Path("run", RECIPE).write_text("")
     assert answer in message_of(capsys, *arguments.split())

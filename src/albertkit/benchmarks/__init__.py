@@ -6,6 +6,8 @@ with `_` are not suites.
 
 from __future__ import annotations
 
+import difflib
+import re
 from types import ModuleType
 
 from albertkit import plugins
@@ -36,12 +38,19 @@ def find_sets(name: str) -> list[DataSet]:
     if name in suite_names():
         return list(load_suite(name).SETS)
     every = [x for suite in suite_names() for x in load_suite(suite).SETS]
-    found = [x for x in every if x.name == name.lower()]
+    found = [x for x in every if _bare(x.name) == _bare(name)]
     if not found:
+        names = [x.name for x in every]
+        near = difflib.get_close_matches(name.lower(), names, n=3)
         raise AlbertkitError(
             "Unknown benchmark.",
-            expected=f"a suite ({', '.join(suite_names())}) or a data set of one",
-            found=f"{name}; data sets: {listed([x.name for x in every], 60)}",
-            fix="name one of them",
+            expected=f"a suite ({', '.join(suite_names())}) or a data set ({listed(names, 60)})",
+            found=name,
+            fix=f"did you mean {' or '.join(near)}?" if near else "give one of these names",
         )
     return found[:1]
+
+
+def _bare(name: str) -> str:
+    """A name without capitals, hyphens and the like: SST2 and sst-2 are the same."""
+    return re.sub(r"[-_ ]", "", name.lower())

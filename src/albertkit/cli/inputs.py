@@ -21,6 +21,9 @@ from albertkit.cli.output import Output, print_line
 from albertkit.errors import AlbertkitError, CorpusError, TextError, TokenizationError
 from albertkit.progress import Bar
 
+# Ends of the names of files that hold texts, and never a model.
+OF_TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
+OF_TEXTS = (".txt", ".text", ".md", ".gz", ".xz", ".bz2", ".zst")
 MAX_LINE_BYTES = 8 * 2**20  # a longer one is not text; memory stays bounded
 _BLOCK = 1 << 16  # bytes that are read at once at most
 _PART_SECONDS = 1.0  # longest time in which a bar should not move
@@ -253,11 +256,16 @@ def groups_of(
             fix=f'put it into quotes: "{" ".join(texts)}"',
         )
     if len(texts) == 1 and Path(texts[0]).suffix and os.path.isfile(texts[0]):
+        name = shlex.quote(texts[0])
+        if Path(texts[0]).suffix in OF_TABLES:
+            fix = f"albertkit predict {name} --model MODEL reads a table, if MODEL is fine-tuned"
+        else:
+            fix = f"give --input {name}"
         raise CorpusError(
             "The text is the name of a file.",
             expected="a text; the lines of a file are read by --input",
             found=texts[0],
-            fix=f"give --input {shlex.quote(texts[0])}",
+            fix=fix,
         )
     lines = [Line(text, f"text {number}") for number, text in enumerate(texts, 1)]
     groups = (lines[start : start + size] for start in range(0, len(lines), size))

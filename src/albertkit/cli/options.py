@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
+from albertkit.cli.inputs import OF_TABLES, OF_TEXTS
 from albertkit.cli.output import print_line
 from albertkit.errors import AlbertkitError, ConfigError, PredictionError
 from albertkit.files import is_there
@@ -270,7 +271,7 @@ def _names_a_model(text: str) -> bool:
     """Whether a text is a path that is there, or a model known by this name."""
     from albertkit import hub
 
-    there = bool(text) and is_there(text) and Path(text).suffix not in (".txt", ".jsonl", ".md")
+    there = bool(text) and is_there(text) and Path(text).suffix not in OF_TEXTS + OF_TABLES
     return there or hub.find(text) is not None or hub.is_shipped(text)
 
 
