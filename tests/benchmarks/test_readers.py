@@ -86,9 +86,9 @@ SQUAD = {
 def test_questions_of_squad_json_are_read(name: str, split: str, file: str, tmp_path: Path) -> None:
     context = "ab cat, cat"
     assert list(one(name).examples(write(tmp_path, {file: json.dumps(SQUAD)}), split)) == [
-        SpanExample("1", context, "q", ((3, "cat"),)),
-        SpanExample("2", context, "r", (), True),
-        SpanExample("3", context, "s", ((8, "cat"), (4, "dog"))),
+        SpanExample("1", context, "q", ((3, "cat"),), article="t"),
+        SpanExample("2", context, "r", (), True, article="t"),
+        SpanExample("3", context, "s", ((8, "cat"), (4, "dog")), article="t"),
     ]
 
 
