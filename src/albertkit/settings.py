@@ -243,15 +243,12 @@ def _build(table: Any, kind: Any, name: str, where: str | Path | None) -> Any:
         full = f"{name}.{key}" if name else key
         if key not in fields:
             inner = [x.name.replace("[]", ".0") for x in keys(kind) if x.name.endswith(f".{key}")]
-            prefix = f"{name}." if name else ""
-            near = inner or [
-                prefix + x for x in difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
-            ]
+            near = inner or difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
             raise RecipeError(
                 f"The recipe has an unknown key '{full}'.",
                 expected=f"one of: {', '.join(fields)}",
                 where=where,
-                fix=f"did you mean '{near[0]}'?" if near else "remove the key",
+                fix=f"did you mean '{full[: -len(key)]}{near[0]}'?" if near else "remove the key",
             )
         values[key] = _convert(value, hints[key], full, where)
         _check_range(values[key], fields[key].metadata, full, where)
