@@ -71,12 +71,12 @@ def test_the_page_of_the_python_api(tmp_path: Path) -> None:
 def test_the_page_on_fine_tuning(
     after_demo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Everything is run as it stands but for the number of steps; of the last part, on runs that
-    do not learn, the options are parsed below."""
+    """Everything is run as it stands but for the number of steps and their size; of the last part,
+    on runs that do not learn, the options are parsed below."""
     text, _ = (DOCS / "fine-tune.md").read_text(encoding="utf-8").split("## When it does not")
     text = text.replace("epochs=10", 'set={"schedule.steps": 2}')
     monkeypatch.chdir(after_demo)
-    few = ["--set", "schedule.steps=2"]
+    few = ["--set", "schedule.steps=2", "--set", "schedule.batch_size=8"]
     names: dict[str, Any] = {"__name__": "page"}
     commands = 0
     for block in blocks_of(text):

@@ -4,7 +4,8 @@ Counts of the official files (train / dev / test): AFQMC 34,334 / 4,316 / 3,861,
 10,000 / 10,000, IFLYTEK 12,133 / 2,599 / 2,600, CMNLI 391,783 / 12,241 / 13,880, OCNLI 50,437 /
 2,950 / 3,000, WSC 1,244 / 304 / 290, CSL 20,000 / 3,000 / 3,000, CMRC 2018 10,142 / 3,219 (trial
 1,002), DRCD 26,936 / 3,524 / 3,493, C3 11,869 / 3,816 / 3,892, CLUENER 10,748 / 1,343 / 1,345.
-Labels of most test files are at the server.
+Labels of test files are at the server, but for C3 and DRCD; those of AFQMC, TNEWS, IFLYTEK, CMNLI,
+OCNLI, WSC, CSL, CHID and CLUENER hold texts alone. CMNLI's dev count is that of its labelled pairs.
 """
 
 from __future__ import annotations
