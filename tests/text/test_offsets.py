@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from albertkit.text import found
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.unigram import UnigramTokenizer
+from albertkit.text.wordpiece import WordPieceTokenizer
 
 SPACE = "\u2581"
 ANY_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
@@ -243,3 +245,55 @@ def test_chinese_offsets_by_hand(
 ) -> None:
     ids, offsets = chinese.align(text)
     assert [(chinese.pieces[i], *o) for i, o in zip(ids, offsets, strict=True)] == tokens
+
+
+SOFT = st.text(st.sampled_from("abcdeAB 19,,.ntheing'\u00e9\u4e2d\u56fd\u20ac\u2014  \x1c\u3000"))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(ANY_TEXT, HARD, SOFT, DROPPED, PARTS))
+def test_the_short_way_to_offsets_gives_those_of_the_long_one(
+    golden: Path, small_english: Path, small_chinese: Path, text: str
+) -> None:
+    for tokenizer in (*own(golden), *opened(small_english, small_chinese)):
+        assert tokenizer.align(text) == tokenizer._align(text)
+
+
+def test_most_texts_go_the_short_way(small_english: Path, small_chinese: Path) -> None:
+    for tokenizer in opened(small_english, small_chinese):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delattr(type(tokenizer), "_align")
+            texts = ["The caf\u00e9 \u2014 on 5 May", "\u4e2d\u56fd abc, \u5317\u4eac"]
+            for (ids, offsets), text in zip(tokenizer.align_batch(texts), texts, strict=True):
+                assert ids == tokenizer.ids(text)
+                assert left_out(text, offsets) == ""
+
+
+def test_what_is_kept_for_speed_stays_small(
+    small_chinese: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(found, "MAX_KEPT", 50)
+    tokenizer = Tokenizer.load(small_chinese)
+    assert isinstance(tokenizer, WordPieceTokenizer)
+    texts = [f"word{number} {'x' * number}" for number in range(400)]
+    for text in texts:
+        assert tokenizer.align(text) == tokenizer._align(text)
+        for kept in (tokenizer._chunk_ids, tokenizer._chunk_lengths):
+            assert len(kept) <= 50
+            assert max(map(len, kept), default=0) <= found.MAX_KEY_LENGTH
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.one_of(HARD, SOFT), max_size=6))
+def test_a_batch_of_texts_is_encoded_as_they_are_one_by_one(
+    small_english: Path, small_chinese: Path, texts: list[str]
+) -> None:
+    for tokenizer in opened(small_english, small_chinese):
+        given = [*texts, *zip(texts, reversed(texts), strict=True), "a [MASK] b[MASK]"]
+        for options in ({}, {"allow_mask": True}, {"add_special_tokens": False, "max_tokens": 9}):
+            one_by_one = [
+                tokenizer.encode(*((x,) if isinstance(x, str) else x), **options) for x in given
+            ]
+            assert tokenizer.encode_batch(given, **options) == one_by_one
+        for row in tokenizer.encode_batch(texts, add_special_tokens=False):
+            assert row.word_starts == [tokenizer.starts_word(each) for each in row.ids]

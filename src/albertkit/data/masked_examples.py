@@ -11,8 +11,8 @@ import numpy as np
 
 from albertkit.data.folder import DataFolder
 from albertkit.data.shards import Shards
+from albertkit.text.characters import is_han
 from albertkit.text.tokenizer import MASK, Tokenizer
-from albertkit.text.wordpiece import is_han
 
 _LENGTHS = range(8, 41)  # tokens of a sentence that reads as one and fits a line or two
 _LETTERS = 0.8  # share of letters and spaces, or it is a table, a rule or code

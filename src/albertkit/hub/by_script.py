@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from albertkit.text.wordpiece import is_han
+from albertkit.text.characters import is_han
 
 ENGLISH, CHINESE = "albertkit/tiny-en", "albertkit/tiny-zh"
 

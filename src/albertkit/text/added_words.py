@@ -20,12 +20,13 @@ from sentencepiece import sentencepiece_model_pb2
 
 from albertkit.errors import VocabularyError
 from albertkit.text.alignment import SPACE
+from albertkit.text.characters import is_han
 from albertkit.text.ties import UNKNOWN_PENALTY
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.tokenizer_settings import ADDED_FILE
 from albertkit.text.unigram import UnigramTokenizer
 from albertkit.text.vocabulary_files import SENTENCEPIECE_FILE, TOKENIZER_FILE, WORDPIECE_FILE
-from albertkit.text.wordpiece import WordPieceTokenizer, is_han
+from albertkit.text.wordpiece import WordPieceTokenizer
 
 # Nats by which a word is more probable than its old pieces: sums of long texts are rounded.
 MARGIN = 0.5

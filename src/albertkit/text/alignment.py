@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sentencepiece
 
@@ -20,6 +20,18 @@ SPACE = "\u2581"  # SentencePiece's mark of a space in front
 DOUBLED_QUOTES = ("``", "''")
 
 Segments = list[tuple[int, int, int]]  # (id, start, end) in characters of some text
+
+
+class WithoutAccents(dict[int, str]):
+    """NFKD without combining marks, of each character met so far: of a text it is the same."""
+
+    def __missing__(self, code: int) -> str:
+        normal = unicodedata.normalize("NFKD", chr(code))
+        self[code] = kept = "".join([c for c in normal if not unicodedata.combining(c)])
+        return kept
+
+
+WITHOUT_ACCENTS = WithoutAccents()
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,7 @@ class Preprocessing:
     lower_case: bool = True
     keep_accents: bool = False
     quotes: str = "keep"
+    _single: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def prepare(self, text: str) -> str:
         """White space collapsed, then what was chosen.
@@ -47,8 +60,7 @@ class Preprocessing:
             for doubled in DOUBLED_QUOTES:
                 text = text.replace(doubled, '"')
         if not self.keep_accents and not text.isascii():
-            normal = unicodedata.normalize("NFKD", text)
-            text = "".join([c for c in normal if not unicodedata.combining(c)])
+            text = text.translate(WITHOUT_ACCENTS)
         return text.lower() if self.lower_case else text
 
     def aligned(self, text: str) -> Aligned:
@@ -57,7 +69,7 @@ class Preprocessing:
         A mark that is taken off belongs to the letter in front of it, or else to what follows.
         """
         prepared = self.prepare(text)
-        if text.isascii() and len(prepared) == len(text):  # then every character has its place
+        if self.keeps_places(text, prepared):
             return Aligned(prepared, range(len(text) + 1), range(1, len(text) + 1))
         characters: list[str] = []
         starts: list[int] = []
@@ -87,12 +99,22 @@ class Preprocessing:
         prepared = prepared.lower() if self.lower_case else prepared
         return Aligned(prepared, [*starts, len(text)], ends)
 
+    def keeps_places(self, text: str, prepared: str) -> bool:
+        """Whether each character of a prepared text stands where it stood in the text."""
+        if len(text) != len(prepared):
+            return False
+        # Nothing can make up for what is left out if each character became one.
+        if text.isascii() or self._single.issuperset(text):
+            return True
+        new = set(text) - self._single
+        self._single.update(each for each in new if len(self._kept(each)) == 1)
+        return self._single.issuperset(new)
+
     def _kept(self, original: str) -> str:
         """What becomes of one character."""
         if self.keep_accents:
             return "i\u0307" if self.lower_case and original == "\u0130" else original
-        normal = unicodedata.normalize("NFKD", original)
-        return "".join([c for c in normal if not unicodedata.combining(c)])
+        return WITHOUT_ACCENTS[ord(original)]
 
     def _characters(self, text: str) -> Iterator[tuple[int, int, str]]:
         """Start, end and character of a text, quotes rewritten if that was chosen."""

@@ -10,6 +10,7 @@ from albertkit.errors import TokenizationError
 
 Truncation = Literal["longest_first", "only_first", "only_second"]
 Offsets = list[tuple[int, int]]
+IdsAndOffsets = tuple[list[int], Offsets]  # ids, and where each stands
 
 TRUNCATIONS = ("longest_first", "only_first", "only_second")
 
@@ -79,6 +80,35 @@ def cut(
     for part, kept in ((first, keep_a), (second, keep_b)):
         if part is not None:
             del part.ids[kept:], part.offsets[kept:], part.word_starts[kept:]
+
+
+def joined(
+    segments: Sequence[Encoding],
+    ends: tuple[int, int] | None,
+    max_tokens: int | None = None,
+    truncate: Truncation = "longest_first",
+) -> Encoding:
+    """One or two segments, cut, with the special tokens `ends` ([CLS], [SEP]) or without any.
+
+    Raises:
+        TokenizationError: see `cut`.
+    """
+    if max_tokens is not None:
+        second = segments[1] if len(segments) > 1 else None
+        cut(segments[0], second, max_tokens, truncate, 0 if ends is None else 1 + len(segments))
+    result = Encoding([], [], [], [])
+    if ends is not None:
+        result = Encoding([ends[0]], [0], [(0, 0)], [True])
+    for number, part in enumerate(segments):
+        if ends is not None:
+            part.ids.append(ends[1])
+            part.offsets.append((0, 0))
+            part.word_starts.append(True)
+        result.ids += part.ids
+        result.segment_ids += [number] * len(part.ids)
+        result.offsets += part.offsets
+        result.word_starts += part.word_starts
+    return result
 
 
 def refuse_surrogates(text: str) -> None:

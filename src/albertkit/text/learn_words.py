@@ -6,8 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from albertkit.text.characters import is_han
 from albertkit.text.tokenizer import Tokenizer
-from albertkit.text.wordpiece import is_han
 
 MIN_COUNT = 5  # a rarer word teaches its row too little
 _LETTERS = re.compile(r"[^\W\d_]{2,}")

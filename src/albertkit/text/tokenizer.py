@@ -15,18 +15,15 @@ import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import groupby
+from functools import cached_property
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
 from albertkit.errors import VocabularyError
 from albertkit.files import translate_os_errors
-from albertkit.text.encoding import (
-    Encoding,
-    Offsets,
-    Truncation,
-    cut,
-)
+from albertkit.text.encoding import Encoding, IdsAndOffsets, Offsets, Truncation, joined
+from albertkit.text.found import Found
 from albertkit.text.tokenizer_settings import (
     ROLES,
     SETTINGS_FILE,
@@ -250,8 +247,8 @@ class Tokenizer(TransformersCalls):
         """`ids_batch` for texts without added tokens."""
 
     @abstractmethod
-    def _align(self, text: str) -> tuple[list[int], Offsets]:
-        """`align` for a text without added tokens."""
+    def _align_batch(self, texts: Sequence[str]) -> list[IdsAndOffsets]:
+        """`align_batch` for texts without added tokens."""
 
     def ids_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, no special tokens: the fast path."""
@@ -259,18 +256,26 @@ class Tokenizer(TransformersCalls):
             return self._ids_batch(texts)
         return [self.align(text)[0] for text in texts]
 
-    def align(self, text: str) -> tuple[list[int], Offsets]:
+    def align(self, text: str) -> IdsAndOffsets:
         """The ids of `ids` with (start, end) of each in characters of the text."""
+        return self.align_batch([text])[0]
+
+    def align_batch(self, texts: Sequence[str]) -> list[IdsAndOffsets]:
+        """`align` of each text, faster than one by one."""
         if self._matcher is None:
-            return self._align(text)
+            return self._align_batch(texts)
+        return [self._align_around(text, self._matcher) for text in texts]
+
+    def _align_around(self, text: str, matcher: AddedTokenMatcher) -> IdsAndOffsets:
+        """`align` for a text that may hold added tokens."""
         ids: list[int] = []
         offsets: Offsets = []
-        for begin, end, number in self._matcher.split(text):
+        for begin, end, number in matcher.split(text):
             if number is not None:
                 ids.append(number)
                 offsets.append((begin, end))
                 continue
-            part_ids, part_offsets = self._align(text[begin:end])
+            part_ids, part_offsets = self._align_batch([text[begin:end]])[0]
             ids += part_ids
             offsets += [(begin + first, begin + last) for first, last in part_offsets]
         return ids, offsets
@@ -278,6 +283,10 @@ class Tokenizer(TransformersCalls):
     @abstractmethod
     def starts_word(self, piece_id: int) -> bool:
         """Whether a piece begins a word of its own (google's rule for masking whole words)."""
+
+    @cached_property
+    def _begins_word(self) -> Found[int, bool]:
+        return Found(self.starts_word)
 
     @abstractmethod
     def join(self, pieces: list[str]) -> str:
@@ -335,56 +344,47 @@ class Tokenizer(TransformersCalls):
         Raises:
             TokenizationError: the limit leaves no room, or the text cannot be encoded.
         """
-        first = self._tokens(text, allow_mask)
-        second = None if pair is None else self._tokens(pair, allow_mask)
-        if max_tokens is not None:
-            num_special = (2 if second is None else 3) if add_special_tokens else 0
-            cut(first, second, max_tokens, truncate, num_special)
-        result = Encoding([], [], [], [])
-        if add_special_tokens:
-            result = Encoding([self.cls_id], [0], [(0, 0)], [True])
-        for number, part in enumerate((first, second)):
-            if part is not None:
-                if add_special_tokens:
-                    part.ids.append(self.sep_id)
-                    part.offsets.append((0, 0))
-                    part.word_starts.append(True)
-                result.ids += part.ids
-                result.segment_ids += [number] * len(part.ids)
-                result.offsets += part.offsets
-                result.word_starts += part.word_starts
-        return result
+        segments = self._tokens([text] if pair is None else [text, pair], allow_mask)
+        ends = (self.cls_id, self.sep_id) if add_special_tokens else None
+        return joined(segments, ends, max_tokens, truncate)
 
     def encode_batch(
         self, texts: Sequence[str] | Sequence[tuple[str, str]], **options: Any
     ) -> list[Encoding]:
-        """`encode` for each text or (text, pair); the options are those of `encode`."""
-        return [
-            self.encode(text, **options) if isinstance(text, str) else self.encode(*text, **options)
-            for text in texts
-        ]
+        """`encode` for each text or (text, pair), faster; the options are those of `encode`."""
+        given = [(each,) if isinstance(each, str) else each for each in texts]
+        allow_mask = options.pop("allow_mask", False)
+        ends = (self.cls_id, self.sep_id) if options.pop("add_special_tokens", True) else None
+        segments = iter(self._tokens(list(chain.from_iterable(given)), allow_mask))
+        return [joined([next(segments) for _ in each], ends, **options) for each in given]
 
     def mask_spans(self, text: str) -> list[tuple[int, int]]:
         """Where masks are written in a text, as [MASK] or as the mask piece: (start, end)."""
         names = "|".join(map(re.escape, (MASK, self.mask_token)))
         return [match.span() for match in re.finditer(names, text)]
 
-    def _tokens(self, text: str, allow_mask: bool) -> Encoding:
-        """Tokens of one segment without special ones, except masks that were asked for."""
-        result = Encoding([], [], [], [])
-        begin = 0
-        masks = self.mask_spans(text) if allow_mask else []
-        for start, end in [*masks, (len(text), len(text))]:
-            # A space after [MASK] begins the next word by itself; without one the next piece
-            # does so too, as in the original, which sees each part as a text of its own.
-            ids, offsets = self.align(text[begin:start])
-            result.ids += ids
-            result.offsets += [(begin + first, begin + last) for first, last in offsets]
-            result.word_starts += [self.starts_word(each) for each in ids]
-            if end > start:
-                result.ids.append(self.mask_id)
-                result.offsets.append((start, end))
-                result.word_starts.append(True)
-            begin = end
-        result.segment_ids = [0] * len(result.ids)
-        return result
+    def _tokens(self, texts: Sequence[str], allow_mask: bool) -> list[Encoding]:
+        """Tokens of each segment without special ones, except masks that were asked for."""
+        # A space after [MASK] begins the next word by itself; without one the next piece
+        # does so too, as in the original, which sees each part as a text of its own.
+        spans = [self.mask_spans(text) if allow_mask else [] for text in texts]
+        begins = [[0, *(end for _, end in masks)] for masks in spans]
+        stops = [[*(start for start, _ in masks), None] for masks in spans]
+        parts = [
+            text[begin:stop]
+            for text, *edges in zip(texts, begins, stops, strict=True)
+            for begin, stop in zip(*edges, strict=True)
+        ]
+        aligned, begins_word = iter(self.align_batch(parts)), self._begins_word.__getitem__
+        made = []
+        for masks in spans:
+            ids, offsets = next(aligned)
+            result = Encoding(ids, [], offsets, list(map(begins_word, ids)))
+            for start, end in masks:
+                ids, offsets = next(aligned)
+                result.ids += [self.mask_id, *ids]
+                result.offsets += [(start, end), *((end + a, end + b) for a, b in offsets)]
+                result.word_starts += [True, *map(begins_word, ids)]
+            result.segment_ids = [0] * len(result.ids)
+            made.append(result)
+        return made

@@ -20,7 +20,7 @@ from albertkit.errors import VocabularyError
 from albertkit.files import translate_os_errors
 from albertkit.text import unigram, wordpiece
 from albertkit.text.alignment import SPACE
-from albertkit.text.encoding import Offsets, refuse_surrogates
+from albertkit.text.encoding import IdsAndOffsets, Offsets, refuse_surrogates
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.tokenizer_settings import (
     AddedToken,
@@ -136,7 +136,10 @@ class JsonTokenizer(Tokenizer):
             rows = self._rust.encode_batch_fast(list(texts), add_special_tokens=False)
         return [row.ids for row in rows]
 
-    def _align(self, text: str) -> tuple[list[int], Offsets]:
+    def _align_batch(self, texts: Sequence[str]) -> list[IdsAndOffsets]:
+        return [self._align(text) for text in texts]
+
+    def _align(self, text: str) -> IdsAndOffsets:
         refuse_surrogates(text)
         with _library_errors(self._path):
             row: RustEncoding = self._rust.encode(text, add_special_tokens=False)

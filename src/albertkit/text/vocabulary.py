@@ -19,10 +19,11 @@ from albertkit.errors import VocabularyError, reason
 from albertkit.files import atomic_folder
 from albertkit.text import unigram, wordpiece
 from albertkit.text.alignment import Preprocessing
+from albertkit.text.characters import CharacterTable
 from albertkit.text.encoding import refuse_surrogates
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.vocabulary_files import SENTENCEPIECE_FILE, WORDPIECE_FILE
-from albertkit.text.wordpiece import MAX_WORD_CHARACTERS, CharacterTable
+from albertkit.text.wordpiece import MAX_WORD_CHARACTERS
 
 Kind = Literal["sentencepiece", "wordpiece"]
 

@@ -20,12 +20,9 @@ import numpy.typing as npt
 
 from albertkit.errors import VocabularyError
 from albertkit.text.encoding import refuse_surrogates
+from albertkit.text.found import MAX_KEPT
 from albertkit.text.tokenizer import Tokenizer
-from albertkit.text.wordpiece import (
-    CAPITAL_SIGMA,
-    MAX_CACHED_WORDS,
-    WordPieceTokenizer,
-)
+from albertkit.text.wordpiece import CAPITAL_SIGMA, WordPieceTokenizer
 
 Ids = npt.NDArray[np.uint32]
 Starts = npt.NDArray[np.bool_]
@@ -92,7 +89,7 @@ class JiebaSegmenter(WordSegmenter):
         return [version("rjieba")]
 
     def encode(self, texts: list[str]) -> list[tuple[Ids, Starts]]:
-        if len(self._words) > MAX_CACHED_WORDS:
+        if len(self._words) > MAX_KEPT:
             self._words.clear()
         rows = [self._marked_ids(text) for text in texts]
         lengths = [len(row) for row in rows]
