@@ -34,6 +34,7 @@ ORDER = [
     "checkpoint",
     "model",
     "graph",
+    "keras",
     "train",
     "infer",
     "conversion",
@@ -48,9 +49,10 @@ CIRCLES = [{"text.tokenizer", "text.tokenizer_json", "text.unigram", "text.wordp
 FRAMEWORKS = {
     "torch": {"model", "train", "infer"},
     "transformers": set(),
-    "tensorflow": set(),
     # Asked for by name (`plugins.need_package`), so that nothing imports them.
     **dict.fromkeys(("onnx", "onnxruntime", "openvino", "nncf"), set()),
+    "tensorflow": {"infer"},
+    "keras": {"model"},
 }
 # In infer/ the engines alone: what asks, decodes and batches runs on any of them.
 WITHOUT_TORCH = (

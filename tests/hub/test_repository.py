@@ -56,7 +56,11 @@ SHARDS = [f"model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)]
 @pytest.mark.parametrize(
     ("names", "taken"),
     [
-        (["config.json", "tf_model.h5", "flax_model.msgpack"], []),
+        (["config.json", "flax_model.msgpack"], []),
+        (
+            ["config.json", "tf_model.h5", "flax_model.msgpack"],
+            ["config.json", "tf_model.h5"],
+        ),
         (["model.safetensors.index.json", "config.json"], []),
         (
             ["model.safetensors.index.json", *SHARDS, "pytorch_model.bin"],
@@ -187,7 +191,11 @@ def test_half_a_copy_is_no_copy(site: Site) -> None:
     ("name", "files", "message"),
     [
         ("owner/none", None, "no such repository"),
-        ("owner/empty", {"config.json": b"{}", "tf_model.h5": b""}, "no weights that can be read"),
+        (
+            "owner/empty",
+            {"config.json": b"{}", "flax_model.msgpack": b""},
+            "no weights that can be read",
+        ),
     ],
 )
 def test_what_the_hub_lacks_is_reported(

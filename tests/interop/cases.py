@@ -40,9 +40,9 @@ from albertkit.checkpoint.families._protocol import LoadResult, Overrides
 from albertkit.checkpoint.mapping import LoadReport
 from albertkit.conversion import convert
 from albertkit.errors import CheckpointError, ConfigError
+from albertkit.model.checks import first_segment
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.loading import build, build_body, build_task
-from albertkit.model.packing import first_segment
 
 TOLERANCE = 3e-5  # of the largest expected value, which counts as 1 at least
 ROWS, CHOICES, COLUMNS = 4, 2, 14

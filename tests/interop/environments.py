@@ -28,13 +28,15 @@ INSTALL_SECONDS = 1200
 class Stage:
     """One program: the name of its environment, and which script reads which kinds of cases.
 
-    whole: its list names every package that it needs, so that pip adds none (keras-hub and
-    PaddleNLP ask for many that their ALBERT never imports); elsewhere pip adds what a platform
-    needs more, such as the CUDA libraries of torch.
+    checks: files of tests that run with it after the cases. whole: its list names every package
+    that it needs, so that pip adds none (keras-hub and PaddleNLP ask for many that their ALBERT
+    never imports); elsewhere pip adds what a platform needs more, such as the CUDA libraries of
+    torch.
     """
 
     name: str
     readers: Mapping[str, tuple[str, ...]]
+    checks: tuple[str, ...] = ()
     whole: bool = False
     environment: bool = True  # False: runs with the python of this one
 
@@ -44,6 +46,7 @@ class Stage:
         return HERE / "requirements" / f"{self.name}.txt"
 
 
+FAMILIES = ("huggingface", "google_tf", "brightmart_tf", "uer", "paddlenlp", "keras_hub")
 STAGES = (
     Stage("uer", {"uer_reads.py": ("uer",)}, environment=False),
     Stage("transformers5", {"transformers_reads.py": ("huggingface",)}),
@@ -57,6 +60,15 @@ STAGES = (
         whole=True,
     ),
     Stage("keras_hub", {"keras_hub_reads.py": ("keras_hub",)}, whole=True),
+    Stage(
+        "keras",
+        {"keras_reads.py": FAMILIES},
+        (
+            "check_keras.py",
+            "check_tensorflow_engine.py",
+            "check_tensorflow_page.py",
+        ),
+    ),
     Stage("paddlenlp", {"paddlenlp_reads.py": ("paddlenlp",)}, whole=True),
     Stage("engines", {"engines_run.py": ("huggingface", "uer")}),
 )

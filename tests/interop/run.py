@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,8 @@ QUIET = {
     "HF_HUB_OFFLINE": "1",  # everything is a local folder: a download would be a mistake
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
+# Without the settings and fixtures of the other tests, which need other packages.
+PYTEST = ("-q", "-rfE", "--noconftest", "-c", os.devnull, "-p", "no:cacheprovider")
 
 
 @dataclass
@@ -54,6 +57,8 @@ def run_stage(stage: Stage, python: Path, folder: Path, result: Result) -> None:
     for script, kinds in stage.readers.items():
         for kind in kinds:
             run_reader([str(python), str(HERE / script), str(folder / kind)], result)
+    for name in stage.checks:
+        run_tests([str(python), "-m", "pytest", *PYTEST, str(HERE / name)], result)
     result.run_seconds = time.monotonic() - started
 
 
@@ -84,6 +89,28 @@ def run_reader(words: list[str], result: Result) -> None:
         result.problems.append(f"{what}: ended with {done.returncode}")
     if result.problems:
         print(done.stderr[-3000:], file=sys.stderr)
+
+
+def run_tests(words: list[str], result: Result) -> None:
+    """Run one file of tests in the environment; every test counts as a case."""
+    path = os.pathsep.join(str(ROOT / place) for place in ("src", "tests/interop"))
+    try:
+        done = subprocess.run(
+            words,
+            capture_output=True,
+            text=True,
+            timeout=READ_SECONDS,
+            env={**os.environ, **QUIET, "PYTHONPATH": path},
+        )
+    except subprocess.TimeoutExpired:
+        result.problems.append(f"{Path(words[-1]).name}: no end after {READ_SECONDS} s")
+        return
+    passed = re.search(r"(\d+) passed", done.stdout)
+    result.cases += int(passed[1]) if passed else 0
+    if done.returncode:
+        failed = re.findall(r"^(?:FAILED|ERROR) (.*)", done.stdout, re.MULTILINE)
+        result.problems += failed or [f"{Path(words[-1]).name}: ended with {done.returncode}"]
+        print(done.stdout[-6000:], done.stderr[-3000:], file=sys.stderr)
 
 
 def parsed(text: str) -> Iterator[dict[str, Any]]:

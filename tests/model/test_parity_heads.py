@@ -15,7 +15,7 @@ from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.config import AlbertConfig
 from albertkit.model.loading import build_task, tensors_of
-from albertkit.model.task_heads import TaskOutput
+from albertkit.model.outputs import TaskOutput
 from albertkit.tasks.head import TaskHead
 
 TESTS = Path(__file__).resolve().parents[1]

@@ -12,7 +12,8 @@ from names_of_tf import renamed
 from torch.nn import functional as F
 
 from albertkit.config import AlbertConfig
-from albertkit.model.heads import AlbertForPretraining, PretrainingOutput
+from albertkit.model.heads import AlbertForPretraining
+from albertkit.model.outputs import PretrainingOutput
 
 TESTS = Path(__file__).resolve().parents[1]
 SHARED = TESTS.parents[1] / "shared" / "golden"

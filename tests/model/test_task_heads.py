@@ -13,7 +13,8 @@ from albertkit.config import AlbertConfig
 from albertkit.errors import CheckpointError, ConfigError
 from albertkit.model.albert import Albert
 from albertkit.model.loading import build_body, build_task, tensors_of
-from albertkit.model.task_heads import AlbertForTask, TaskOutput, barred
+from albertkit.model.outputs import TaskOutput
+from albertkit.model.task_heads import AlbertForTask, barred
 from albertkit.tasks.head import POOLINGS, TaskHead
 from albertkit.tasks.kinds import KINDS
 

@@ -11,7 +11,7 @@ import torch
 from albertkit.config import AlbertConfig
 from albertkit.data.batch import Batch
 from albertkit.model.albert import Albert
-from albertkit.model.packing import first_segment
+from albertkit.model.checks import first_segment
 from albertkit.text.encoding import Encoding
 
 PLAIN = AlbertConfig(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from albertkit.model.task_heads import SpanBeam, TaskOutput, places_of_answers
+from albertkit.model.outputs import SpanBeam, TaskOutput
+from albertkit.model.task_heads import places_of_answers
 from albertkit.train.task_losses import beam_loss, loss_of_windows, span_loss
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "google_tf_finetune"

@@ -28,6 +28,19 @@ def open_tokenizer(place: str | Path | Tokenizer) -> Tokenizer:
     return open_checkpoint(place).require_tokenizer()
 
 
+class AlbertTokenizer:
+    """Opens the tokenizer of a checkpoint; what comes is a `Tokenizer` of whatever kind it is."""
+
+    @staticmethod
+    def from_pretrained(source: str | Path) -> Tokenizer:
+        """The tokenizer of a vocabulary file, a folder, or a checkpoint of any family.
+
+        Raises:
+            VocabularyError: there is none, or it does not fit the model.
+        """
+        return open_tokenizer(source)
+
+
 def _is_model(place: str | Path) -> bool:
     """Whether weights are there or a model has this name; a vocabulary alone is not a model."""
     if Path(place).suffix in SUFFIXES:

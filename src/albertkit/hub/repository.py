@@ -50,6 +50,7 @@ WEIGHTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("PaddleNLP", ("model_state.pdparams",)),
     ("KerasHub", ("model.weights.h5", "task.weights.h5")),
     ("TensorFlow 1", ("*.ckpt*.index", "*.ckpt*.data-*-of-*", "*.ckpt*.meta", "*config*.json")),
+    ("tf_model.h5", ("tf_model.h5",)),
     ("ONNX", ("model.onnx", "model.onnx_data", "model.onnx.data")),
     ("onnx/model.onnx", ("onnx/model.onnx", "onnx/model.onnx_data", "onnx/model.onnx.data")),
 )

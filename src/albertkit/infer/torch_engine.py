@@ -12,9 +12,9 @@ from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.data.batch import Batch, Ints
 from albertkit.errors import PredictionError
 from albertkit.infer.engine import Floats
-from albertkit.model.albert import AlbertOutput
 from albertkit.model.loading import build, build_body, build_task
-from albertkit.model.task_heads import TaskOutput, places_of_answers
+from albertkit.model.outputs import AlbertOutput, TaskOutput
+from albertkit.model.task_heads import beam_rows, places_of_answers
 
 
 class TorchEngine:
@@ -128,7 +128,7 @@ class TorchEngine:
 
 def _task_outputs(task: TaskOutput) -> dict[str, Tensor]:
     if task.beam is not None:
-        return {"task": task.beam.rows, "unanswerable": task.beam.unanswerable}
+        return {"task": beam_rows(task.beam), "unanswerable": task.beam.unanswerable}
     if task.start is not None and task.end is not None:
         return {"task": torch.stack([task.start, task.end], -1)}
     assert task.logits is not None  # every other head has them

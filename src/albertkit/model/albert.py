@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -25,8 +24,9 @@ from torch.nn import functional as F
 
 from albertkit.config import AlbertConfig
 from albertkit.errors import ConfigError
-from albertkit.model.outputs import Output, with_transformers_arguments
-from albertkit.model.packing import Layout, first_segment
+from albertkit.model.checks import first_segment
+from albertkit.model.outputs import AlbertOutput, with_transformers_arguments
+from albertkit.model.packing import Layout
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_tanh": partial(F.gelu, approximate="tanh"),
@@ -36,23 +36,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": nn.Identity(),
     "silu": F.silu,
 }
-
-
-@dataclass
-class AlbertOutput(Output):
-    """What the body gives: per token (B, T, H) or packed (S, H), and per sequence."""
-
-    KEYS = {
-        "last_hidden_state": "hidden",
-        "pooler_output": "pooled",
-        "hidden_states": "hidden_states",
-        "attentions": "attentions",
-    }
-
-    hidden: Tensor  # last_hidden_state in transformers
-    pooled: Tensor | None  # (B, H), pooler_output there; None without a pooler
-    hidden_states: tuple[Tensor, ...] = ()  # on request: embeddings at width H, then every block
-    attentions: tuple[Tensor, ...] = ()  # on request: (B, N, T, T) of every block
 
 
 class UerLayerNorm(nn.Module):

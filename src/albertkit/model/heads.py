@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,39 +10,11 @@ from albertkit.config import AlbertConfig
 from albertkit.model.albert import (
     ACTIVATIONS,
     Albert,
-    AlbertOutput,
     Embeddings,
     initialize,
     make_norm,
 )
-from albertkit.model.outputs import Output, with_transformers_arguments
-
-
-@dataclass
-class PretrainingOutput(Output):
-    """Logits of both pretraining tasks, and what the body gave."""
-
-    KEYS = {
-        "logits": "mlm_logits",
-        "prediction_logits": "mlm_logits",
-        "sop_logits": "sop_logits",
-        "hidden_states": "hidden_states",
-        "attentions": "attentions",
-    }
-
-    mlm_logits: Tensor  # (M, V) at the target positions, or (B, T, V), or packed (S, V)
-    sop_logits: Tensor | None  # (B, 2): in order, swapped; None without that head
-    encoder: AlbertOutput
-
-    @property
-    def hidden_states(self) -> tuple[Tensor, ...]:
-        """On request: the embeddings at width H, then every layer."""
-        return self.encoder.hidden_states
-
-    @property
-    def attentions(self) -> tuple[Tensor, ...]:
-        """On request: (B, N, T, T) of every layer."""
-        return self.encoder.attentions
+from albertkit.model.outputs import PretrainingOutput, with_transformers_arguments
 
 
 class MaskedLMHead(nn.Module):

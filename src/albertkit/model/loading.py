@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.errors import CheckpointError
 from albertkit.model.albert import Albert
+from albertkit.model.checks import require_masked_lm, require_task_head
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.task_heads import AlbertForTask
 
@@ -24,13 +24,7 @@ def build(
     Raises:
         CheckpointError: the checkpoint has no masked-LM head.
     """
-    if not checkpoint.has_masked_lm:
-        raise CheckpointError(
-            "This checkpoint cannot predict masked words.",
-            expected="a masked-LM head",
-            found="the body alone",
-            fix="use load_model, which gives the body, or a checkpoint from pretraining",
-        )
+    require_masked_lm(checkpoint)
     with torch.device("meta"):
         module = kind(
             checkpoint.config,
@@ -62,20 +56,14 @@ def build_task(
     Raises:
         CheckpointError: the checkpoint has no head of a task.
     """
-    if checkpoint.head is None:
-        raise CheckpointError(
-            "This checkpoint was not fine-tuned.",
-            expected="the head of a task, such as a classifier",
-            found="no such head",
-            fix="use load_model, or a fine-tuned checkpoint",
-        )
+    head = require_task_head(checkpoint)
     with torch.device("meta"):
-        module = kind(checkpoint.config, checkpoint.head, pooler=checkpoint.has_pooler)
+        module = kind(checkpoint.config, head, pooler=checkpoint.has_pooler)
     if body is None:
         fill(module, checkpoint.tensors)
     else:
         module.albert = body
-        fill(module.get_submodule(checkpoint.head.part), checkpoint.tensors, checkpoint.head.part)
+        fill(module.get_submodule(head.part), checkpoint.tensors, head.part)
     return module.eval()
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from albertkit.config import AlbertConfig
 from albertkit.errors import ConfigError
+from albertkit.model import checks
 
 
 @dataclass
@@ -72,26 +73,15 @@ class Layout:
         cls, config: AlbertConfig, ids: Tensor, mask: Tensor | None, lengths: Tensor | None
     ) -> Layout:
         batch_size, max_length = ids.shape
-        check_max_length(config, max_length)
+        checks.check_max_length(config, max_length)
         column = torch.arange(max_length, device=ids.device)
         if lengths is not None:
             check_lengths(lengths, batch_size, max_length)
-            if mask is not None:
-                raise ConfigError(
-                    "mask and lengths say the same thing twice.",
-                    expected="one of mask and lengths",
-                    found="both",
-                    fix="fold the lengths into the mask",
-                )
+            checks.check_one_of(mask, lengths)
             mask = column < lengths.to(ids.device)[:, None]  # (B, T)
         if mask is not None:
-            if mask.shape != ids.shape or mask.dtype != torch.bool:
-                raise ConfigError(
-                    "The mask does not fit the ids.",
-                    expected=f"bool {tuple(ids.shape)}",
-                    found=f"{str(mask.dtype).removeprefix('torch.')} {tuple(mask.shape)}",
-                    fix="pass True for real tokens, False for padding",
-                )
+            found = str(mask.dtype).removeprefix("torch.")
+            checks.check_mask(tuple(ids.shape), tuple(mask.shape), found)
             if can_look_at(mask) and bool(mask.all()):
                 mask = None
         return cls(
@@ -106,7 +96,7 @@ class Layout:
     def _packed(cls, config: AlbertConfig, ids: Tensor, lengths: Tensor) -> Layout:
         lengths = lengths.to("cpu", torch.int64)  # the padded shape is needed in Python
         batch_size, max_length = len(lengths), int(lengths.max()) if len(lengths) else 0
-        check_max_length(config, max_length)
+        checks.check_max_length(config, max_length)
         check_lengths(lengths, batch_size, max_length)
         if int(lengths.sum()) != len(ids):
             raise ConfigError(
@@ -131,11 +121,6 @@ class Layout:
         )
 
 
-def first_segment(config: AlbertConfig) -> int:
-    """Row of the first segment: UER-py's models have three rows, and row 0 is padding's."""
-    return 1 if config.layer_norm_kind == "uer" and config.type_vocab_size == 3 else 0
-
-
 def can_look_at(x: Tensor) -> bool:
     """Whether reading values costs nothing: on the CPU, and not while a graph is recorded."""
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
@@ -143,60 +128,15 @@ def can_look_at(x: Tensor) -> bool:
 
 def check_ids(config: AlbertConfig, ids: Tensor, segment_ids: Tensor | None) -> None:
     """Refuse ids and segments of the wrong shape or outside their tables."""
-    if ids.ndim not in (1, 2) or ids.numel() == 0:
-        raise ConfigError(
-            "There is nothing to encode.",
-            expected="ids (B, T) or packed (S,), at least one token",
-            found=f"shape {tuple(ids.shape)}",
-            fix="pass the ids of a tokenizer, one row for each text",
-        )
-    if segment_ids is not None and segment_ids.shape != ids.shape:
-        raise ConfigError(
-            "segment_ids must have the shape of ids.",
-            expected=f"shape {tuple(ids.shape)}",
-            found=f"shape {tuple(segment_ids.shape)}",
-            fix="pass one segment for each id, or leave segment_ids out for zeros",
-        )
-    for name, values, size in (
-        ("id", ids, config.vocab_size),
-        ("segment", segment_ids, config.type_vocab_size - first_segment(config)),
-    ):
-        if values is None or not can_look_at(values):
-            continue
-        low, high = (int(x) for x in values.aminmax())
-        if low < 0 or high >= size:
-            raise ConfigError(
-                f"The model has no row for this {name}.",
-                expected=f"0 to {size - 1}",
-                found=low if low < 0 else high,
-                fix="encode the text with the tokenizer of this model",
-            )
-
-
-def check_max_length(config: AlbertConfig, max_length: int) -> None:
-    """Refuse rows longer than the position table."""
-    if max_length > config.max_position_embeddings:
-        raise ConfigError(
-            "A row is longer than the model has positions.",
-            expected=f"at most max_position_embeddings={config.max_position_embeddings} tokens",
-            found=f"{max_length} tokens",
-            fix="shorten or split the text",
-        )
+    checks.check_shapes(tuple(ids.shape), None if segment_ids is None else tuple(segment_ids.shape))
+    for name, values in (("id", ids), ("segment", segment_ids)):
+        if values is not None and can_look_at(values):
+            low, high = (int(x) for x in values.aminmax())
+            checks.check_values(config, name, low, high)
 
 
 def check_lengths(lengths: Tensor, batch_size: int, max_length: int) -> None:
     """Refuse lengths that no row of the batch can have."""
-    if lengths.ndim != 1 or len(lengths) != batch_size:
-        raise ConfigError(
-            "The lengths do not fit the batch.",
-            expected=f"one length for each of {batch_size} rows",
-            found=f"shape {tuple(lengths.shape)}",
-            fix="pass lengths (B,), the number of tokens of each row",
-        )
-    if can_look_at(lengths) and not bool(((lengths >= 1) & (lengths <= max_length)).all()):
-        raise ConfigError(
-            "A row has an impossible length.",
-            expected=f"1 to {max_length} tokens",
-            found=f"{int(lengths.min())} to {int(lengths.max())}",
-            fix="leave empty rows out, and count no token that is not in ids",
-        )
+    checks.check_number_of_lengths(tuple(lengths.shape), batch_size)
+    if can_look_at(lengths) and batch_size:
+        checks.check_lengths(int(lengths.min()), int(lengths.max()), max_length)

@@ -14,12 +14,23 @@ from typing import Self
 
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.checkpoint.families._protocol import Overrides
-from albertkit.checkpoint.tokenizers import open_tokenizer
+from albertkit.checkpoint.tokenizers import AlbertTokenizer
 from albertkit.model.albert import Albert
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.loading import build, build_body, build_task, tensors_of
 from albertkit.model.task_heads import AlbertForTask
-from albertkit.text.tokenizer import Tokenizer
+
+__all__ = [
+    "AlbertForMaskedLM",
+    "AlbertForMultipleChoice",
+    "AlbertForPreTraining",
+    "AlbertForQuestionAnswering",
+    "AlbertForSequenceClassification",
+    "AlbertForTokenClassification",
+    "AlbertModel",
+    "AlbertTokenizer",
+    "load_model",
+]
 
 
 class AlbertModel(Albert):
@@ -94,19 +105,6 @@ AlbertForSequenceClassification = AlbertForTaskHead
 AlbertForTokenClassification = AlbertForTaskHead
 AlbertForQuestionAnswering = AlbertForTaskHead
 AlbertForMultipleChoice = AlbertForTaskHead
-
-
-class AlbertTokenizer:
-    """Opens the tokenizer of a checkpoint; what comes is a `Tokenizer` of whatever kind it is."""
-
-    @staticmethod
-    def from_pretrained(source: str | Path) -> Tokenizer:
-        """The tokenizer of a vocabulary file, a folder, or a checkpoint of any family.
-
-        Raises:
-            VocabularyError: there is none, or it does not fit the model.
-        """
-        return open_tokenizer(source)
 
 
 def load_model(

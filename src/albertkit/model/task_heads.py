@@ -6,83 +6,23 @@ The names of the parameters are those of `TaskHead.shapes`. Losses are elsewhere
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from albertkit.config import AlbertConfig
-from albertkit.errors import ConfigError
-from albertkit.model.albert import Albert, AlbertOutput, initialize
-from albertkit.model.outputs import Output, with_transformers_arguments
+from albertkit.model import checks
+from albertkit.model.albert import Albert, initialize
+from albertkit.model.outputs import (
+    AlbertOutput,
+    SpanBeam,
+    TaskOutput,
+    with_transformers_arguments,
+)
 from albertkit.model.packing import Layout
 from albertkit.tasks.head import TaskHead
 
 _NEVER = -1e30  # google's logit of a place where no answer may stand
-
-
-@dataclass
-class SpanBeam:
-    """The best answers of each row, by google's beam search for SQuAD 2.
-
-    K and L are `start_n_top` and `end_n_top`, or T where the rows are shorter. Numbers are
-    log-probabilities; a place that is not allowed has one near -1e30. Among those the order of
-    indices means nothing.
-    """
-
-    starts: Tensor  # (B, T), of every place
-    start_scores: Tensor  # (B, K), the best of them
-    start_places: Tensor  # (B, K), their columns
-    end_scores: Tensor  # (B, K, L), given the start
-    end_places: Tensor  # (B, K, L)
-    unanswerable: Tensor  # (B,) logit: above 0 the text does not hold the answer
-    ends: Tensor | None = None  # (B, T) given `start_places` of the caller, for training
-
-    @property
-    def rows(self) -> Tensor:
-        """(B, K * L, 4): start, end, and the logarithm of the probability of each."""
-        ends = self.end_places
-        columns = [
-            self.start_places[..., None].expand_as(ends),
-            ends,
-            self.start_scores[..., None].expand_as(ends),
-            self.end_scores,
-        ]
-        return torch.stack([x.float() for x in columns], -1).flatten(1, 2)
-
-
-@dataclass
-class TaskOutput(Output):
-    """What a head gives; the field of its kind is there, the others are None.
-
-    logits: (B, C) for classification, multi_label and regression (C = 1); (B, choices) for
-    multiple choice; (B, T, C) or packed (S, C) for token classification. start, end: (B, T) or
-    packed (S,). beam: for `beam_span`.
-    """
-
-    KEYS = {
-        "logits": "logits",
-        "start_logits": "start",
-        "end_logits": "end",
-        "hidden_states": "hidden_states",
-        "attentions": "attentions",
-    }
-
-    encoder: AlbertOutput
-    logits: Tensor | None = None
-    start: Tensor | None = None
-    end: Tensor | None = None
-    beam: SpanBeam | None = None
-
-    @property
-    def hidden_states(self) -> tuple[Tensor, ...]:
-        """On request: the embeddings at width H, then every layer."""
-        return self.encoder.hidden_states
-
-    @property
-    def attentions(self) -> tuple[Tensor, ...]:
-        """On request: (B, N, T, T) of every layer."""
-        return self.encoder.attentions
 
 
 class BeamSpanHead(nn.Module):
@@ -160,6 +100,18 @@ def places_of_answers(segment_ids: Tensor, lengths: Tensor) -> Tensor:
         allowed[number, : len(row)] = second if bool(second.any()) else True
         allowed[number, 0] = True
     return allowed.to(segment_ids.device)
+
+
+def beam_rows(beam: SpanBeam) -> Tensor:
+    """The beams as (B, K * L, 4): start, end, and the logarithm of the probability of each."""
+    ends = beam.end_places  # (B, K, L)
+    columns = [
+        beam.start_places[..., None].expand_as(ends),
+        ends,
+        beam.start_scores[..., None].expand_as(ends),
+        beam.end_scores,
+    ]
+    return torch.stack([x.float() for x in columns], -1).flatten(1, 2)
 
 
 def barred(logits: Tensor, allowed: Tensor | None) -> Tensor:
@@ -297,16 +249,9 @@ def _allowed(allowed: Tensor | None, layout: Layout) -> Tensor | None:
     """Where an answer may stand, or None for everywhere."""
     if allowed is None:
         return None if layout.mask is None else layout.mask[:, 0, 0]
-    if (
-        tuple(allowed.shape) != (layout.batch_size, layout.max_length)
-        or allowed.dtype != torch.bool
-    ):
-        raise ConfigError(
-            "The places allowed for an answer do not fit the batch.",
-            expected=f"bool {(layout.batch_size, layout.max_length)}",
-            found=f"{str(allowed.dtype).removeprefix('torch.')} {tuple(allowed.shape)}",
-            fix="pass True where an answer may stand",
-        )
+    rows = (layout.batch_size, layout.max_length)
+    found = str(allowed.dtype).removeprefix("torch.")
+    checks.check_allowed(rows, tuple(allowed.shape), found)
     return allowed
 
 
@@ -314,12 +259,7 @@ def _choices(ids: Tensor, lengths: Tensor | None) -> tuple[int, int]:
     """Rows and choices of a batch for multiple choice."""
     source = ids if ids.ndim > 1 else lengths
     if source is None or ids.ndim not in (1, 3) or source.ndim < 2:
-        raise ConfigError(
-            "Multiple choice reads several rows for one question.",
-            expected="ids (B, choices, T), or packed ids (S,) with lengths (B, choices)",
-            found=f"ids {tuple(ids.shape)}",
-            fix="stack the rows of one question: ids[None] makes (1, choices, T) of (choices, T)",
-        )
+        raise checks.not_several_rows(tuple(ids.shape))
     return source.shape[0], source.shape[1]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from albertkit.errors import TokenizationError
+from albertkit.plugins import need_package
 from albertkit.text.encoding import TRUNCATIONS, Encoding, Truncation
 
 Ints = npt.NDArray[np.int64]
@@ -26,7 +27,7 @@ MODEL_MAX_LENGTH = 512  # positions of every released ALBERT
 NO_LIMIT = 1_000_000  # transformers writes 10 ** 30 for none
 # What makes a tensor of an array, by transformers' name for the framework. Named and not imported:
 # text needs numpy alone, and who asks for a framework's tensors has it.
-_FROM_NUMPY = {"pt": ("torch", "from_numpy")}
+_FROM_NUMPY = {"pt": ("torch", "from_numpy"), "tf": ("tensorflow", "constant")}
 
 
 class BatchEncoding(dict[str, Any]):
@@ -115,7 +116,8 @@ class TransformersCalls(ABC):
                 "only_first", "only_second". Left out, texts are cut if `max_length` is given
                 without `padding`, as in transformers.
             max_length: number of tokens, special ones included; `model_max_length` if left out.
-            return_tensors: "np" or "pt" for arrays of numpy or tensors of torch, else lists.
+            return_tensors: "np" for arrays of numpy, "pt" or "tf" for tensors of torch or
+                TensorFlow, else lists.
 
         Raises:
             TokenizationError: something else than texts, an unknown choice, a limit without room
@@ -358,6 +360,7 @@ def _tensors(values: dict[str, list[list[int]]], kind: str) -> BatchEncoding:
 
     Raises:
         TokenizationError: the lists have several lengths.
+        AlbertkitError: the framework is not installed.
     """
     lengths = {len(row) for row in values["input_ids"]}
     if len(lengths) > 1:
@@ -371,6 +374,7 @@ def _tensors(values: dict[str, list[list[int]]], kind: str) -> BatchEncoding:
     arrays = {key: np.array(rows, np.int64).reshape(shape) for key, rows in values.items()}
     if kind == "np":
         return BatchEncoding(arrays)
-    module, function = _FROM_NUMPY[kind]
-    tensor = getattr(import_module(module), function)
+    name, function = _FROM_NUMPY[kind]
+    module = import_module(name) if kind == "pt" else need_package(name, extra=name)
+    tensor = getattr(module, function)
     return BatchEncoding({key: tensor(array) for key, array in arrays.items()})

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from albertkit.data.batch import Batch
 from albertkit.data.row_batches import within_budget
-from albertkit.model.task_heads import TaskOutput, places_of_answers
+from albertkit.model.outputs import TaskOutput
+from albertkit.model.task_heads import places_of_answers
 from albertkit.tasks.codecs import CODECS
 from albertkit.tasks.figures import deciding_figure, is_better
 from albertkit.tasks.head import TaskHead

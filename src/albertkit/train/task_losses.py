@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from albertkit.model.task_heads import SpanBeam, TaskOutput
+from albertkit.model.outputs import SpanBeam, TaskOutput
 from albertkit.train.losses import Loss
 
 

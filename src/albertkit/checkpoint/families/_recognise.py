@@ -32,7 +32,7 @@ WEIGHTS = (
     ".msgpack",
 )
 _OTHER_FRAMEWORKS = {
-    "tf_model.h5": "transformers' TensorFlow class",
+    "tf_model.h5": "another model of TensorFlow, or a damaged file",
     "flax_model.msgpack": "transformers' Flax class",
     "rust_model.ot": "rust-bert",
 }

@@ -1,7 +1,7 @@
 """transformers' folders of all versions, and lonePatient's albert_pytorch.
 
-config.json with model.safetensors or pytorch_model.bin, also in shards. Names: hf_names.py;
-older ones: old_names.py.
+config.json with model.safetensors or pytorch_model.bin, also in shards; or with tf_model.h5, which
+transformers 2 to 4 wrote from TensorFlow. Names: hf_names.py; older ones: old_names.py.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ from albertkit.checkpoint.families.huggingface.old_names import (
     settle_ties,
     whose,
 )
+from albertkit.checkpoint.families.huggingface.tf_model import FILE as TF_MODEL
+from albertkit.checkpoint.families.huggingface.tf_model import is_tf_model, read_tf_model
 from albertkit.checkpoint.formats.memory_map import Array
+from albertkit.checkpoint.formats.safetensors_file import Weights
 from albertkit.checkpoint.formats.sharded import INDEX, names_in, read_any
 from albertkit.checkpoint.hf_names import counts_up, huggingface_rules
 from albertkit.checkpoint.mapping import LoadReport, import_tensors
@@ -54,6 +57,8 @@ _ORDERS = {"postln": "post", "preln": "pre"}
 def detect(path: Path) -> Path | None:
     """A folder with weights under transformers' or lonePatient's names, or such a file."""
     if path.is_file():
+        if path.suffix == ".h5":
+            return path if is_tf_model(path) else None
         if path.name == OWN_WEIGHTS or not path.name.endswith(_SUFFIXES):
             return None
         names = names_in(path)
@@ -67,6 +72,7 @@ def detect(path: Path) -> Path | None:
         return detect(chosen)
     there = [x for x in sorted(path.iterdir()) if x.name.endswith(_SUFFIXES) and x.is_file()]
     claimed = [x for x in there if whose(names_in(x) or []) is not None]
+    claimed = claimed or [x for x in (path / TF_MODEL,) if is_tf_model(x)]
     return claimed[0] if len(claimed) == 1 else None
 
 
@@ -92,13 +98,12 @@ def _is_ours(folder: Path) -> bool:
 
 def read(found: Path, overrides: Overrides) -> LoadResult:
     """Read a file of weights and the config beside it."""
-    weights, files = read_any(found)
+    weights, source, files = _tensors_of(found)
     foreign = other_encoder(weights.tensors) or quantised(weights.kinds)
     if foreign is not None:
         raise foreign
     file = _beside.find_config(found.parent, [CONFIG_FILE, "albert_config.json"], overrides)
     values = _beside.read_values(file)
-    source = current_names(weights)
     try:
         config = _config(values, source)
         encoder_only = overrides.head == NO_HEAD
@@ -139,6 +144,14 @@ def read(found: Path, overrides: Overrides) -> LoadResult:
         problems=weights.problems + source.problems + problems + notes_on(values),
         files=[file, *files],
     )
+
+
+def _tensors_of(found: Path) -> tuple[Weights, CurrentNames, list[Path]]:
+    """The tensors of a file, the same under today's names, and the files that were read."""
+    if found.suffix == ".h5":
+        return *read_tf_model(found), [found]
+    weights, files = read_any(found)
+    return weights, current_names(weights), files
 
 
 def _foreign_head(names: list[str]) -> CheckpointError:

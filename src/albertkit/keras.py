@@ -1,0 +1,162 @@
+"""ALBERT for TensorFlow: models of Keras 3 from any checkpoint. Needs `albertkit[tensorflow]`.
+
+    from albertkit.keras import AlbertModel, AlbertTokenizer
+
+    tokenizer = AlbertTokenizer.from_pretrained("albert-base-v2")
+    model = AlbertModel.from_pretrained("albert-base-v2")
+    model(**tokenizer("a text", return_tensors="tf")).last_hidden_state
+
+A source is what `Checkpoint.load` takes: a path of any family, a released name, a hub id. The
+classes also have the names that transformers had for them before version 5: TFAlbertModel,
+TFAlbertForMaskedLM and so on.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Self
+
+from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.checkpoint.families._protocol import Overrides
+from albertkit.checkpoint.tokenizers import AlbertTokenizer
+from albertkit.plugins import need_package
+
+need_package(os.environ.get("KERAS_BACKEND", "tensorflow"), "tensorflow")
+need_package("keras", "tensorflow")
+
+from albertkit.model.keras_heads import AlbertForPretraining, AlbertForTask  # noqa: E402
+from albertkit.model.keras_loading import (  # noqa: E402
+    build,
+    build_body,
+    build_task,
+    precision,
+    tensors_of,
+)
+from albertkit.model.keras_twin import Albert  # noqa: E402
+
+__all__ = [
+    "AlbertForMaskedLM",
+    "AlbertForMultipleChoice",
+    "AlbertForPreTraining",
+    "AlbertForQuestionAnswering",
+    "AlbertForSequenceClassification",
+    "AlbertForTokenClassification",
+    "AlbertModel",
+    "AlbertTokenizer",
+    "load_model",
+]
+
+
+class AlbertModel(Albert):
+    """The body: a vector for each token and one for each sequence."""
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, dtype: str = "float32") -> Self:
+        """The body of a checkpoint; its heads are left out. dtype: see `load_model`."""
+        return cls._of(Checkpoint.load(source), dtype)
+
+    @classmethod
+    def _of(cls, checkpoint: Checkpoint, dtype: str) -> Self:
+        with precision(dtype):
+            return build_body(checkpoint, cls)
+
+    def to_checkpoint(self) -> Checkpoint:
+        """The numbers as they are now, without a tokenizer."""
+        return Checkpoint(self.config, tensors_of(self))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write a checkpoint folder, without a tokenizer; the place must be free."""
+        self.to_checkpoint().save(folder)
+
+
+class AlbertForPreTraining(AlbertForPretraining):
+    """Body and pretraining heads: logits of every token, or at `target_positions`."""
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, dtype: str = "float32") -> Self:
+        """A checkpoint with its masked-LM head. dtype: see `load_model`.
+
+        Raises:
+            CheckpointError: it has no such head.
+        """
+        return cls._of(Checkpoint.load(source), dtype)
+
+    @classmethod
+    def _of(cls, checkpoint: Checkpoint, dtype: str) -> Self:
+        with precision(dtype):
+            return build(checkpoint, cls)
+
+    def to_checkpoint(self) -> Checkpoint:
+        """The numbers as they are now, without a tokenizer."""
+        return Checkpoint(self.config, tensors_of(self))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write a checkpoint folder, without a tokenizer; the place must be free."""
+        self.to_checkpoint().save(folder)
+
+
+class AlbertForTaskHead(AlbertForTask):
+    """Body and head of whatever task the checkpoint was fine-tuned for."""
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, dtype: str = "float32") -> Self:
+        """A fine-tuned checkpoint. dtype: see `load_model`.
+
+        Raises:
+            CheckpointError: it has no head of a task.
+        """
+        return cls._of(Checkpoint.load(source), dtype)
+
+    @classmethod
+    def _of(cls, checkpoint: Checkpoint, dtype: str) -> Self:
+        with precision(dtype):
+            return build_task(checkpoint, kind=cls)
+
+    def to_checkpoint(self) -> Checkpoint:
+        """The numbers as they are now, without a tokenizer."""
+        return Checkpoint(self.config, tensors_of(self), head=self.head)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write a checkpoint folder, without a tokenizer; the place must be free."""
+        self.to_checkpoint().save(folder)
+
+
+AlbertForMaskedLM = AlbertForPreTraining
+AlbertForSequenceClassification = AlbertForTaskHead
+AlbertForTokenClassification = AlbertForTaskHead
+AlbertForQuestionAnswering = AlbertForTaskHead
+AlbertForMultipleChoice = AlbertForTaskHead
+TFAlbertModel = AlbertModel
+TFAlbertForPreTraining = AlbertForPreTraining
+TFAlbertForMaskedLM = AlbertForPreTraining
+TFAlbertForSequenceClassification = AlbertForTaskHead
+TFAlbertForTokenClassification = AlbertForTaskHead
+TFAlbertForQuestionAnswering = AlbertForTaskHead
+TFAlbertForMultipleChoice = AlbertForTaskHead
+
+
+def load_model(
+    source: Path | str,
+    *,
+    overrides: Overrides | None = None,
+    offline: bool | None = None,
+    dtype: str = "float32",
+) -> AlbertForPreTraining | AlbertForTaskHead | AlbertModel:
+    """The Keras model of any ALBERT.
+
+    The model of its task for a fine-tuned checkpoint, else body and pretraining heads, or the body
+    alone where the checkpoint has no masked-LM head.
+
+    Args:
+        source: path, released name or hub id, see `Checkpoint.load`.
+        overrides, offline: see `Checkpoint.load`.
+        dtype: one that Keras knows; "mixed_bfloat16" and "mixed_float16" compute in half precision
+            and keep the weights in float32.
+    """
+    checkpoint = Checkpoint.load(source, overrides=overrides, offline=offline)
+    if checkpoint.head is not None:
+        return AlbertForTaskHead._of(checkpoint, dtype)
+    if checkpoint.has_masked_lm:
+        return AlbertForPreTraining._of(checkpoint, dtype)
+    return AlbertModel._of(checkpoint, dtype)

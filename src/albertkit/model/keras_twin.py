@@ -1,0 +1,308 @@
+"""ALBERT in Keras, class by class as in `albert.py`: the same names, the same numbers.
+
+Axes as there: B, T, V, E, H, N, D, I. A batch is always padded, (B, T), with a mask. The
+parameters are those of Keras' own layers (a Dense has a `kernel`, (in, out)); `keras_loading.py`
+gives them the names of a checkpoint. Written in `keras.ops`, for TensorFlow; JAX runs it too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from albertkit.config import AlbertConfig
+from albertkit.model import checks
+from albertkit.model.keras_calls import AlbertKerasModel, Block
+from albertkit.model.outputs import AlbertOutput
+
+Tensor = Any  # of Keras' backend
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu_tanh": partial(ops.gelu, approximate=True),
+    "gelu_erf": partial(ops.gelu, approximate=False),
+    "relu": ops.relu,
+    "tanh": ops.tanh,
+    "linear": lambda x: x,
+    "silu": ops.silu,
+}
+
+
+class UerLayerNorm(Block):
+    """UER's normalisation: deviation of n - 1, epsilon added to the deviation.
+
+    Source: dbiir/UER-py, uer/layers/layer_norm.py. Half precision is computed in float32.
+    """
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__(autocast=False)
+        self.eps = eps
+        self.weight = self.add_weight((width,), "ones", name="weight", autocast=False)
+        self.bias = self.add_weight((width,), "zeros", name="bias", autocast=False)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """(..., width) to the same."""
+        x = ops.cast(inputs, "float32")
+        centred = x - ops.mean(x, -1, keepdims=True)
+        variance = ops.sum(ops.square(centred), -1, keepdims=True) / (x.shape[-1] - 1)
+        normed = self.weight * (centred / (ops.sqrt(variance) + self.eps)) + self.bias
+        return ops.cast(normed, self.compute_dtype)
+
+
+class GroupedLinear(Block):
+    """`groups` independent linear maps: input slice g takes every groups-th feature from g on.
+
+    Weight (groups, out / groups, in / groups). Source: brightmart/albert_zh,
+    modeling_google_fast.py, where slices interleave on the way in and follow one another on the
+    way out.
+    """
+
+    def __init__(self, width_in: int, width_out: int, groups: int, spread: float) -> None:
+        super().__init__()
+        self.groups, self.width_out = groups, width_out
+        shape = (groups, width_out // groups, width_in // groups)
+        self.weight = self.add_weight(shape, initial_values(spread), name="weight")
+        self.bias = self.add_weight((width_out,), "zeros", name="bias")
+
+    def call(self, x: Tensor) -> Tensor:
+        """(B, T, in) to (B, T, out)."""
+        columns = ops.shape(x)[1]
+        x = ops.reshape(x, (-1, columns, x.shape[-1] // self.groups, self.groups))
+        x = ops.einsum("btig,goi->btgo", x, self.weight)
+        return ops.reshape(x, (-1, columns, self.width_out)) + self.bias
+
+
+def initial_values(spread: float) -> keras.initializers.Initializer:
+    """Google's initial values: normal(0, spread) cut at two deviations."""
+    return keras.initializers.TruncatedNormal(stddev=spread)
+
+
+def make_dense(
+    config: AlbertConfig, width_in: int, width_out: int, *, bias: bool = True
+) -> layers.Dense:
+    """A linear map that has its parameters already."""
+    dense = layers.Dense(
+        width_out, use_bias=bias, kernel_initializer=initial_values(config.initializer_range)
+    )
+    dense.build((None, width_in))
+    return dense
+
+
+def make_norm(config: AlbertConfig, width: int, eps: float | None = None) -> layers.Layer:
+    """Normalisation over the last axis, of the kind that the config names."""
+    eps = config.layer_norm_eps if eps is None else eps
+    if config.layer_norm_kind == "uer":
+        return UerLayerNorm(width, eps)
+    norm = layers.LayerNormalization(epsilon=eps)
+    norm.build((None, width))
+    return norm
+
+
+def make_feed_forward_part(config: AlbertConfig, width_in: int, width_out: int) -> layers.Layer:
+    """One of the two maps of a feed-forward block."""
+    if config.ffn_groups > 1:
+        return GroupedLinear(width_in, width_out, config.ffn_groups, config.initializer_range)
+    return make_dense(config, width_in, width_out)
+
+
+def make_embedding(config: AlbertConfig, rows: int, width: int) -> layers.Embedding:
+    """A table that has its parameters already."""
+    table = layers.Embedding(rows, width, initial_values(config.initializer_range))
+    table.build()
+    return table
+
+
+class Embeddings(Block):
+    """Ids to vectors of width H: word + position + segment, normalised, brought to width H.
+
+    Both orders, and where segments are counted from, as in `albert.Embeddings`.
+    """
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.project_first = config.embedding_order == "project_then_norm"
+        width = config.hidden_size if self.project_first else config.embedding_size
+        self.word = make_embedding(config, config.vocab_size, config.embedding_size)
+        self.position = make_embedding(config, config.max_position_embeddings, width)
+        self.segment = make_embedding(config, config.type_vocab_size, width)
+        self.first_segment = checks.first_segment(config)
+        self.norm = make_norm(config, width)
+        self.dropout = layers.Dropout(config.hidden_dropout_prob)
+        self.projection = (
+            make_dense(
+                config, config.embedding_size, config.hidden_size, bias=config.projection_bias
+            )
+            if config.has_projection
+            else None
+        )
+
+    def project(self, x: Tensor) -> Tensor:
+        """Width E to width H."""
+        return x if self.projection is None else self.projection(x)
+
+    def call(self, ids: Tensor, segment_ids: Tensor) -> Tensor:
+        """Ids and segments (B, T) to (B, T, H)."""
+        x = self.word(ids)  # (B, T, E)
+        if self.project_first:
+            x = self.project(x)  # (B, T, H)
+        x = x + self.position(ops.arange(ops.shape(ids)[1]))
+        x = x + self.segment(segment_ids + self.first_segment)
+        x = self.dropout(self.norm(x))
+        return x if self.project_first else self.project(x)  # (B, T, H)
+
+
+class Attention(Block):
+    """Every token looks at the tokens of its row; residual and normalisation included."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.heads, self.head_width = config.num_attention_heads, config.head_width
+        self.pre_norm = config.norm_order == "pre"
+        self.query = make_dense(config, width, width)
+        self.key = make_dense(config, width, width)
+        self.value = make_dense(config, width, width)
+        self.output_map = make_dense(config, width, width)
+        self.norm = make_norm(config, width)
+        self.probability_dropout = layers.Dropout(config.attention_probs_dropout_prob)
+        self.dropout = layers.Dropout(config.hidden_dropout_prob)
+
+    def call(self, x: Tensor, barrier: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(B, T, H) to the same, and the probabilities (B, N, T, T).
+
+        barrier: (B, 1, 1, T), added to the scores: 0 for tokens that may be looked at, else the
+        smallest number.
+        """
+        source = self.norm(x) if self.pre_norm else x
+        query, key, value = (
+            self.split(part(source)) for part in (self.query, self.key, self.value)
+        )  # (B, N, T, D) each
+        query = query * ops.cast(1 / math.sqrt(self.head_width), query.dtype)
+        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # (B, N, T, T)
+        if barrier is not None:
+            scores = scores + ops.cast(barrier, scores.dtype)
+        weights = self.probability_dropout(ops.softmax(scores, -1))
+        mixed = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))  # (B, T, N, D)
+        mixed = ops.reshape(mixed, (-1, ops.shape(x)[1], self.heads * self.head_width))
+        x = x + self.dropout(self.output_map(mixed))
+        return (x if self.pre_norm else self.norm(x)), weights
+
+    def split(self, x: Tensor) -> Tensor:
+        """(B, T, H) to (B, N, T, D)."""
+        x = ops.reshape(x, (-1, ops.shape(x)[1], self.heads, self.head_width))
+        return ops.transpose(x, (0, 2, 1, 3))
+
+
+class FeedForward(Block):
+    """Two linear maps with an activation between; residual and normalisation included."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.pre_norm = config.norm_order == "pre"
+        self.activation = ACTIVATIONS[config.hidden_act]
+        self.up = make_feed_forward_part(config, config.hidden_size, config.intermediate_size)
+        self.down = make_feed_forward_part(config, config.intermediate_size, config.hidden_size)
+        self.norm = make_norm(config, config.hidden_size)
+        self.dropout = layers.Dropout(config.hidden_dropout_prob)
+
+    def call(self, x: Tensor) -> Tensor:
+        """(B, T, H) to the same."""
+        inner = self.activation(self.up(self.norm(x) if self.pre_norm else x))  # (B, T, I)
+        x = x + self.dropout(self.down(inner))
+        return x if self.pre_norm else self.norm(x)
+
+
+class Encoder(Block):
+    """The layers: a plan of which block each uses, and the blocks, most of them used many times."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.plan = [
+            (str(config.attention_block(layer)), str(config.feed_forward_block(layer)), inner)
+            for layer in range(config.num_hidden_layers)
+            for inner in range(config.inner_group_num)
+        ]
+        inner = range(config.inner_group_num)
+        self.attention = {
+            str(n): [Attention(config) for _ in inner] for n in config.attention_blocks
+        }
+        self.feed_forward = {
+            str(n): [FeedForward(config) for _ in inner] for n in config.feed_forward_blocks
+        }
+        self.norm = make_norm(config, config.hidden_size) if config.final_norm else None
+
+    def call(
+        self, x: Tensor, barrier: Tensor | None, return_all: bool = False
+    ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """(B, T, H) to the same; on request also that of every block, and its attentions."""
+        states, probabilities = [x], []
+        for attend, feed, inner in self.plan:
+            x, weights = self.attention[attend][inner](x, barrier=barrier)
+            x = self.feed_forward[feed][inner](x)
+            if return_all:
+                states.append(self.finish(x))
+                probabilities.append(weights)
+        return self.finish(x), tuple(states) if return_all else (), tuple(probabilities)
+
+    def finish(self, x: Tensor) -> Tensor:
+        """What an encoder that stopped here would give: with `final_norm` one more norm."""
+        return x if self.norm is None else self.norm(x)
+
+
+class Albert(AlbertKerasModel):
+    """The body of every ALBERT: ids in, one vector for each token and one for each row out."""
+
+    def __init__(self, config: AlbertConfig, *, pooler: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.encoder = Encoder(config)
+        self.pooler = make_dense(config, config.hidden_size, config.hidden_size) if pooler else None
+
+    def call(
+        self,
+        ids: Tensor,
+        segment_ids: Tensor | None = None,
+        mask: Tensor | None = None,
+        lengths: Tensor | None = None,
+        return_all: bool = False,
+        training: bool | None = None,
+    ) -> AlbertOutput:
+        """Encode a padded batch (B, T).
+
+        Args:
+            ids: integers below vocab_size.
+            segment_ids: 0 or 1 for each token; 0 if left out.
+            mask: (B, T) bool, True for tokens that may be looked at.
+            lengths: instead of a mask, tokens of each row (B,).
+            return_all: also keep every hidden state and attention.
+            training: whether dropout drops; `fit` sets it.
+
+        transformers' names of these work too: input_ids, token_type_ids, attention_mask.
+        """
+        segments = ops.zeros_like(ids) if segment_ids is None else segment_ids
+        x = self.embeddings(ids, segment_ids=segments)  # (B, T, H)
+        barrier = barrier_of(real_tokens(ids, mask, lengths), x.dtype)
+        x, states, probabilities = self.encoder(x, barrier=barrier, return_all=return_all)
+        pooled = None if self.pooler is None else ops.tanh(self.pooler(x[:, 0]))
+        return AlbertOutput(x, pooled, states, probabilities)
+
+
+def real_tokens(ids: Tensor, mask: Tensor | None, lengths: Tensor | None) -> Tensor | None:
+    """(B, T) bool, True where a token may be looked at; None for everywhere."""
+    if lengths is None:
+        return mask
+    return ops.arange(ops.shape(ids)[1]) < ops.cast(lengths, "int32")[:, None]
+
+
+def barrier_of(real: Tensor | None, dtype: str) -> Tensor | None:
+    """What is added to the scores of attention, (B, 1, 1, T): nothing, or the smallest number."""
+    if real is None:
+        return None
+    dtype = keras.backend.standardize_dtype(dtype)
+    lowest = float(np.finfo(np.float16).min) / 2 if dtype == "float16" else -1e30
+    return ops.where(real[:, None, None, :], 0.0, lowest)
