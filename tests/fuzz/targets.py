@@ -83,9 +83,9 @@ def _each(*steps: Callable[[], object]) -> None:
 
 def safetensors(data: bytes) -> None:
     """model.safetensors"""
-    from albertkit.checkpoint.formats.safetensors_file import read_tensors
+    from albertkit.checkpoint.formats.safetensors_file import read_weights
 
-    read_tensors(_at("model.safetensors", data))
+    read_weights(_at("model.safetensors", data))
 
 
 def shard_index(data: bytes) -> None:

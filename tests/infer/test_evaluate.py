@@ -149,6 +149,13 @@ def test_a_stopped_prediction_goes_on_where_it_was(
         assert {path.name for path in tmp_path.glob("answers*.part*")} == set()
 
 
+def test_a_place_that_cannot_be_written_is_named(tuned: dict[str, Path], tmp_path: Path) -> None:
+    output = tmp_path / "answers.jsonl"
+    (tmp_path / "answers.jsonl.part").mkdir()  # as in a folder without permission to write
+    with pytest.raises(OutputError, match="Cannot write"):
+        predicted(tuned["classification"], table(tmp_path, None), output)
+
+
 def test_another_unfinished_prediction_is_not_mixed_in(
     tuned: dict[str, Path], tmp_path: Path
 ) -> None:

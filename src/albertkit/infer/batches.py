@@ -24,10 +24,6 @@ class Outputs:
     def __getitem__(self, name: str) -> Floats:
         return self.arrays[name]
 
-    def per_sequence(self, name: str) -> Iterator[tuple[int, Floats]]:
-        """Each sequence's index in the request, and its part of an output for tokens (S, ...)."""
-        return zip(self.indices, self.batch.split(self.arrays[name]), strict=True)
-
 
 @dataclass(frozen=True)
 class Runner:

@@ -134,7 +134,7 @@ def write_groups(
     note = output.with_name(output.name + ".part.json")
     begun = _Done(str(source), source.stat().st_size, str(predictor.folder), rows=0, bytes=0)
     done = _resumed(begun, part, note)
-    with translate_os_errors(output):
+    with translate_os_errors(part):
         with part.open("r+b" if done.bytes else "wb") as file:
             file.truncate(done.bytes)
             file.seek(done.bytes)

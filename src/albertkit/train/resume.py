@@ -124,7 +124,7 @@ def _check_same(
     ):
         if saved.get(what) != now[what]:
             raise TrainingError(
-                f"This run began with another {what}; its result would be neither's.",
+                f"This run began with another {what}, and cannot go on with this one.",
                 expected=f"{what} {str(saved.get(what))[:16]}",
                 found=f"{what} {now[what][:16]}",
                 where=folder,

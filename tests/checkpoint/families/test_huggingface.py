@@ -14,7 +14,7 @@ from albertkit.checkpoint import families
 from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.checkpoint.formats import torch_save
-from albertkit.checkpoint.formats.safetensors_file import read_tensors, write_tensors
+from albertkit.checkpoint.formats.safetensors_file import read_weights, write_tensors
 from albertkit.config import AlbertConfig
 from albertkit.conversion import convert
 from albertkit.errors import AlbertkitError, CheckpointError, ConfigError
@@ -90,7 +90,7 @@ def test_a_config_without_class_asks_what_the_classifier_is_for(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(tiny_model / "body", tmp_path / "x")
-    tensors = read_tensors(folder / "model.safetensors")
+    tensors = read_weights(folder / "model.safetensors").tensors
     named = {f"albert.{name}": np.array(x) for name, x in tensors.items()}
     named |= {"classifier.weight": np.ones((3, 16), "f4"), "classifier.bias": np.ones(3, "f4")}
     write_tensors(folder / "model.safetensors", named)
@@ -116,7 +116,9 @@ def model(tiny_model: Path, tmp_path: Path) -> Path:
 
 
 def tensors_in(folder: Path) -> dict[str, np.ndarray]:
-    return {name: np.array(x) for name, x in read_tensors(folder / "model.safetensors").items()}
+    return {
+        name: np.array(x) for name, x in read_weights(folder / "model.safetensors").tensors.items()
+    }
 
 
 def same(a: Checkpoint, b: Checkpoint) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from albertkit.checkpoint.checkpoint import open_checkpoint
 from albertkit.checkpoint.families._protocol import Overrides
-from albertkit.checkpoint.formats.safetensors_file import read_tensors, write_tensors
+from albertkit.checkpoint.formats.safetensors_file import read_weights, write_tensors
 from albertkit.errors import CheckpointError
 
 
@@ -26,7 +26,7 @@ def model(tiny_model: Path, tmp_path: Path) -> Path:
 
 def named(folder: Path, rename: Callable[[str], str]) -> dict[str, np.ndarray]:
     """The tensors of a folder under other names."""
-    tensors = read_tensors(folder / "model.safetensors")
+    tensors = read_weights(folder / "model.safetensors").tensors
     return {rename(name): np.array(tensor) for name, tensor in tensors.items()}
 
 

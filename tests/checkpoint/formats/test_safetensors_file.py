@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 from albertkit.checkpoint.formats.safetensors_file import (
     list_tensors,
     narrow,
-    read_tensors,
     read_weights,
     write_tensors,
 )
@@ -105,10 +104,10 @@ ENTRY = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
 def test_damaged_headers_are_refused(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(data)
     with pytest.raises(CheckpointError) as caught:
-        read_tensors(tmp_path / "x")
+        read_weights(tmp_path / "x")
     assert len(str(caught.value)) < 1000
 
 
 def test_the_header_that_they_are_made_of_is_good(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(file_of({"a": ENTRY}))
-    assert read_tensors(tmp_path / "x")["a"].shape == (2, 3)
+    assert read_weights(tmp_path / "x").tensors["a"].shape == (2, 3)

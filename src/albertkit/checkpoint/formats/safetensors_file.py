@@ -79,11 +79,6 @@ def read_weights(path: Path) -> Weights:
     return read
 
 
-def read_tensors(path: Path) -> dict[str, np.ndarray]:
-    """Every tensor of a safetensors file by its name; see `read_weights`."""
-    return read_weights(path).tensors
-
-
 def list_tensors(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Kind ("float32") and shape of every tensor of a safetensors file; nothing is read.
 
