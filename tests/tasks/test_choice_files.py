@@ -88,6 +88,23 @@ def test_how_answers_are_given_is_what_fits_all_rows(
     assert said.endswith(f"answer from 'answer' ({form})")
 
 
+def test_numbers_that_may_count_from_0_or_from_1_are_asked_about(tmp_path: Path) -> None:
+    """Of three options, and neither 0 nor 3 among the answers."""
+    path = write(tmp_path / "a.jsonl", [{**ROW, "answer": answer} for answer in (1, 2, 1)])
+    with pytest.raises(CorpusError, match="from 0 or from 1") as caught:
+        questions(path)
+    assert caught.value.facts["found"] == "answers 1, 2"
+    named = {**ROW, "options": None, **{f"option_{n}": x for n, x in enumerate(OPTIONS)}}
+    again = write(tmp_path / "b.jsonl", [{**named, "answer": answer} for answer in (1, 2, 1)])
+    assert [x.answer for x in questions(again)] == [1, 2, 1]  # the columns have these numbers
+
+
+def test_names_in_the_plural_are_no_columns_of_single_options(tmp_path: Path) -> None:
+    row = {**ROW, "candidates": "12", "endings": "3", "answer": "at sea"}
+    [found] = questions(write(tmp_path / "a.jsonl", [row]))
+    assert (found.options, found.answer) == (OPTIONS, 2)
+
+
 def test_questions_may_have_different_numbers_of_options(tmp_path: Path) -> None:
     text = HEAD + "c,q,x,y,z,C\nc,q,x,,z,C\nc,q,x,y,,A\n"
     found = questions(write(tmp_path / "a.csv", text))

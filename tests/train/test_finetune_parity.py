@@ -40,7 +40,9 @@ def prepared_for(tiny_model: Path, folder: Path, kind: str) -> PreparedTask:
             rows.append({"words": [f"{word}s" for word in words], "tags": tags})
         elif task == "choose":
             options = ["mat", animal, "dog" if animal == "cat" else "cat"][: 2 + n % 2]
-            rows.append({"context": text, "question": "a _ ran", "options": options, "answer": 1})
+            rows.append(
+                {"context": text, "question": "a _ ran", "options": options, "answer": animal}
+            )
         else:
             rows.append({"sentence1": text, "sentence2": f"a {animal}", "label": label.get(kind)})
     if task == "span":  # windows of 16 tokens without padding: 2 + 11 + 3

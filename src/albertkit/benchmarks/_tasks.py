@@ -78,7 +78,7 @@ def _choice_row(example: ChoiceExample) -> dict[str, Any]:
         "context": example.context,
         "question": example.question,
         "options": example.options,
-        "answer": example.answer,
+        "answer": None if example.answer is None else example.options[example.answer],
     }
 
 

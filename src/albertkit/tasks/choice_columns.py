@@ -23,14 +23,24 @@ QUESTIONS = (
     *("question", "question_stem", "query", "sent2", "ctx_b", "goal", "stem", "prompt"),
     *("问题", "题目"),
 )
-OPTIONS = ("options", "choices", "choice", "endings", "candidates", "answers", "选项", "候选")
+OPTIONS = (
+    "options",
+    "choices",
+    "choice",
+    "endings",
+    "candidates",
+    "answers",
+    "option",
+    "选项",
+    "候选",
+)
 ANSWERS = (
     *("answer", "label", "answerkey", "answer_key", "correct_answer", "correct", "correct_option"),
     *("correct_answer_id", "answer_index", "answer_idx", "gold", "target", "答案", "正确答案"),
 )
 # option_0, choice1, endingA, 选项B; A, B, C by themselves count too.
 _NUMBERED = re.compile(
-    r"(?:option|choice|ending|answer|candidate|alternative|opt?|sol|选项)[_ -]?(\d+|[a-z])"
+    r"(?:option|choice|ending|answer|candidate|alternative|opt?|选项|sol(?=\d))[_ -]?(\d+|[a-j])"
 )
 
 
@@ -144,7 +154,22 @@ def questions_of(
         return _questions(table, columns, bad), columns.describe("")
     rows = list(_rows(table, columns, bad))
     form = max(FORMS, key=lambda name: sum(row.index(name) is not None for row in rows))
+    if form == FROM_0 and rows:
+        _refuse_unclear(table, rows)
     return _with_answers(table, rows, form, bad), columns.describe(form)
+
+
+def _refuse_unclear(table: Table, rows: Sequence[_Asked]) -> None:
+    """Refuse numbers that may count from 0 as well as from 1."""
+    fits = [sum(row.index(form) is not None for row in rows) for form in (FROM_0, FROM_1)]
+    if fits[0] == fits[1] > 0:
+        raise CorpusError(
+            "It is not clear whether answers are counted from 0 or from 1.",
+            expected="an answer 0, or one that is the number of options",
+            found="answers " + listed(sorted({_plain(row.answer) for row in rows}), 5),
+            where=table.path,
+            fix="write the right options by their letters or texts",
+        )
 
 
 @dataclass(frozen=True)
@@ -179,14 +204,15 @@ def _before(number: int | None) -> int | None:
     return None if number is None else number - 1
 
 
+FROM_0, FROM_1 = "a number, from 0", "a number, from 1"
 # How answers may be given: (answer, keys of the options, options) -> index; the first that fits
 # as many rows as any other is taken.
 FORMS: dict[str, Callable[[str, tuple[str, ...], tuple[str, ...]], int | None]] = {
     "the text of an option": lambda answer, keys, options: _place_in(options, answer),
     "the key of an option": lambda answer, keys, options: _place_in(keys, answer.upper()),
     "a letter": lambda answer, keys, options: _letter(answer),
-    "a number, from 0": lambda answer, keys, options: _number(answer),
-    "a number, from 1": lambda answer, keys, options: _before(_number(answer)),
+    FROM_0: lambda answer, keys, options: _number(answer),
+    FROM_1: lambda answer, keys, options: _before(_number(answer)),
 }
 
 
