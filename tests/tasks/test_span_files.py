@@ -56,12 +56,33 @@ def test_an_answer_is_looked_for_near_its_place(
     assert example.article == "Pets"
 
 
+def test_questions_that_are_not_in_articles_are_read(tmp_path: Path) -> None:
+    """As transformers' examples for question answering take them."""
+    one: dict[str, Any] = {"id": "7", "title": "Pets", "context": CONTEXT, "question": "Who?"}
+    one["answers"] = {"text": ["cat", "The cat"], "answer_start": [4, 0]}
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps({"data": [one]}))
+    [example] = read_answered(path, BadRows())
+    assert (example.id, example.answers) == ("7", ((4, "cat"), (0, "The cat")))
+
+
 def test_a_folder_may_hold_packed_files_of_both_parts(tmp_path: Path) -> None:
     with lzma.open(tmp_path / "train-v1.1.json.xz", "wt") as file:
         file.write(squad(asked("sat", 8)))
     (tmp_path / "dev-v1.1.json").write_text(squad(asked("cat", 4)))
     assert answers(tmp_path) == [((8, "sat"),)]
     assert answers(tmp_path, split="dev") == [((4, "cat"),)]
+
+
+def test_the_dev_file_of_a_folder_is_not_trained_on(tmp_path: Path) -> None:
+    (tmp_path / "pets.json").write_text(squad(asked("sat", 8)))
+    assert answers(tmp_path) == [((8, "sat"),)]
+    (tmp_path / "dev-v2.0.json").write_text(squad(asked("cat", 4)))
+    assert answers(tmp_path) == [((8, "sat"),)]
+    assert answers(tmp_path, split="dev") == [((4, "cat"),)]
+    (tmp_path / "pets.json").rename(tmp_path / "pets-test.json")
+    with pytest.raises(CorpusError, match="holds no examples"):
+        read_answered(tmp_path, BadRows())
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,21 @@ def test_questions_without_an_answer_need_a_beam_and_a_threshold(beam: FinetuneR
     assert found.no_answer is not None
 
 
+def test_the_threshold_is_that_of_the_model_that_is_kept(tiny_model: Path, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", questions(60, impossible=True))
+    few = {"schedule.steps": 6, "run.validate_every": 2, "run.keep_best": False}
+    with Console(quiet=True) as console:
+        result = finetune(
+            "span", train=path, model=tiny_model / "model", out=tmp_path / "run",
+            set={**QUICK, **few}, console=console,
+        )  # fmt: skip
+    lines = [json.loads(x) for x in (result.folder / "metrics.jsonl").read_text().splitlines()]
+    last = [line for line in lines if line["event"] == "validation"][-1]
+    head = Checkpoint.load(result.model).head
+    assert head is not None
+    assert head.no_answer_threshold == last["threshold"]
+
+
 def test_figures_are_those_of_the_official_program(
     beam: FinetuneResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,8 +156,14 @@ def test_a_table_is_measured_and_predicted_in_its_order(
     model = ["--model", str(answered.model)]
     assert main(["predict", str(test), *model]) == 0
     made = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["id"] for row in made] == [str(n) for n in range(2, 32)]
-    guess = {row["id"]: row["prediction"] for row in made}
+    assert [row["line"] for row in made] == list(range(2, 32))
+    guess = {str(row["line"]): row["prediction"] for row in made}
+    table = tmp_path / "answers.tsv"
+    assert main(["predict", str(test), "--output", str(table), *model]) == 0
+    cells = [line.split("\t") for line in table.read_text().splitlines()]
+    assert cells[0] == ["line", "question", "prediction", "score", "start", "end"]
+    assert {line: text for line, _, text, *_ in cells[1:]} == guess
+    assert main(["predict", str(test), "--n-best", str(table), *model]) == 2
     gold = {str(n): [row["answer"]] for n, row in enumerate(rows, 2)}
     wanted = squad1_scores(gold, guess)
     assert 100 * figures["f1"] == pytest.approx(wanted["f1"])

@@ -19,6 +19,7 @@ from albertkit.cli.options import (
     not_negative,
 )
 from albertkit.cli.output import output_file, print_json, print_line, print_table
+from albertkit.errors import PredictionError
 from albertkit.progress import Bar
 
 if TYPE_CHECKING:
@@ -303,7 +304,7 @@ def predict(
         lines are printed. Answers to questions go to .json as the official programs of SQuAD
         read them.
     n_best
-        For answers to questions: a JSON file for the 20 best of each, with their probabilities.
+        With answers as .json: a JSON file for the 20 best of each, with their probabilities.
     """
     from albertkit.data.tables import BadRows, Table
     from albertkit.infer.predict_file import predict_file, predict_rows
@@ -366,17 +367,26 @@ def _predict_answers(
     bad: BadRows,
 ) -> None:
     """Answer every question of a file."""
-    from albertkit.infer.predict_answers import predict_answers, rows_of, write_answers
+    from albertkit.infer import predict_answers as of
     from albertkit.tasks.span_files import AnswerColumns
 
     named = AnswerColumns(
         columns.question_column or "", columns.context_column or "", columns.label_column or ""
     )
-    head = predictor.head
-    assert head is not None  # it was asked for
-    found = predict_answers(predictor, data, bad=bad, columns=named)
-    write_answers(head, found, output, output_file(n_best, data))
+    official = output is not None and output.suffix.lower() == ".json"
+    if n_best is not None and not official:
+        raise PredictionError(
+            "The best answers go with the file of the official programs.",
+            expected="--output with a name that ends with .json",
+            found="no --output" if output is None else str(output),
+            fix="give --output answers.json, or leave --n-best out",
+        )
     if output is None:
-        _print_rows([list(rows_of(head, found))])
-        return
-    _wrote(len(found), output, bad)
+        _print_rows(of.answer_rows(predictor, data, named, bad))
+    elif official:
+        found = of.predict_answers(predictor, data, bad=bad, columns=named)
+        assert predictor.head is not None  # it was asked for
+        of.write_answers(predictor.head, found, output, output_file(n_best, data))
+        _wrote(len(found), output, bad)
+    else:
+        _wrote(of.write_answer_rows(predictor, data, named, output, bad), output, bad)

@@ -73,7 +73,9 @@ class Evaluation:
         return {
             "figures": self.figures,
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
-            "labels": [label_name(self.head, n) for n in range(self.head.num_labels)],
+            "labels": [label_name(self.head, n) for n in range(self.head.num_labels)]
+            if self.head.traits.has_classes
+            else [],
             "classes": [dict(zip(keys, of, strict=True)) for of in self.classes],
             "confusion": None if self.confusion is None else self.confusion.tolist(),
             "by_options": [

@@ -1,4 +1,4 @@
-"""Predict answers to questions: SQuAD's JSON gives the official file of answers by id."""
+"""Predict answers to questions: rows as they come, or the official file of answers by id."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from albertkit.data.tables import BadRows
 from albertkit.errors import CorpusError, listed
 from albertkit.files import write_atomic
 from albertkit.infer.evaluate import answers_of
-from albertkit.infer.predict_file import lines_of
+from albertkit.infer.predict_file import GROUP, LINE, PREDICTION, SCORE, write_groups
 from albertkit.infer.predictor import Predictor
 from albertkit.infer.tasks import need_head
 from albertkit.tasks.examples import SpanExample
@@ -70,34 +70,53 @@ def n_best_of(found: Decoded) -> list[dict[str, Any]]:
 
 
 def write_answers(
-    head: TaskHead, found: dict[str, Decoded], output: Path | None, n_best: Path | None = None
+    head: TaskHead, found: dict[str, Decoded], output: Path, n_best: Path | None = None
 ) -> None:
-    """Write the answers, and perhaps the best of each question, where a file is named for them.
-
-    output: .json by id as the official programs read them, .csv and .tsv tables, else JSON lines.
+    """Write the answers by id, as the official programs read them, and perhaps the best of each.
 
     Raises:
         OutputError: a file cannot be written.
     """
-    if output is not None and output.suffix.lower() == ".json":
-        _write(output, {name: answer_of(head, answer) for name, answer in found.items()})
-    elif output is not None:
-        write_atomic(output, lines_of(list(rows_of(head, found)), output.suffix.lower()))
+    _write(output, {name: answer_of(head, answer) for name, answer in found.items()})
     if n_best is not None:
         _write(n_best, {name: n_best_of(answer) for name, answer in found.items()})
 
 
-def rows_of(head: TaskHead, found: dict[str, Decoded]) -> Iterator[dict[str, Any]]:
-    """A row for each question: id, prediction, score, start and end in its context."""
-    for name, answer in found.items():
-        text, best = answer_of(head, answer), answer.best[0]
-        yield {
-            "id": name,
-            "prediction": text,
-            "score": round(best.in_window if text else answer.none, 6),
-            "start": best.begin if text else 0,
-            "end": best.end if text else 0,
-        }
+def row_of(head: TaskHead, example: SpanExample, answer: Decoded) -> dict[str, Any]:
+    """Line (or id), question, prediction, score, start and end in the context."""
+    text, best, name = answer_of(head, answer), answer.best[0], example.id
+    place: dict[str, Any] = {LINE: int(name)} if name.isdecimal() else {"id": name}
+    return {
+        **place,
+        "question": example.question,
+        PREDICTION: text,
+        SCORE: round(best.in_window if text else answer.none, 6),
+        "start": best.begin if text else 0,
+        "end": best.end if text else 0,
+    }
+
+
+def answer_rows(
+    predictor: Predictor, data: Path, columns: AnswerColumns, bad: BadRows, *, skip: int = 0
+) -> Iterator[list[dict[str, Any]]]:
+    """Groups of rows, see `row_of`; skip: so many questions are done already."""
+    head = need_head(predictor.head, predictor.folder, "span")
+    examples = read_answered(data, bad, columns, split="dev", needs_answer=False)
+    for begin in range(skip, len(examples), GROUP):
+        part = examples[begin : begin + GROUP]
+        found = answers_of(predictor, head, part)
+        yield [row_of(head, example, each) for example, each in zip(part, found, strict=True)]
+
+
+def write_answer_rows(
+    predictor: Predictor, data: Path, columns: AnswerColumns, output: Path, bad: BadRows
+) -> int:
+    """Write a row for each question; the number of rows. See `predict_file`."""
+
+    def groups(skip: int) -> Iterator[list[dict[str, Any]]]:
+        return answer_rows(predictor, data, columns, bad, skip=skip)
+
+    return write_groups(groups, data, predictor, output)
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,17 +81,23 @@ def squad_files(path: Path, split: Split) -> list[Path]:
     """The files of SQuAD's JSON that a path names: itself, or those of a folder's part."""
     if not path.is_dir():
         return [path] if _is_squad(path) else []
-    named = _json_files(path, split)
-    every = sorted(file for end in _PACKED for file in path.glob(f"*.json{end}"))
-    return [file for file in named or every if _is_squad(file)]
+    files = _json_files(path, split)
+    if not files:  # those whose names say nothing of a part
+        parts = {name for names in SPLIT_NAMES.values() for name in names}
+        files = [x for x in _all_json(path) if not parts & set(re.split("[-_.]", x.name.lower()))]
+    return [file for file in files if _is_squad(file)]
 
 
 def _json_files(path: Path, split: Split) -> list[Path]:
-    files = sorted(file for end in _PACKED for file in path.glob(f"*.json{end}"))
+    """Files of the first name that a part has."""
     for name in SPLIT_NAMES[split]:
-        if found := [file for file in files if file.name.startswith(name)]:
+        if found := [file for file in _all_json(path) if file.name.startswith(name)]:
             return found
     return []
+
+
+def _all_json(path: Path) -> list[Path]:
+    return sorted(file for end in _PACKED for file in path.glob(f"*.json{end}"))
 
 
 def _is_squad(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ def read_squad(path: Path, *, bad: BadRows | None = None) -> Iterator[SpanExampl
     bad = bad or BadRows()
     with expecting(path):
         articles = json_document(path)["data"]
-        paragraphs = [(x, article) for article in articles for x in article["paragraphs"]]
+        paragraphs = [(x, article) for article in articles for x in _paragraphs(article)]
     for number, (paragraph, article) in enumerate(paragraphs, 1):
         with expecting(path):
             context, questions = paragraph["context"], paragraph["qas"]
@@ -41,8 +41,19 @@ def read_squad(path: Path, *, bad: BadRows | None = None) -> Iterator[SpanExampl
             yield example
 
 
+def _paragraphs(article: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    """The paragraphs of an article; a question that has a context of its own is one by itself."""
+    if "paragraphs" not in article and "question" in article:
+        return [{"context": article["context"], "qas": [article]}]
+    found: Sequence[dict[str, Any]] = article["paragraphs"]
+    return found
+
+
 def _question(context: str, question: dict[str, Any], article: str) -> SpanExample:
     found = question.get("answers") or []
+    if isinstance(found, dict):  # as `datasets` has them
+        pairs = zip(found["text"], found["answer_start"], strict=True)
+        found = [{"text": text, "answer_start": start} for text, start in pairs]
     if not isinstance(context, str) or not isinstance(question["question"], str):
         raise TypeError("context and question are not both texts")
     return SpanExample(

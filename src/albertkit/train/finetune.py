@@ -305,7 +305,7 @@ def export(model: AlbertForTask, task: FinetuneTask, folder: Path) -> None:
     tensors = tensors_of(model)
     if task.best:
         tensors |= {name: kept.cpu().float().numpy() for name, kept in task.kept.items()}
-    head = replace(prepared.head, no_answer_threshold=task.best.get("threshold"))
+    head = replace(prepared.head, no_answer_threshold=task.threshold)
     Checkpoint(prepared.config, tensors, prepared.tokenizer, head=head).save(
         folder / "model", task_card(prepared, task.best, task.baseline), replace=True
     )

@@ -19,8 +19,7 @@ def wrong_answers(task: FinetuneTask, outputs: SpanOutputs) -> str:
     held, head = task.dev, task.prepared.head
     assert isinstance(held.rows, SpanRows)
     found = list(decode(head, held.examples, held.rows, outputs.windows))
-    threshold = task.best.get("threshold")
-    answers = [decided(x.best, x.no_answer, threshold) for x in found]
+    answers = [decided(x.best, x.no_answer, task.threshold) for x in found]
     exact, overlap = scores_of(gold_of(held.examples), answers)
     sure = [
         x.best[0].in_window if answer else x.none for x, answer in zip(found, answers, strict=True)

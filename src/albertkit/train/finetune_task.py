@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from albertkit.data.batch import Batch
 from albertkit.data.row_batches import within_budget
 from albertkit.model.outputs import TaskOutput
-from albertkit.model.task_heads import places_of_answers
+from albertkit.model.task_heads import beam_rows, places_of_answers
 from albertkit.tasks.codecs import CODECS
 from albertkit.tasks.figures import deciding_figure, is_better
 from albertkit.tasks.head import TaskHead
@@ -67,6 +67,7 @@ class FinetuneTask:
     kept: dict[str, Tensor]  # weights of the best validation; empty if none is kept
     best: dict[str, Any] = field(default_factory=dict)  # its figures
     waited: int = 0  # validations since
+    threshold: float | None = None  # for no answer, of the model that is exported
     _weights: npt.NDArray[np.float32] = field(init=False)
     _epoch: tuple[int, list[npt.NDArray[np.int64]]] | None = None
 
@@ -189,11 +190,14 @@ class FinetuneTask:
         figures["metric"] = self.metric
         if not self.best or is_better(self.metric, figures, self.best):
             self.best, self.waited = {"step": step, **figures}, 0
+            self.threshold = figures.get("threshold")
             for name, parameter in model.named_parameters():
                 if name in self.kept:
                     self.kept[name].copy_(parameter.detach())
         else:
             self.waited += 1
+        if not self.kept:
+            self.threshold = figures.get("threshold")
         return figures
 
     def outputs_of_kept(self, model: nn.Module) -> Any:
@@ -231,11 +235,12 @@ class FinetuneTask:
 
     def state(self) -> dict[str, Any]:
         """What was best so far, and how long ago."""
-        return {"best": self.best, "waited": self.waited}
+        return {"best": self.best, "waited": self.waited, "threshold": self.threshold}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on where `state()` was."""
         self.best, self.waited = state["best"], state["waited"]
+        self.threshold = state.get("threshold")
 
 
 def run_head(model: nn.Module, head: TaskHead, rows: TaskRows) -> TaskOutput:
@@ -269,7 +274,7 @@ def span_outputs(
             found = loss_of_windows(output, packed.lengths, packed.targets)
             losses[indices] = found.float().cpu().numpy()
             if output.beam is not None:
-                values = list(output.beam.rows.cpu().numpy())
+                values = list(beam_rows(output.beam).cpu().numpy())
                 none = output.beam.unanswerable.float().tolist()
             else:
                 assert output.start is not None
