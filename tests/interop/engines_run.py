@@ -60,6 +60,7 @@ def read(case: Case) -> Answer:
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
             export(case.checkpoint, to="onnx", out=folder / "onnx", task=task)
+            problems += copies(onnx.load(str(folder / "onnx" / "model.onnx")), checkpoint)
             given = run_onnx(folder / "onnx", inputs)
             found |= {names[name]: array for name, array in given.items()}
             if task == tasks[0]:
@@ -104,6 +105,17 @@ def segments_of(case: Case) -> np.ndarray:
     three = case.facts["config"]["type_vocab_size"] == 3
     segments = case.inputs["token_type_ids"]
     return np.maximum(segments - 1, 0) if uer and three else segments
+
+
+def copies(model: onnx.ModelProto, checkpoint: Checkpoint) -> list[str]:
+    """A file in fp32 that holds more numbers than the checkpoint has."""
+    held = sum(
+        int(np.prod(x.dims))
+        for x in model.graph.initializer
+        if x.data_type == onnx.TensorProto.FLOAT and len(x.dims)
+    )
+    most = sum(tensor.size for tensor in checkpoint.tensors.values())
+    return [f"{held} numbers in the file, {most} in the checkpoint"] if held > most else []
 
 
 def int8_problems(model: onnx.ModelProto) -> list[str]:

@@ -57,7 +57,7 @@ class OnnxOps:
     def stored(self, name: str, array: Array) -> str:
         """An initializer; its name. Equal arrays are stored once, whatever they are called."""
         if name not in self._stored:
-            array = np.ascontiguousarray(array)
+            array = np.asarray(array, order="C")  # keeps numbers without axes
             content = f"{array.dtype} {array.shape} {hashlib.sha256(array.tobytes()).hexdigest()}"
             self._stored[name] = self._contents.setdefault(content, name)
             if self._stored[name] == name:
