@@ -28,6 +28,7 @@ ORDER = [
     "checkpoint.finite",
     "checkpoint.mapping",
     "checkpoint.hf_names",
+    "checkpoint.early_exit",
     "checkpoint.families",
     "checkpoint.words",
     "checkpoint.checkpoint",

@@ -236,6 +236,8 @@ def _expressed(checkpoint: Checkpoint, writer: Family, result: Conversion) -> Ch
     if express is not None:
         checkpoint, notes = express(checkpoint)
         result.notes += notes
+    if checkpoint.exits and result.to not in ("huggingface", "albertkit"):
+        result.lost.append(Loss(("early_exit",), "the classifiers for early exit are lost"))
     try:
         result.lost += writer.losses(checkpoint)
         return checkpoint

@@ -251,6 +251,16 @@ def fit(
 
 
 @contextmanager
+def reporting(progress: Progress | bool | None, what: str, total: int) -> Iterator[Progress | None]:
+    """What to call about `total` things: the given function, that of a bar for True, or nothing."""
+    if progress is True:
+        with Bar(what, total) as bar:
+            yield bar.report
+    else:
+        yield progress or None
+
+
+@contextmanager
 def growth_of(folder: Path, total: int, progress: Progress | None) -> Iterator[None]:
     """Report how many bytes a folder has, of so many, while something writes into it."""
     if progress is None:

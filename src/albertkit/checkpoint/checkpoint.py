@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from albertkit.checkpoint import families
+from albertkit.checkpoint.early_exit import read_exits
 from albertkit.checkpoint.families import _beside
 from albertkit.checkpoint.families._folder import write_folder
 from albertkit.checkpoint.families._protocol import LoadResult, Overrides
@@ -53,6 +54,7 @@ class Checkpoint:
     ignored: dict[str, str] = field(default_factory=dict)  # key or tensor of the source: reason
     special_ids: dict[str, int] = field(default_factory=dict)  # for a folder without tokenizer
     head: TaskHead | None = None
+    exits: dict[str, Array] = field(default_factory=dict)  # see early_exit.py
 
     def __post_init__(self) -> None:
         if not self.has_masked_lm:
@@ -241,6 +243,7 @@ def open_checkpoint(
             ignored=dict(result.report.ignored),
             special_ids=result.special_ids,
             head=result.head,
+            exits=read_exits(found, result.config, result.head),
         )
         if look_for_nan:
             result.problems += not_finite(result.tensors)

@@ -14,11 +14,12 @@ from albertkit.cli.options import (
     Json,
     ModelOptions,
     OnBadLine,
+    Patience,
     Settings,
     at_least_one,
     not_negative,
 )
-from albertkit.cli.output import output_file, print_json, print_line, print_table
+from albertkit.cli.output import output_file, print_json, print_line
 from albertkit.errors import PredictionError
 from albertkit.progress import Bar
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from albertkit.data.tables import BadRows
-    from albertkit.infer.evaluate import Evaluation
     from albertkit.infer.predictor import Predictor
 
 EXAMPLES_GROUP = Group("Examples", sort_key=1)
@@ -223,6 +223,7 @@ def evaluate(
     *,
     model: ModelOptions = NO_MODEL,
     columns: ColumnOptions = NO_COLUMNS,
+    patience: Patience = None,
     json: Json = False,
 ) -> None:
     """Measure a fine-tuned model on a table with labels, or on questions with answers.
@@ -235,50 +236,15 @@ def evaluate(
         One JSON object: figures, their 95 % intervals, labels, confusion (rows: what is there;
         columns: what was predicted), skipped rows.
     """
+    from albertkit.cli.evaluation import show_figures
     from albertkit.infer.evaluate import evaluate as run
 
-    predictor, _ = model.predictor((), needs_head=True)
-    found = run(predictor, data, **asdict(columns))
+    predictor, _ = model.predictor((), needs_head=True, patience=patience)
+    found = run(predictor, data, **asdict(columns), progress=True)
     if json:
         print_json(found.to_json())
         return
-    _show_figures(found)
-
-
-def _show_figures(found: Evaluation) -> None:
-    """Figures with their intervals, then how each class was recognised."""
-    from albertkit.tasks.figures import TITLES
-    from albertkit.tasks.metrics import f1_of_counts
-
-    rows = []
-    for name, title in TITLES.items():
-        if name in found.figures:
-            low, high = found.intervals.get(name, (None, None))
-            ends = "" if low is None else f"{low:.3f} to {high:.3f}"
-            rows.append((title, f"{found.figures[name]:.4f}", ends))
-    unit = "words" if found.head.kind == "token_classification" else "examples"
-    title = f"{found.figures['count']:,} {unit}"
-    print_table(title, ["figure", "value", "95 % interval"], rows, right=[1])
-    if found.classes:
-        table = [
-            (
-                name,
-                *(f"{count:,}" for count in (support, predicted, correct)),
-                f"{f1_of_counts(correct, predicted, support):.3f}",
-            )
-            for name, correct, predicted, support in found.classes
-        ]
-        names = ["class", "support", "predicted", "correct", "F1"]
-        print_table("", names, table, right=[1, 2, 3, 4])
-    if found.by_options:
-        shares = [
-            (f"{size}", f"{support:,}", f"{right / support:.3f}", f"{1 / size:.3f}")
-            for size, right, support in found.by_options
-        ]
-        names = ["options", "support", "accuracy", "by chance"]
-        print_table("", names, shares, right=[0, 1, 2, 3])
-    if found.skipped:
-        print_line(f"left out: {len(found.skipped):,} rows, the first at {found.skipped[0]}")
+    show_figures(found)
 
 
 def predict(
@@ -289,6 +255,7 @@ def predict(
     n_best: Path | None = None,
     model: ModelOptions = NO_MODEL,
     columns: ColumnOptions = NO_COLUMNS,
+    patience: Patience = None,
 ) -> None:
     """Ask a fine-tuned model about every row of a table; the order of the rows is kept.
 
@@ -308,10 +275,10 @@ def predict(
     """
     from albertkit.data.tables import BadRows, Table
     from albertkit.infer.predict_file import predict_file, predict_rows
-    from albertkit.tasks.columns import find_columns
+    from albertkit.tasks.columns import find_columns, text_examples
 
     output = output_file(output, data)
-    predictor, _ = model.predictor((), needs_head=True)
+    predictor, _ = model.predictor((), needs_head=True, patience=patience)
     bad = BadRows(columns.on_bad_row)
     task = None if predictor.head is None else predictor.head.traits.task
     if task == "span":
@@ -328,7 +295,15 @@ def predict(
     if output is None:
         _print_rows(predict_rows(predictor, table, used, bad))
         return
-    _wrote(predict_file(predictor, table, used, output, bad), output, bad)
+    with Bar("examples") as bar:
+        if bar.is_shown:
+            rows_there = text_examples(table, used, BadRows("skip"), needs_label=False)
+            bar.update(0, total=sum(1 for _ in rows_there))
+        rows = predict_file(predictor, table, used, output, bad, bar.report)
+    _wrote(rows, output, bad)
+    if patience is not None:
+        layers = predictor.config.num_hidden_layers
+        print_line(f"layers used: {predictor.used.mean:.2f} of {layers} on average")
 
 
 def _predict_choices(
@@ -343,7 +318,9 @@ def _predict_choices(
     if output is None:
         _print_rows(choice_rows(predictor, data, given, bad))
         return
-    _wrote(predict_choices(predictor, data, given, output, bad), output, bad)
+    with Bar("examples") as bar:
+        rows = predict_choices(predictor, data, given, output, bad, bar.report)
+    _wrote(rows, output, bad)
 
 
 def _print_rows(groups: Iterable[list[dict[str, Any]]]) -> None:

@@ -63,6 +63,14 @@ TextsOrLines = Annotated[
     ),
 ]
 TopK = Annotated[int, Parameter(validator=at_least_one)]
+Patience = Annotated[
+    int | None,
+    Parameter(
+        validator=at_least_one,
+        help="For models with early exit: a text leaves the network when so many layers in a row "
+        "agree on its answer; by default it goes through all layers.",
+    ),
+]
 Truncate = Annotated[Flag, Parameter(help="Cut texts that are too long at their end.")]
 
 
@@ -202,7 +210,7 @@ class ModelOptions(SourceOptions):
     calibrate: Path | None = None
 
     def predictor(
-        self, texts: Sequence[str], *, needs_head: bool = False
+        self, texts: Sequence[str], *, needs_head: bool = False, patience: int | None = None
     ) -> tuple[Predictor, list[str]]:
         """The model, ready to answer, and the positionals of the command that are texts.
 
@@ -212,6 +220,7 @@ class ModelOptions(SourceOptions):
         Args:
             texts: the positionals.
             needs_head: only a fine-tuned model can answer, and none ships.
+            patience: of its early exit.
 
         Raises:
             ModelMissing: no --model, and no text to choose by.
@@ -249,6 +258,7 @@ class ModelOptions(SourceOptions):
                 precision=self.precision,
                 threads=self.threads,
                 calibrate=self.calibrate,
+                patience=patience,
             )
         return predictor, texts
 

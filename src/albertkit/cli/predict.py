@@ -28,6 +28,7 @@ from albertkit.cli.options import (
     Json,
     LineOptions,
     ModelOptions,
+    Patience,
     Texts,
     TextsOrLines,
     TopK,
@@ -173,6 +174,7 @@ def classify(
     lines: LineOptions = NO_LINES,
     pair: str | None = None,
     top_k: TopK | None = None,
+    patience: Patience = None,
     truncate: Truncate = False,
     json: Json = False,
 ) -> None:
@@ -192,7 +194,7 @@ def classify(
         pairs = None if pair is None else [pair] * len(batch)
         return predictor.classify(batch, pairs, truncate=truncate)
 
-    for text, found in _answers(texts, lines, model, ask, needs_head=True):
+    for text, found in _answers(texts, lines, model, ask, needs_head=True, patience=patience):
         labels = [dict(label) for label in found.labels[:top_k]]
         if json:
             value = {"labels": labels} if found.value is None else {"value": found.value}
@@ -350,13 +352,14 @@ def _answers(
     ask: Callable[[Predictor, list[str]], Sequence[Answer]],
     *,
     needs_head: bool = False,
+    patience: int | None = None,
     silent: bool = False,
 ) -> Iterator[tuple[str, Answer]]:
     """Texts of a command with their answers as they come, a few batches at a time.
 
     silent: the command prints nothing about an answer.
     """
-    predictor, given = model.predictor(texts, needs_head=needs_head)
+    predictor, given = model.predictor(texts, needs_head=needs_head, patience=patience)
     bad = BadLines(skip=lines.on_bad_line == "skip")
     nothing = True
     groups = groups_of(given, lines.input, model.batch_size * GROUP, bad)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from albertkit.data.batch import Batch
 from albertkit.errors import PredictionError
 from albertkit.infer.engine import Engine, Floats, run_checked
+from albertkit.infer.patience import LayersUsed, run_with_patience, with_exits
+from albertkit.progress import Progress, reporting
 from albertkit.text.encoding import Encoding
 
 
@@ -29,12 +31,17 @@ class Outputs:
 class Runner:
     """An engine asked in batches of at most `batch_size` sequences.
 
-    finite: whether NaN and infinite outputs are an error.
+    finite: whether NaN and infinite outputs are an error. patience: see `infer/patience.py`; None
+    uses every layer. used: counts the layers then. progress: where there are several batches, True
+    shows a bar, a function is called with ("texts", done, total).
     """
 
     engine: Engine
     batch_size: int
     finite: bool = True
+    patience: int | None = None
+    used: LayersUsed = field(default_factory=LayersUsed)
+    progress: Progress | bool = False
 
     def run(
         self,
@@ -46,7 +53,9 @@ class Runner:
 
         positions: tokens of each sequence, for `masked_lm`.
         """
-        for indices in by_length([len(e.ids) for e in encodings], self.batch_size):
+        if self.patience is not None and "task" in want:
+            with_exits(self.engine, self.patience)
+        for indices in self.parts([len(e.ids) for e in encodings]):
             batch = Batch.of([encodings[i] for i in indices])
             at = None
             if positions is not None:
@@ -54,6 +63,24 @@ class Runner:
                 at = np.array([s + p for s, i in starts for p in positions[i]], dtype=np.int64)
             run = run_checked if self.finite else type(self.engine).run
             yield Outputs(indices, batch, run(self.engine, batch, want, at))
+
+    def task_logits(self, batch: Batch) -> Floats:
+        """Logits of the head's task, by as many layers as it takes."""
+        if self.patience is None:
+            return run_checked(self.engine, batch, ("task",))["task"]
+        logits, depths = run_with_patience(self.engine, batch, self.patience)
+        self.used.add(depths)
+        return logits
+
+    def parts(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        """Indices in batches; reports how many are done when the next batch is asked for."""
+        several, done = len(lengths) > self.batch_size, 0
+        with reporting(self.progress if several else False, "texts", len(lengths)) as report:
+            for indices in by_length(lengths, self.batch_size):
+                yield indices
+                done += len(indices)
+                if report is not None:
+                    report("texts", done, len(lengths))
 
 
 def by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:

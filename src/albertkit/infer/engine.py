@@ -46,6 +46,19 @@ class Engine(Protocol):
         """
 
 
+@runtime_checkable
+class ExitsEarly(Protocol):
+    """An engine of a model that may have a classifier after every layer (model/early_exit.py)."""
+
+    num_exits: int  # classifiers below the head; 0: the model has none
+
+    def run_with_patience(self, batch: Batch, patience: int) -> tuple[Floats, Ints]:
+        """Logits (B, C) of the head's task, and the layers (B,) that each row went through.
+
+        A row leaves when `patience` classifiers in a row agree with the one before them.
+        """
+
+
 def run_checked(
     engine: Engine, batch: Batch, want: Collection[str], positions: Ints | None = None
 ) -> dict[str, Floats]:
@@ -64,13 +77,18 @@ def run_checked(
         )
     found = engine.run(batch, want, positions)
     for name in want:
-        if not np.isfinite(found[name]).all():
-            raise PredictionError(
-                "The model computes NaN or infinite numbers, so it has no answer.",
-                expected=f"finite numbers for {name}",
-                found=f"{int((~np.isfinite(found[name])).sum())} of {found[name].size} are not",
-                fix="check the weights: open_checkpoint(path).result.problems lists such tensors",
-                command_fix="check the weights: albertkit inspect lists the tensors that hold such "
-                "numbers",
-            )
+        refuse_not_finite(name, found[name])
     return found
+
+
+def refuse_not_finite(name: str, values: Floats) -> None:
+    """Raise a PredictionError if an output has infinite values or NaN."""
+    if not np.isfinite(values).all():
+        raise PredictionError(
+            "The model computes NaN or infinite numbers, so it has no answer.",
+            expected=f"finite numbers for {name}",
+            found=f"{int((~np.isfinite(values)).sum())} of {values.size} are not",
+            fix="check the weights: open_checkpoint(path).result.problems lists such tensors",
+            command_fix="check the weights: albertkit inspect lists the tensors that hold such "
+            "numbers",
+        )

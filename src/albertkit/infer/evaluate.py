@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,12 @@ import numpy.typing as npt
 from albertkit.data.other_tables import open_table
 from albertkit.data.tables import BadRows, OnBadRow
 from albertkit.errors import PredictionError
+from albertkit.infer.batches import Runner
+from albertkit.infer.patience import LayersUsed, with_exits
 from albertkit.infer.predictor import Predictor
 from albertkit.infer.reading import decoded, windows_of
 from albertkit.infer.tasks import logits_of, need_head
+from albertkit.progress import Progress, reporting
 from albertkit.tasks.choice_columns import GivenColumns
 from albertkit.tasks.choice_files import read_questions
 from albertkit.tasks.choose import right_by_options
@@ -99,6 +102,8 @@ def evaluate(
     label_separator: str = "|",
     on_bad_row: OnBadRow = "error",
     metric: str = "",
+    patience: int | None = None,
+    progress: Progress | bool = False,
 ) -> Evaluation:
     """Compare what a fine-tuned model says with the labels of a file.
 
@@ -110,6 +115,7 @@ def evaluate(
         label_separator: between the labels of a cell, for multi_label.
         on_bad_row: error, or skip.
         metric: figure that comes first; that of the task if left out.
+        patience, progress: see `Predictor`; with patience "layers_used" is among the figures.
 
     Raises:
         CorpusError: the file cannot be read, or a column is not found.
@@ -117,6 +123,7 @@ def evaluate(
         PredictionError: the model was not fine-tuned for this, or there is nothing to compare.
     """
     predictor = model if isinstance(model, Predictor) else Predictor(model)
+    runner = _runner(predictor, patience)
     head, bad = head_to_measure(predictor), BadRows(on_bad_row)
     names = {
         "text": text_column,
@@ -126,6 +133,22 @@ def evaluate(
         "context": context_column,
     }
     examples = _read(head, data, names, tuple(option_columns or ()), label_separator, bad)
+    _refuse_none(examples, data)
+    skipped = tuple(bad.skipped)
+    with reporting(progress, "examples", len(examples)) as report:
+        if head.traits.task == "span":
+            found = _measured_answers(predictor, head, examples, skipped, report)
+        else:
+            targets = _targets(head, examples, data)
+            outputs = logits_of_examples(predictor, head, examples, runner, report)
+            found = _measured_units(head, targets, *outputs, skipped)
+    found.figures["metric"] = deciding_figure(head, metric)
+    if runner.patience is not None:
+        found.figures["layers_used"] = runner.used.mean
+    return found
+
+
+def _refuse_none(examples: Sequence[Any], data: str | Path) -> None:
     if not examples:
         raise PredictionError(
             "The file has no examples.",
@@ -134,12 +157,20 @@ def evaluate(
             where=str(data),
             fix="check that it is the right file",
         )
-    if head.traits.task == "span":
-        found = _measured_answers(predictor, head, examples, tuple(bad.skipped))
-    else:
-        found = _measured_units(predictor, head, examples, data, tuple(bad.skipped))
-    found.figures["metric"] = deciding_figure(head, metric)
-    return found
+
+
+def _runner(predictor: Predictor, patience: int | None) -> Runner:
+    """The runner of a predictor with a patience, or its own, and a count of layers for itself."""
+    patience = predictor.patience if patience is None else patience
+    if patience is not None:
+        with_exits(predictor.engine, patience)
+    return replace(predictor.runner, patience=patience, used=LayersUsed())
+
+
+def _targets(head: TaskHead, examples: Sequence[Any], data: str | Path) -> Any:
+    targets_of = CODECS[head.traits.task].targets_of
+    assert targets_of is not None  # other tasks have other figures
+    return targets_of(head, examples, data)
 
 
 def _read(
@@ -179,27 +210,49 @@ def head_to_measure(predictor: Predictor) -> TaskHead:
 
 
 def logits_of_examples(
-    predictor: Predictor, head: TaskHead, examples: Sequence[Any]
+    predictor: Predictor,
+    head: TaskHead,
+    examples: Sequence[Any],
+    runner: Runner | None = None,
+    report: Progress | None = None,
 ) -> tuple[Floats, Ints]:
-    """Logits (U, C) of texts or words in their order, and the units of each example."""
+    """Logits (U, C) of texts or words in their order, and the units of each example.
+
+    runner: instead of that of the predictor. report: called with ("examples", done, total).
+    """
+    runner = runner or predictor.runner
     parts, sizes = [], []
     for begin in range(0, len(examples), _AT_ONCE):
         part = examples[begin : begin + _AT_ONCE]
         encode = CODECS[head.traits.task].encode
         rows = encode(predictor.tokenizer, part, predictor.max_window)
-        parts.append(logits_of(predictor.runner, rows))
+        within = None if report is None else _share_of(report, begin, len(part), len(examples))
+        parts.append(logits_of(replace(runner, progress=within or False), rows))
         sizes.append(rows.sizes)
     return joined_logits(parts), np.concatenate(sizes)
 
 
+def _share_of(report: Progress, begin: int, count: int, total: int) -> Progress:
+    """Reports on the rows of `count` examples from `begin` on as reports on examples."""
+    return lambda _, done, rows: report("examples", begin + count * done // (rows or 1), total)
+
+
 def _measured_answers(
-    predictor: Predictor, head: TaskHead, examples: Sequence[SpanExample], skipped: tuple[str, ...]
+    predictor: Predictor,
+    head: TaskHead,
+    examples: Sequence[SpanExample],
+    skipped: tuple[str, ...],
+    report: Progress | None,
 ) -> Evaluation:
     """Figures of answers at the threshold of the head, and the best threshold for these questions.
 
     There is no loss: an engine does not give it for every head.
     """
-    found = list(answers_of(predictor, head, examples))
+    found = []
+    for answer in answers_of(predictor, head, examples):
+        found.append(answer)
+        if report is not None:
+            report("examples", len(found), len(examples))
     gold = gold_of(examples)
     threshold = (head.no_answer_threshold or 0.0) if head.may_find_nothing else None
     figures = figures_of_answers(gold, found, threshold)
@@ -230,17 +283,9 @@ def answers_of(
 
 
 def _measured_units(
-    predictor: Predictor,
-    head: TaskHead,
-    examples: Sequence[Any],
-    where: object,
-    skipped: tuple[str, ...],
+    head: TaskHead, targets: Any, logits: Floats, sizes: Ints, skipped: tuple[str, ...]
 ) -> Evaluation:
-    """Figures of classes of texts or words, their intervals, and each class."""
-    targets_of = CODECS[head.traits.task].targets_of
-    assert targets_of is not None  # other tasks have other figures
-    targets = targets_of(head, examples, where)
-    logits, sizes = logits_of_examples(predictor, head, examples)
+    """Figures of logits (U, C) of texts or words, their intervals, and each class."""
     figures = figures_of(head, logits, targets, sizes)
     predictions = predictions_of(head, logits)
     if head.traits.task == "tag" and has_entities(head):

@@ -19,6 +19,8 @@ from albertkit.infer.engines import make_engine, open_exported
 from albertkit.infer.engines._protocol import EngineSettings
 from albertkit.infer.exported import engine_of, is_exported
 from albertkit.infer.fill_mask import Filler
+from albertkit.infer.patience import LayersUsed, with_exits
+from albertkit.progress import Progress
 from albertkit.tasks.head import TaskHead
 from albertkit.tasks.windows import MIN_TOKENS
 from albertkit.text.tokenizer import Tokenizer
@@ -105,6 +107,8 @@ class ModelOfTexts:
         threads: int | None = None,
         calibrate: str | Path | None = None,
         offline: bool | None = None,
+        patience: int | None = None,
+        progress: Progress | bool = False,
     ) -> None:
         if source is None and (tokenizer, overrides, family) != (None, None, None):
             raise PredictionError(
@@ -112,7 +116,8 @@ class ModelOfTexts:
                 expected="the checkpoint that tokenizer, overrides or family is about",
                 fix="pass its path first",
             )
-        self.batch_size = batch_size
+        self.batch_size, self.patience, self.progress = batch_size, patience, progress
+        self.used = LayersUsed()  # by the texts so far, with patience
         self._open: Callable[[str | Path | Engine], OpenModel] = partial(
             open_model,
             settings=EngineSettings(device, precision, threads, calibrate),
@@ -123,6 +128,8 @@ class ModelOfTexts:
             offline=offline,
         )
         self._model = None if source is None else self._open(source)
+        if patience is not None and self._model is not None:
+            with_exits(self._model.engine, patience)
         self._texts_choose = source is None
         self._chosen: str | None = None  # the name that the first texts chose
 

@@ -12,6 +12,7 @@ from albertkit.infer.evaluate import logits_of_examples
 from albertkit.infer.predict_file import GROUP, LINE, PREDICTION, SCORE, write_groups
 from albertkit.infer.predictor import Predictor
 from albertkit.infer.tasks import chosen, need_head
+from albertkit.progress import Progress
 from albertkit.tasks.choice_columns import GivenColumns
 from albertkit.tasks.choice_files import read_questions
 
@@ -45,11 +46,16 @@ def choice_rows(
 
 
 def predict_choices(
-    predictor: Predictor, data: Path, given: GivenColumns, output: Path, bad: BadRows
+    predictor: Predictor,
+    data: Path,
+    given: GivenColumns,
+    output: Path,
+    bad: BadRows,
+    report: Progress | None = None,
 ) -> int:
     """Write the predictions for a file of questions; the number of rows. See `predict_file`."""
 
     def groups(skip: int) -> Iterator[list[dict[str, Any]]]:
         return choice_rows(predictor, data, given, bad, skip=skip)
 
-    return write_groups(groups, data, predictor, output)
+    return write_groups(groups, data, predictor, output, report)

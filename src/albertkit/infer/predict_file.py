@@ -12,7 +12,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from albertkit.infer.answers import Classification
 from albertkit.infer.evaluate import head_to_measure, logits_of_examples
 from albertkit.infer.predictor import Predictor
 from albertkit.infer.tasks import classification
+from albertkit.progress import Progress
 from albertkit.tasks.columns import Columns, text_examples
 from albertkit.tasks.examples import TextExample
 from albertkit.tasks.head import TaskHead
@@ -42,10 +43,20 @@ class _Done:
     model: str
     rows: int
     bytes: int
+    patience: int | None = None
+
+    def __str__(self) -> str:
+        patience = "" if self.patience is None else f" with patience {self.patience}"
+        return f"of {self.input} by {self.model}{patience}"
 
 
 def predict_rows(
-    predictor: Predictor, table: Table, columns: Columns, bad: BadRows, *, skip: int = 0
+    predictor: Predictor,
+    table: Table,
+    columns: Columns,
+    bad: BadRows,
+    *,
+    skip: int = 0,
 ) -> Iterator[list[dict[str, Any]]]:
     """Groups of rows as they are to be written: line, the columns of texts, prediction, score.
 
@@ -103,11 +114,16 @@ def _answer(answer: Classification, head: TaskHead) -> dict[str, Any]:
 
 
 def predict_file(
-    predictor: Predictor, table: Table, columns: Columns, output: Path, bad: BadRows
+    predictor: Predictor,
+    table: Table,
+    columns: Columns,
+    output: Path,
+    bad: BadRows,
+    report: Progress | None = None,
 ) -> int:
     """Write the predictions for a table to a file; the number of rows.
 
-    output: .csv and .tsv are tables, other names JSON lines.
+    output: .csv and .tsv are tables, other names JSON lines. report: see `write_groups`.
 
     Raises:
         OutputError: the file cannot be written, or holds the predictions of another input.
@@ -117,7 +133,7 @@ def predict_file(
     def groups(skip: int) -> Iterator[list[dict[str, Any]]]:
         return predict_rows(predictor, table, columns, bad, skip=skip)
 
-    return write_groups(groups, table.path, predictor, output)
+    return write_groups(groups, table.path, predictor, output, report)
 
 
 def write_groups(
@@ -125,14 +141,23 @@ def write_groups(
     source: Path,
     predictor: Predictor,
     output: Path,
+    report: Progress | None = None,
 ) -> int:
     """Write groups of rows to a file, and go on where a run before was stopped; the number of rows.
 
-    groups(skip): what is to be written, without so many rows that are there already.
+    groups(skip): what is to be written, without so many rows that are there already. report: called
+    with ("examples", done, None).
     """
     part = output.with_name(output.name + ".part")
     note = output.with_name(output.name + ".part.json")
-    begun = _Done(str(source), source.stat().st_size, str(predictor.folder), rows=0, bytes=0)
+    begun = _Done(
+        input=str(source),
+        input_bytes=source.stat().st_size,
+        model=str(predictor.folder),
+        rows=0,
+        bytes=0,
+        patience=predictor.patience,
+    )
     done = _resumed(begun, part, note)
     with translate_os_errors(part):
         with part.open("r+b" if done.bytes else "wb") as file:
@@ -140,6 +165,8 @@ def write_groups(
             file.seek(done.bytes)
             rows = done.rows
             for group in groups(rows):
+                if report is not None:
+                    report("examples", rows, None)
                 file.write(lines_of(group, output.suffix.lower(), first=rows == 0))
                 file.flush()
                 os.fsync(file.fileno())
@@ -159,16 +186,12 @@ def _resumed(begun: _Done, part: Path, note: Path) -> _Done:
         done = _Done(**json.loads(note.read_text(encoding="utf-8")))
     except (ValueError, TypeError):
         done = None
-    same = done is not None and (done.input, done.input_bytes, done.model) == (
-        begun.input,
-        begun.input_bytes,
-        begun.model,
-    )
+    same = done is not None and replace(done, rows=0, bytes=0) == begun
     if done is None or not same or part.stat().st_size < done.bytes:
         raise OutputError(
             "Another prediction was begun here, and it is not finished.",
-            expected=f"predictions of {begun.input} by {begun.model}",
-            found="something else" if done is None else f"those of {done.input} by {done.model}",
+            expected=f"predictions {begun}",
+            found="something else" if done is None else f"those {done}",
             where=part,
             fix="remove the file, or choose another name",
         )

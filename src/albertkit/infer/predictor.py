@@ -10,6 +10,7 @@ beside it. What computes is an engine (`infer/engine.py`); here are the question
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, overload
 
 import numpy as np
@@ -52,6 +53,10 @@ class Predictor(ModelOfTexts):
     tokenizer: spiece.model, vocab.txt or tokenizer.json, if it is not beside the weights.
     overrides: what the files do not say. engine: what computes, by name; precision, threads and
     calibrate: see `EngineSettings`. offline: never ask the network; None: as HF_HUB_OFFLINE says.
+    patience: for a model that was fine-tuned with early exit; a text leaves the network when so
+    many classifiers in a row agree with the one before them. None uses every layer. `used.mean` is
+    how many layers the texts so far used on average.
+    progress: over several batches, True shows a bar; a function is called with (what, done, total).
     """
 
     def __call__(self, *texts: Any, **options: Any) -> Any:
@@ -63,7 +68,13 @@ class Predictor(ModelOfTexts):
     @property
     def runner(self) -> Runner:
         """The engine, asked in batches."""
-        return Runner(self.engine, self.batch_size)
+        return Runner(
+            self.engine,
+            self.batch_size,
+            patience=self.patience,
+            used=self.used,
+            progress=self.progress,
+        )
 
     @overload
     def fill_mask(
@@ -127,7 +138,7 @@ class Predictor(ModelOfTexts):
             self._opened.filler.each_alone(*question, top_k)
             if independent
             else self._opened.filler.together(
-                *question, top_k, scorer_of(self.runner, *question[1:3])
+                *question, top_k, scorer_of(replace(self.runner, progress=False), *question[1:3])
             )
             for question in questions
         ]
@@ -194,7 +205,7 @@ class Predictor(ModelOfTexts):
         vectors = np.zeros((len(encodings), self.config.hidden_size), dtype=np.float32)
         want = "pooled" if pooling == "pooled" else "hidden"
         size = self.batch_size if batch_size is None else batch_size
-        for outputs in Runner(self.engine, size).run(encodings, (want,)):
+        for outputs in replace(self.runner, batch_size=size).run(encodings, (want,)):
             found, batch = outputs[want], outputs.batch
             if pooling == "cls":
                 found = found[batch.starts]

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from albertkit.infer.answers import FoundAnswer, FoundAnswers
-from albertkit.infer.batches import Runner, by_length
+from albertkit.infer.batches import Runner
 from albertkit.infer.engine import run_checked
 from albertkit.tasks.examples import SpanExample
 from albertkit.tasks.head import TaskHead
@@ -83,7 +83,7 @@ def _windows(
     found: dict[int, WindowSpans] = {}
     beam = head.kind == "beam_span"
     want = ("task", "unanswerable") if beam else ("task",)
-    for indices in by_length(rows.batch.lengths.tolist(), runner.batch_size):
+    for indices in runner.parts(rows.batch.lengths.tolist()):
         batch = rows.batch.take(np.array(indices, dtype=np.int64))
         outputs = run_checked(runner.engine, batch, want)
         values = list(outputs["task"]) if beam else batch.split(outputs["task"])

@@ -9,8 +9,8 @@ import numpy as np
 
 from albertkit.errors import PredictionError
 from albertkit.infer.answers import Choice, Classification, Label, TaggedSpan, Tags, TokenLabels
-from albertkit.infer.batches import Runner, by_length
-from albertkit.infer.engine import Floats, run_checked
+from albertkit.infer.batches import Runner
+from albertkit.infer.engine import Floats
 from albertkit.tasks.choose import rows_of
 from albertkit.tasks.classify import label_name, log_softmax, probabilities, ranked
 from albertkit.tasks.codecs import CODECS
@@ -56,10 +56,10 @@ def need_head(head: TaskHead | None, path: Path | None, task: str) -> TaskHead:
 def logits_of(runner: Runner, rows: Rows) -> Floats:
     """Logits (U, C) of texts or words, the mean over the windows of each."""
     found = []
-    for part in by_length(rows.batch.lengths.tolist(), runner.batch_size):
+    for part in runner.parts(rows.batch.lengths.tolist()):
         indices = np.array(part, dtype=np.int64)
         batch = rows.batch.take(indices)
-        logits = run_checked(runner.engine, batch, ("task",))["task"]
+        logits = runner.task_logits(batch)
         if rows.positions is not None:
             logits = logits[rows.places(indices, batch)]
         found.append((rows.outputs_of(indices), logits))

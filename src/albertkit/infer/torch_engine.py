@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.checkpoint.early_exit import TOLERANCE
 from albertkit.data.batch import Batch, Ints
 from albertkit.errors import PredictionError
 from albertkit.infer.engine import Floats
+from albertkit.model.early_exit import agreement, run_with_patience
 from albertkit.model.loading import build, build_body, build_task
 from albertkit.model.outputs import AlbertOutput, TaskOutput
 from albertkit.model.task_heads import beam_rows, places_of_answers
@@ -31,6 +33,8 @@ class TorchEngine:
         self._body = build_body(checkpoint).to(self.device) if model is None else model.albert
         task = build_task(checkpoint, self._body) if checkpoint.head is not None else None
         self._task = None if task is None else task.to(self.device)
+        self.num_exits = 0 if task is None or task.exits is None else len(task.exits)
+        self._tolerance = float(checkpoint.exits.get(TOLERANCE, (0.0,))[0])
         outputs = {
             "hidden": True,
             "all_layers": True,
@@ -67,6 +71,23 @@ class TorchEngine:
             if task is not None:
                 found |= _task_outputs(task)
             return {name: x.float().cpu().numpy() for name, x in found.items()}
+
+    def run_with_patience(self, batch: Batch, patience: int) -> tuple[Floats, Ints]:
+        """See `ExitsEarly`."""
+        assert self._task is not None  # asked only of a model with exits
+        ids, segment_ids = (
+            torch.from_numpy(x).to(self.device) for x in (batch.ids, batch.segment_ids)
+        )
+        with torch.inference_mode():
+            logits, depths = run_with_patience(
+                self._task,
+                ids,
+                segment_ids,
+                lengths=torch.from_numpy(batch.lengths),
+                patience=patience,
+                agree=agreement(self._task.head.kind, self._tolerance),
+            )
+        return logits.float().cpu().numpy(), depths.numpy()
 
     def span_scores(self, batch: Batch) -> dict[str, Floats]:
         """What the head for `beam_span` gives before its search, at the tokens (S,).

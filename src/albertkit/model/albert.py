@@ -278,13 +278,25 @@ class Encoder(nn.Module):
         needed: Tensor | None = None,
     ) -> Tensor:
         last = len(self.plan) - 1
-        for number, (attend, feed) in enumerate(self.plan):
+        for number in range(last + 1):
             rest = needed if number == last else None
-            x = self.get_submodule(attend)(x, layout, probabilities, rest)
-            x = self.get_submodule(feed)(x)  # (S, H)
+            x = self.layer(number, x, layout, probabilities, rest)
             if probabilities is not None:
                 states.append(self.finish(x))
         return self.finish(x)
+
+    def layer(
+        self,
+        number: int,
+        x: Tensor,
+        layout: Layout,
+        probabilities: list[Tensor] | None = None,
+        needed: Tensor | None = None,
+    ) -> Tensor:
+        """One layer of the plan, (S, H) to (S, H), or to the needed ones of them."""
+        attend, feed = self.plan[number]
+        x = self.get_submodule(attend)(x, layout, probabilities, needed)
+        return self.get_submodule(feed)(x)
 
     def finish(self, x: Tensor) -> Tensor:
         """What an encoder that stopped here would give: with `final_norm` one more norm."""

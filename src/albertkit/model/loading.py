@@ -58,12 +58,19 @@ def build_task(
     """
     head = require_task_head(checkpoint)
     with torch.device("meta"):
-        module = kind(checkpoint.config, head, pooler=checkpoint.has_pooler)
+        module = kind(
+            checkpoint.config,
+            head,
+            pooler=checkpoint.has_pooler,
+            early_exit=bool(checkpoint.exits),
+        )
     if body is None:
-        fill(module, checkpoint.tensors)
+        fill(module, {**checkpoint.tensors, **checkpoint.exits})
     else:
         module.albert = body
         fill(module.get_submodule(head.part), checkpoint.tensors, head.part)
+        if module.exits is not None:
+            fill(module.exits, checkpoint.exits, "exits")
     return module.eval()
 
 

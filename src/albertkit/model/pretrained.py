@@ -9,6 +9,7 @@ A source is what `Checkpoint.load` takes: a path of any family, a released name,
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -92,7 +93,8 @@ class AlbertForTaskHead(AlbertForTask):
 
     @classmethod
     def _of(cls, checkpoint: Checkpoint) -> Self:
-        model = build_task(checkpoint, kind=cls)
+        # transformers' calls know no early exit.
+        model = build_task(replace(checkpoint, exits={}), kind=cls)
         assert isinstance(model, cls)
         return model
 

@@ -139,9 +139,14 @@ def pool_like_uer(pooling: str, tokens: Tensor, segments: Tensor, real: Tensor) 
 
 
 class AlbertForTask(nn.Module):
-    """The body with the head of a task."""
+    """The body with the head of a task; early_exit: and a classifier after each layer below.
 
-    def __init__(self, config: AlbertConfig, head: TaskHead, *, pooler: bool = True) -> None:
+    Those are for `model/early_exit.py`; `forward` leaves them out.
+    """
+
+    def __init__(
+        self, config: AlbertConfig, head: TaskHead, *, pooler: bool = True, early_exit: bool = False
+    ) -> None:
         super().__init__()
         self.config, self.head = config, head
         self.albert = Albert(config, pooler=pooler or head.needs_pooler)
@@ -153,6 +158,13 @@ class AlbertForTask(nn.Module):
         )
         initialize(module, config.initializer_range)
         self.add_module(head.part, module)
+        self.exits: nn.ModuleList | None = None
+        if early_exit:
+            below = range(len(self.albert.encoder.plan) - 1)
+            self.exits = nn.ModuleList(
+                nn.Linear(config.hidden_size, head.num_labels) for _ in below
+            )
+            initialize(self.exits, config.initializer_range)
 
     @with_transformers_arguments
     def forward(

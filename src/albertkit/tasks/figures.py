@@ -52,6 +52,7 @@ TITLES = {
     "threshold": "threshold for no answer",
     "best_f1": "F1 at the best threshold",
     "best_f1_threshold": "that threshold",
+    "layers_used": "layers used, on average",
 }
 
 

@@ -18,11 +18,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 
 from albertkit import settings as recipes
 from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.checkpoint.early_exit import TOLERANCE
 from albertkit.errors import RecipeError
 from albertkit.files import translate_os_errors
 from albertkit.model.loading import tensors_of
@@ -51,6 +53,7 @@ from albertkit.train.run import Run
 from albertkit.train.start import write_start
 
 TASKS = tuple(CODECS)
+TOLERANCE_SHARE = 0.1  # of the labels' deviation: numbers this near are the same, for early exit
 
 
 @dataclass(frozen=True)
@@ -255,9 +258,16 @@ def _run(prepared: PreparedTask, resume: bool, console: Console) -> FinetuneResu
             )
         step = saved.get("step", 0)
         with Bar("step", task.steps, done=step, console=console, plain=True, keep=True) as progress:
-            norm, run_settings = recipe.optim.max_gradient_norm, recipe.run
+            run_settings = recipe.run
             run = Run(
-                trainer=Trainer(model, optimizer, norm, run_settings.precision, run_settings.seed),
+                trainer=Trainer(
+                    model,
+                    optimizer,
+                    recipe.optim.max_gradient_norm,
+                    run_settings.precision,
+                    run_settings.seed,
+                    recipe.objective.fgm_epsilon,
+                ),
                 task=task,
                 cadence=run_settings,
                 folder=folder,
@@ -305,8 +315,11 @@ def export(model: AlbertForTask, task: FinetuneTask, folder: Path) -> None:
     tensors = tensors_of(model)
     if task.best:
         tensors |= {name: kept.cpu().float().numpy() for name, kept in task.kept.items()}
+    exits = {name: tensors.pop(name) for name in list(tensors) if name.startswith("exits.")}
+    if exits and prepared.head.kind == "regression":
+        exits[TOLERANCE] = TOLERANCE_SHARE * np.std(task.train.targets, keepdims=True)
     head = replace(prepared.head, no_answer_threshold=task.threshold)
-    Checkpoint(prepared.config, tensors, prepared.tokenizer, head=head).save(
+    Checkpoint(prepared.config, tensors, prepared.tokenizer, head=head, exits=exits).save(
         folder / "model", task_card(prepared, task.best, task.baseline), replace=True
     )
 

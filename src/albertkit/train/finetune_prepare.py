@@ -35,6 +35,7 @@ from albertkit.train.finetune_start import (
     tokenizer_of,
 )
 from albertkit.train.loop import device_of, seed_of
+from albertkit.train.objective_checks import check_objective
 from albertkit.train.optim import Adam
 
 # Settings that a resumed run may change: they decide no weight, or (device, threads) only rounding.
@@ -97,6 +98,7 @@ class PreparedTask:
         )
         recipe, steps = _with_numbers(recipe, len(train.group_lengths), checkpoint.config)
         config = _with_dropout(checkpoint.config, recipe)
+        check_objective(recipe, head, config)
         return cls(recipe, checkpoint, config, head, tokenizer, examples, origin, train, dev, steps)
 
     @property
@@ -150,7 +152,12 @@ class PreparedTask:
     def build(self) -> tuple[AlbertForTask, Adam]:
         """The model with its head, and its optimizer; the same weights for the same seed."""
         torch.manual_seed(seed_of(self.recipe.run.seed, -1))
-        model = AlbertForTask(self.config, self.head, pooler=self.checkpoint.has_pooler)
+        model = AlbertForTask(
+            self.config,
+            self.head,
+            pooler=self.checkpoint.has_pooler,
+            early_exit=self.recipe.objective.early_exit,
+        )
         own = dict(model.named_parameters())
         with torch.no_grad():
             for name in own.keys() & self.checkpoint.tensors.keys():

@@ -78,6 +78,15 @@ class ObjectiveSettings:
     class_weights: Literal["none", "balanced"] = setting(
         "none", "balanced: rare classes count more, each class alike in sum"
     )
+    fgm_epsilon: float = setting(
+        0.0, "above 0: FGM with an adversarial step so long in the word embeddings", low=0
+    )
+    rdrop_alpha: float = setting(
+        0.0, "above 0: R-Drop with so much weight on the divergence of two passes", low=0
+    )
+    early_exit: bool = setting(
+        False, "a classifier after every layer, for predicting with patience; for classify"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,20 +13,23 @@ from torch import Tensor, nn
 
 from albertkit.data.batch import Batch
 from albertkit.data.row_batches import within_budget
+from albertkit.model.early_exit import logits_by_depth
 from albertkit.model.outputs import TaskOutput
-from albertkit.model.task_heads import beam_rows, places_of_answers
+from albertkit.model.task_heads import AlbertForTask, beam_rows, places_of_answers
 from albertkit.tasks.codecs import CODECS
 from albertkit.tasks.figures import deciding_figure, is_better
 from albertkit.tasks.head import TaskHead
 from albertkit.tasks.rows import Labelled, Rows
 from albertkit.tasks.span_answers import SpanOutputs, window_spans
 from albertkit.tasks.span_rows import SpanRows
+from albertkit.train.exit_loss import joint_loss
 from albertkit.train.finetune_health import Baseline, judge_task
 from albertkit.train.finetune_prepare import PreparedTask
 from albertkit.train.health import Verdict
 from albertkit.train.loop import autocast
 from albertkit.train.losses import Loss
 from albertkit.train.optim import ScheduleSettings, learning_rate
+from albertkit.train.rdrop import DIVERGENCES, rdrop_loss
 from albertkit.train.task_losses import Choices, loss_of_windows, share_of_step, task_loss
 from albertkit.train.validation import evaluating
 
@@ -152,21 +155,37 @@ class FinetuneTask:
         )
 
     def loss(self, model: nn.Module, micro_batch: TaskRows) -> Loss:
-        """Loss of one micro-batch."""
-        head, choices = self.prepared.head, micro_batch.choices
-        output = run_head(model, head, micro_batch)
+        """Loss of one micro-batch; with R-Drop of two passes, with early exit at every depth."""
+        head, alpha = self.prepared.head, self.prepared.recipe.objective.rdrop_alpha
         weights, step_weight = micro_batch.weights, micro_batch.step_weight
         if head.traits.task == "span":
+            output = run_head(model, head, micro_batch)
             each = loss_of_windows(output, micro_batch.lengths, micro_batch.targets)
             return share_of_step(each, weights, step_weight)
-        logits = output.logits
-        assert logits is not None  # every other head has them
+        first = _logits(model, head, micro_batch)
+        losses = [self._of_logits(logits, micro_batch) for logits in first]
+        if alpha:
+            passes = zip(losses, first, _logits(model, head, micro_batch), strict=True)
+            losses = [
+                rdrop_loss(
+                    loss,
+                    self._of_logits(other, micro_batch),
+                    DIVERGENCES[head.traits.loss](logits, other),
+                    weights,
+                    step_weight=step_weight,
+                    alpha=alpha,
+                )
+                for loss, logits, other in passes
+            ]
+        return joint_loss(losses)
+
+    def _of_logits(self, logits: Tensor, rows: TaskRows) -> Loss:
         return task_loss(
-            head.traits.loss,
-            logits if choices is None else choices.scores(logits),
-            micro_batch.targets,
-            weights,
-            step_weight=step_weight,
+            self.prepared.head.traits.loss,
+            logits,
+            rows.targets,
+            rows.weights,
+            step_weight=rows.step_weight,
             smoothing=self.prepared.recipe.objective.label_smoothing,
         )
 
@@ -257,6 +276,15 @@ def run_head(model: nn.Module, head: TaskHead, rows: TaskRows) -> TaskOutput:
         rows.ids, rows.segment_ids, lengths=lengths, positions=rows.positions, **given
     )
     return output
+
+
+def _logits(model: nn.Module, head: TaskHead, rows: TaskRows) -> list[Tensor]:
+    """Logits (M, C) of the outputs of some rows; with early exit those of every depth."""
+    if isinstance(model, AlbertForTask) and model.exits is not None:
+        return logits_by_depth(model, rows.ids, rows.segment_ids, lengths=rows.lengths)
+    logits = run_head(model, head, rows).logits
+    assert logits is not None  # every head has them but those of places
+    return [logits if rows.choices is None else rows.choices.scores(logits)]
 
 
 def span_outputs(

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from albertkit.errors import TrainingError
+from albertkit.train.fgm import perturbed
 from albertkit.train.health import refuse_what_is_not_finite
 from albertkit.train.losses import Loss, Totals
 from albertkit.train.optim import clip_by_global_norm, set_learning_rate
@@ -64,6 +65,7 @@ class Trainer:
     max_gradient_norm: float
     precision: str
     seed: int
+    fgm_epsilon: float = 0.0  # above 0: with a second pass on moved word embeddings (fgm.py)
     stopped_by: int = 0  # number of the signal that ended the training early
 
     def train(self, job: Job, start: int, stop: int) -> int:
@@ -88,19 +90,27 @@ class Trainer:
         self.model.train()
         torch.manual_seed(seed_of(self.seed, step))
         self.optimizer.zero_grad(set_to_none=True)
-        losses = []
-        for micro_batch in job.micro_batches(step):
-            with autocast(self.model, self.precision):
-                loss = job.loss(self.model, micro_batch)
-            loss.value.backward()
-            losses.append(replace(loss, value=loss.value.detach()))
-        totals = Totals.of(losses)
+        micro_batches = job.micro_batches(step)
+        totals = Totals.of(self._backward(job, micro_batches))
+        if self.fgm_epsilon:
+            with perturbed(self.model, self.fgm_epsilon):
+                self._backward(job, micro_batches)
         norm = clip_by_global_norm(self.model.parameters(), self.max_gradient_norm)
         refuse_what_is_not_finite(step + 1, totals.means(), norm)
         rate = job.learning_rate(step)
         set_learning_rate(self.optimizer, rate, step)
         self.optimizer.step()
         return StepResult(step + 1, totals, norm, rate)
+
+    def _backward(self, job: HasLoss, micro_batches: Sequence[Any]) -> list[Loss]:
+        """Add the gradients of the micro batches to those that are there."""
+        losses = []
+        for micro_batch in micro_batches:
+            with autocast(self.model, self.precision):
+                loss = job.loss(self.model, micro_batch)
+            loss.value.backward()
+            losses.append(replace(loss, value=loss.value.detach()))
+        return losses
 
 
 def autocast(model: nn.Module, precision: str) -> torch.autocast:

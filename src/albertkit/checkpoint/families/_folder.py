@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from albertkit.checkpoint.early_exit import write_exits
 from albertkit.checkpoint.families import _beside
 from albertkit.checkpoint.families._configs import write as write_config
 from albertkit.checkpoint.families._head_configs import write_head
@@ -43,6 +44,7 @@ def write_folder(checkpoint: Checkpoint, folder: Path, dtype: str) -> None:
     tensors = _own_tensors(checkpoint) if own else _huggingface_tensors(checkpoint)
     write_config_file(checkpoint, folder, dtype)
     write_tensors(folder / (OWN_WEIGHTS if own else HUGGINGFACE_WEIGHTS), tensors, dtype)
+    write_exits(folder, checkpoint.exits)
     if checkpoint.tokenizer is not None:
         checkpoint.tokenizer.save(folder)
 
