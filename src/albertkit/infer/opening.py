@@ -13,6 +13,7 @@ from albertkit.checkpoint.checkpoint import open_checkpoint
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.config import AlbertConfig
 from albertkit.errors import PredictionError
+from albertkit.infer.batches import Runner
 from albertkit.infer.default_model import choose_model, folder_of
 from albertkit.infer.engine import Engine
 from albertkit.infer.engines import make_engine, open_exported
@@ -139,6 +140,17 @@ class ModelOfTexts:
             self._chosen = choose_model(texts, self._chosen)
             if self._model is None:
                 self._model = self._open(folder_of(self._chosen))
+
+    @property
+    def runner(self) -> Runner:
+        """The engine, asked in batches."""
+        return Runner(
+            self.engine,
+            self.batch_size,
+            patience=self.patience,
+            used=self.used,
+            progress=self.progress,
+        )
 
     @property
     def _opened(self) -> OpenModel:

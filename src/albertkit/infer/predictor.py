@@ -19,7 +19,6 @@ import numpy.typing as npt
 from albertkit.errors import PredictionError
 from albertkit.infer import reading, tasks
 from albertkit.infer.answers import Classification, Fillings, HiddenStates, Tags, TokenLabels
-from albertkit.infer.batches import Runner
 from albertkit.infer.fill_mask import (
     mask_positions,
     refuse_many,
@@ -64,17 +63,6 @@ class Predictor(ModelOfTexts):
         head = None if self._model is None else self.head
         name = "fill_mask" if head is None else tasks.METHODS[head.traits.task]
         return getattr(self, name)(*texts, **options)
-
-    @property
-    def runner(self) -> Runner:
-        """The engine, asked in batches."""
-        return Runner(
-            self.engine,
-            self.batch_size,
-            patience=self.patience,
-            used=self.used,
-            progress=self.progress,
-        )
 
     @overload
     def fill_mask(
