@@ -18,6 +18,7 @@ import numpy as np
 from reading import Answer, Case, main
 
 from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.keras import AlbertForPreTraining, AlbertForTaskHead, AlbertModel
 from albertkit.model.checks import first_segment
 
@@ -28,7 +29,10 @@ TASK = (
 
 def read(case: Case) -> Answer:
     """Outputs of body, pretraining heads and task in float32."""
-    checkpoint = open_checkpoint(case.checkpoint, family=case.facts["family"]).checkpoint
+    overrides = Overrides(head=case.facts["head"])  # google's files do not say what it is for
+    checkpoint = open_checkpoint(
+        case.checkpoint, family=case.facts["family"], overrides=overrides
+    ).checkpoint
     first = first_segment(checkpoint.config)
     names = ("input_ids", "token_type_ids", "attention_mask")
     batch = {name: case.inputs[name] for name in names}
