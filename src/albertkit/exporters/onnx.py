@@ -1,4 +1,4 @@
-"""ONNX: one file with every tensor once, which Optimum and transformers.js can load too."""
+"""ONNX: one file with every tensor once, its inputs and outputs named as in Optimum's exports."""
 
 from __future__ import annotations
 

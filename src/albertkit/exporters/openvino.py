@@ -1,4 +1,4 @@
-"""OpenVINO's intermediate representation, which plain OpenVINO and Optimum Intel load."""
+"""OpenVINO's intermediate representation, inputs and outputs named as in Optimum's exports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime, on a CPU or with CUDA: packed graphs of a checkpoint, or what was exported."""
+"""ONNX Runtime on a CPU: packed graphs of a checkpoint, or what was exported."""
 
 from __future__ import annotations
 
@@ -42,34 +42,19 @@ def open_exported(folder: Path, settings: EngineSettings) -> Engine:
 
 
 def _session(model: bytes | str, settings: EngineSettings) -> Any:
+    if settings.device not in ("auto", "cpu"):
+        raise PredictionError(
+            "ONNX Runtime computes on the CPU only.",
+            expected="cpu",
+            found=settings.device,
+            fix="use device='cpu', or engine='torch'",
+            command_fix="leave --device out, or take --engine torch",
+        )
     runtime = need_package("onnxruntime", "onnx")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads_or_cpus(settings.threads)
     options.log_severity_level = 3
-    return runtime.InferenceSession(model, options, providers=_providers(runtime, settings.device))
-
-
-def _providers(runtime: Any, device: str) -> list[Any]:
-    """Where it computes.
-
-    Raises:
-        PredictionError: this build of onnxruntime does not have the device.
-    """
-    there = runtime.get_available_providers()
-    kind, _, number = device.partition(":")
-    if kind == "auto":
-        kind = "cuda" if "CUDAExecutionProvider" in there else "cpu"
-    if kind == "cpu":
-        return ["CPUExecutionProvider"]
-    if kind != "cuda" or "CUDAExecutionProvider" not in there:
-        raise PredictionError(
-            "This device cannot be used.",
-            expected="cpu; cuda with the package onnxruntime-gpu",
-            found=f"{device}; onnxruntime has {', '.join(there)}",
-            fix="use device='cpu', or pip install onnxruntime-gpu",
-            command_fix="leave --device out, or pip install onnxruntime-gpu",
-        )
-    return [("CUDAExecutionProvider", {"device_id": int(number or 0)}), "CPUExecutionProvider"]
+    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _run(session: Any, inputs: Arrays) -> dict[str, np.ndarray]:
