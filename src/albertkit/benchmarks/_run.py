@@ -148,8 +148,6 @@ def _once(data_set: DataSet, plan: Plan, seed: int, console: Console) -> Outcome
     """One run of a data set, or of the one whose model answers it; and its scores."""
     model, split = plan.model_for(data_set), plan.scored_split(data_set)
     learned = find_sets(data_set.model_of)[0] if data_set.model_of else data_set
-    if trained(learned) is None:
-        return Outcome(data_set, model, note=f"no fine-tuning of {data_set.kind} yet")
     try:
         learned.files(plan.data, "train")
         examples = list(data_set.examples(plan.data, split))
@@ -213,7 +211,6 @@ def _inputs(data_set: DataSet, plan: Plan, seed: int) -> dict[str, Any]:
     chosen by what is scored.
     """
     how, folder = trained(data_set), plan.out / "examples" / data_set.name
-    assert how is not None  # it was asked before
     files: dict[str, Path] = {}
     pairs = False
     for split in ("train", *(["dev"] if "dev" in data_set.splits else [])):

@@ -1,7 +1,4 @@
-"""How the examples of each task are given to `finetune`, and what its models say of them.
-
-A task of `tasks.kinds` that is not in TRAINED is read and scored, and not trained.
-"""
+"""How the examples of each task are given to `finetune`, and what its models say of them."""
 
 from __future__ import annotations
 
@@ -33,9 +30,9 @@ class Trained:
     predict: Callable[[Predictor, Sequence[Any]], dict[str, Any]]
 
 
-def trained(data_set: DataSet) -> Trained | None:
-    """How a data set is trained; None: so far it is not."""
-    return TRAINED.get(KINDS[data_set.kind].task)
+def trained(data_set: DataSet) -> Trained:
+    """How a data set is trained."""
+    return TRAINED[KINDS[data_set.kind].task]
 
 
 def predict(model: Path, examples: Sequence[Example]) -> dict[str, Any]:

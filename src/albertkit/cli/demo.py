@@ -223,7 +223,7 @@ def go_on(
         raise TrainingError(
             "The demo was stopped.",
             where=run.folder,
-            fix=f"to go on: albertkit pretrain {run.folder / 'recipe.toml'} --resume",
+            fix=f"albertkit pretrain {run.folder / 'recipe.toml'} --resume",
         )
     return run
 

@@ -108,7 +108,7 @@ def from_scratch(
         raise TrainingError(
             "The demo was stopped.",
             where=run.folder,
-            fix=f"to go on: albertkit pretrain {run.folder / 'recipe.toml'} --resume",
+            fix=f"albertkit pretrain {run.folder / 'recipe.toml'} --resume",
         )
     gain = run.baselines.unigram_entropy - run.validation["mlm_loss"]
     log(console, "5. masks", "in documents never trained on, the right answer beside the guesses")
