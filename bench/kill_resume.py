@@ -1,11 +1,12 @@
-"""Kill a pretraining run with SIGKILL at random moments and resume it: are the weights the same?
+"""Kill a training run with SIGKILL at random moments and resume it: are the weights the same?
 
-    python bench/kill_resume.py [--kills 20] [--folder DIR] [--seed 0]
+    python bench/kill_resume.py [pretrain|finetune] [--kills 20] [--folder DIR] [--seed 0]
 
-Makes a small corpus, runs `albertkit pretrain` once without interruption, then starts it again and
-again: each of these runs is killed at a moment drawn uniformly from the time that the whole run
-takes (start of Python, writing of states and the report included), then resumed to the end. Prints
-how many have the SHA-256 of the uninterrupted run's model.safetensors and the same losses.
+Pretraining on a small corpus, or fine-tuning a model that ships on the reviews of the package. It
+runs once without interruption, then starts again and again: each of these runs is killed at a
+moment drawn uniformly from the time that the whole run takes (start of Python, writing of states
+and the report included), then resumed to the end. Prints how many have the SHA-256 of the
+uninterrupted run's model.safetensors and the same losses.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 from pathlib import Path
 from pydoc_data.topics import topics
 
+import albertkit
 from albertkit.data.corpus import Document
 from albertkit.data.writing import write_shards
 from albertkit.files import sha256_of
@@ -69,18 +71,17 @@ threads = 1
 def main(arguments: list[str] | None = None) -> int:
     """Run all kills; the exit code is 0 when every resumed run equals the uninterrupted one."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("task", nargs="?", choices=("pretrain", "finetune"), default="pretrain")
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=60, help="steps of the first of two stages")
+    parser.add_argument("--steps", type=int, help="60 of the first stage of two, or 18")
     parser.add_argument("--folder", type=Path, help="keep everything here")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
-        make_data(folder / "data")
-        recipe = folder / "recipe.toml"
-        recipe.write_text(RECIPE.format(steps=options.steps, half=options.steps // 2))
+        words = (pretraining if options.task == "pretrain" else fine_tuning)(folder, options.steps)
         began = time.monotonic()
-        finish(start(folder, "whole"))
+        finish(start([*words, "--out", str(folder / "whole")]))
         seconds = time.monotonic() - began
         expected = outcome(folder / "whole")
         print(f"uninterrupted: {seconds:.1f} s, SHA-256 {expected[0][:16]}", flush=True)
@@ -88,16 +89,15 @@ def main(arguments: list[str] | None = None) -> int:
         same = 0
         for number in range(options.kills):
             moment = moments.uniform(0, seconds)
-            state = kill_at(folder, moment)
-            if (folder / "killed").exists():
-                finish(start(folder, "killed", "--resume"))
-            else:
-                finish(start(folder, "killed"))
-            equal = outcome(folder / "killed") == expected
+            run = folder / "killed"
+            state = kill_at([*words, "--out", str(run)], run, moment)
+            again = [words[0], str(run / "recipe.toml"), "--resume"]
+            finish(start(again if run.exists() else [*words, "--out", str(run)]))
+            equal = outcome(run) == expected
             same += equal
             word = "same" if equal else "DIFFERENT"
             print(f"{number + 1:3} killed after {moment:5.2f} s, {state}: {word}", flush=True)
-            shutil.rmtree(folder / "killed")
+            shutil.rmtree(run)
     print(f"{same}/{options.kills}")
     return 0 if same == options.kills else 1
 
@@ -120,13 +120,35 @@ def make_data(folder: Path) -> None:
     write_shards(documents, Tokenizer.load(vocabulary), folder, validation_fraction=0.2)
 
 
-def start(folder: Path, name: str, *more: str) -> subprocess.Popen[bytes]:
-    """Start the run `name` of the recipe as a process of its own."""
-    places = ["--data", str(folder / "data"), "--out", str(folder / name)]
-    command = [sys.executable, "-m", "albertkit", "pretrain", str(folder / "recipe.toml")]
+def pretraining(folder: Path, steps: int | None) -> list[str]:
+    """Words of a command that pretrains in two stages."""
+    make_data(folder / "data")
+    recipe = folder / "recipe.toml"
+    recipe.write_text(RECIPE.format(steps=steps or 60, half=(steps or 60) // 2))
+    return ["pretrain", str(recipe), "--data", str(folder / "data")]
+
+
+def fine_tuning(folder: Path, steps: int | None) -> list[str]:
+    """Words of a command that fine-tunes tiny-en with dropout; what is held out is drawn too."""
+    settings = {
+        "schedule.steps": steps or 18,
+        "schedule.batch_size": 8,
+        "model.hidden_dropout": 0.1,
+        "run.validate_every": 6,
+        "run.save_every": 4,
+        "run.log_every": 3,
+        "run.threads": 1,
+    }
+    given = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    reviews = Path(albertkit.__file__).parent / "examples" / "reviews-en.csv"
+    return ["finetune", "classify", "--train", str(reviews), "--model", "albertkit/tiny-en", *given]
+
+
+def start(words: list[str]) -> subprocess.Popen[bytes]:
+    """Start `albertkit` with these words as a process of its own."""
     # A warning is no failure here, and the run ends long before it learns: exit code 3.
     return subprocess.Popen(
-        [*command, *places, *more],
+        [sys.executable, "-m", "albertkit", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -140,15 +162,15 @@ def finish(process: subprocess.Popen[bytes]) -> None:
         raise SystemExit(f"the run failed with {process.returncode}:\n{said.decode()}")
 
 
-def kill_at(folder: Path, moment: float) -> str:
-    """Start the run "killed", kill it after `moment` seconds; says how far it had come."""
-    process = start(folder, "killed")
+def kill_at(words: list[str], run: Path, moment: float) -> str:
+    """Start the run, kill it after `moment` seconds; says how far it had come."""
+    process = start(words)
     try:
         process.communicate(timeout=moment)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-    states = folder / "killed" / "checkpoints"
+    states = run / "checkpoints"
     if not states.is_dir():
         return "before its folder"
     unfinished = "".join(" while writing" for _ in states.glob(".*"))
