@@ -72,7 +72,8 @@ def prepare(place: Path, command: str, golden: Path) -> None:
         Checkpoint(base.config, tensors, base.tokenizer, head=head).save(place / "finetuned")
 
 
-@pytest.mark.parametrize("example", EXAMPLES.values())
+# Exporting needs ONNX Runtime, so it is part of the interop check.
+@pytest.mark.parametrize("example", [x for x in EXAMPLES.values() if " export " not in x])
 def test_an_example_works_as_typed(
     example: str,
     place: Path,
@@ -82,8 +83,6 @@ def test_an_example_works_as_typed(
 ) -> None:
     program, command, *rest = shlex.split(example)
     assert program == "albertkit"
-    if command == "export":
-        pytest.importorskip("onnxruntime")
     prepare(place, command, golden)
     if command == "download":  # without a network the hub is a folder here
         monkeypatch.setattr(hub, "fetch_repository", lambda *_, **__: hub.SHIPPED / "tiny-en")
