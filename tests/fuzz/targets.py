@@ -130,6 +130,15 @@ def hdf5(data: bytes) -> None:
         as_float32(found.array, found.dtype)
 
 
+def tf_model(data: bytes) -> None:
+    """tf_model.h5 of transformers' TensorFlow classes"""
+    from albertkit.checkpoint.families.huggingface.tf_model import is_tf_model, read_tf_model
+
+    path = _at("tf_model.h5", data)
+    is_tf_model(path)
+    read_tf_model(path)
+
+
 def sorted_table(data: bytes) -> None:
     """blocks, keys and Snappy of TensorFlow's index, its checksums put right"""
     from albertkit.checkpoint.formats.leveldb_table import read_table
@@ -402,6 +411,12 @@ TARGETS = {
         ("checkpoint.formats.hdf5",),
         lambda: [damage_hdf5.small_hdf5()],
         words=(b"TREE", b"HEAP", b"SNOD", b"\xff" * 8),
+    ),
+    "tf_model": Target(
+        tf_model,
+        ("checkpoint.families.huggingface.tf_model",),
+        lambda: [damage_hdf5.small_tf_model()],
+        words=(b"TREE", b"HEAP", b"SNOD", b"albert_layer_groups_._0", b"kernel:0", b"gamma:0"),
     ),
     "keras_config": Target(
         keras_config,

@@ -17,6 +17,7 @@ PACKAGE = Path(albertkit.__file__).resolve().parent
 FOLDERS = ("checkpoint", "hub", "text")
 # Modules of these folders that no target names, each with the reason.
 NO_PARSERS = {
+    "checkpoint.early_exit": "shapes of what was read",
     "checkpoint.families._protocol": "declares what a family is",
     "checkpoint.families._tf.write": "writes",
     "checkpoint.families._tf.layer_norms": "names that were read",
@@ -47,7 +48,9 @@ NO_PARSERS = {
     "text": "a folder",
     "text.added_words": "adds pieces to what was read",
     "text.alignment": "text, not files",
+    "text.characters": "text, not files",
     "text.encoding": "ids that were made",
+    "text.found": "keeps what was found",
     "text.huggingface": "writes",
     "text.learn_words": "counts the words of text",
     "text.ties": "ids that were made",

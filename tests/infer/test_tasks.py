@@ -148,7 +148,7 @@ def test_a_question_for_another_head_is_an_error(
 
 
 def test_a_checkpoint_without_head_says_so(tiny_model: Path) -> None:
-    with pytest.raises(PredictionError, match="fine-tuned for the task"):
+    with pytest.raises(PredictionError, match="has no head"):
         Predictor(tiny_model / "model").classify("the cat")
 
 

@@ -20,6 +20,17 @@ def small_hdf5() -> bytes:
     return raw.getvalue()
 
 
+def small_tf_model() -> bytes:
+    """A file with three of the weights of transformers' TFAlbertModel."""
+    raw, root = io.BytesIO(), "albert/tf_albert_model/albert"
+    layer = f"{root}/encoder/albert_layer_groups_._0/albert_layers_._0"
+    with h5py.File(raw, "w", libver="earliest") as file:
+        file[f"{root}/embeddings/word_embeddings/weight:0"] = np.zeros((4, 2), np.float32)
+        file[f"{layer}/ffn/kernel:0"] = np.zeros((2, 3), np.float32)
+        file[f"{layer}/attention/LayerNorm/gamma:0"] = np.ones(2, np.float32)
+    return raw.getvalue()
+
+
 def hdf5_cases(whole: bytes) -> Iterator[Case]:
     """The same weights with one array or one part changed."""
     name = "layers/layer_normalization/vars/0"
