@@ -114,7 +114,7 @@ def test_other_kinds_of_labels_are_learned(start: Start, tmp_path: Path, kind: s
             rows.append({"text": text, "label": found})
         else:
             rows.append({"text": text, "score": (animal == "cat") * 2.0 - 1 + n * 1e-4})
-    result = start(train=write_jsonl(tmp_path / "rows.jsonl", rows))
+    result = start(train=write_jsonl(tmp_path / "rows.jsonl", rows), set={"schedule.epochs": 8})
     assert "<h2>Worst errors</h2>" in (result.folder / "report.html").read_text()
     figure = {"pair": "accuracy", "multi_label": "micro_f1", "regression": "pearson"}[kind]
     assert result.figures["metric"] == figure
