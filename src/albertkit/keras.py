@@ -25,6 +25,7 @@ from albertkit.plugins import need_package
 need_package(os.environ.get("KERAS_BACKEND", "tensorflow"), "tensorflow")
 need_package("keras", "tensorflow")
 
+from albertkit.model.keras_calls import AlbertKerasModel  # noqa: E402
 from albertkit.model.keras_heads import AlbertForPretraining, AlbertForTask  # noqa: E402
 from albertkit.model.keras_loading import (  # noqa: E402
     build,
@@ -48,78 +49,58 @@ __all__ = [
 ]
 
 
-class AlbertModel(Albert):
-    """The body: a vector for each token and one for each sequence."""
+class _Pretrained(AlbertKerasModel):
+    """What all classes have: from a checkpoint, and back."""
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, dtype: str = "float32") -> Self:
-        """The body of a checkpoint; its heads are left out. dtype: see `load_model`."""
+        """The model of a checkpoint. dtype: see `load_model`.
+
+        Raises:
+            CheckpointError: it lacks the head of this class.
+        """
         return cls._of(Checkpoint.load(source), dtype)
 
     @classmethod
     def _of(cls, checkpoint: Checkpoint, dtype: str) -> Self:
         with precision(dtype):
-            return build_body(checkpoint, cls)
+            return cls._build(checkpoint)
+
+    @classmethod
+    def _build(cls, checkpoint: Checkpoint) -> Self:
+        raise NotImplementedError
 
     def to_checkpoint(self) -> Checkpoint:
         """The numbers as they are now, without a tokenizer."""
-        return Checkpoint(self.config, tensors_of(self))
+        return Checkpoint(self.config, tensors_of(self), head=getattr(self, "head", None))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a checkpoint folder, without a tokenizer; the place must be free."""
         self.to_checkpoint().save(folder)
 
 
-class AlbertForPreTraining(AlbertForPretraining):
+class AlbertModel(_Pretrained, Albert):
+    """The body: a vector for each token and one for each sequence; heads are left out."""
+
+    @classmethod
+    def _build(cls, checkpoint: Checkpoint) -> Self:
+        return build_body(checkpoint, cls)
+
+
+class AlbertForPreTraining(_Pretrained, AlbertForPretraining):
     """Body and pretraining heads: logits of every token, or at `target_positions`."""
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, *, dtype: str = "float32") -> Self:
-        """A checkpoint with its masked-LM head. dtype: see `load_model`.
-
-        Raises:
-            CheckpointError: it has no such head.
-        """
-        return cls._of(Checkpoint.load(source), dtype)
-
-    @classmethod
-    def _of(cls, checkpoint: Checkpoint, dtype: str) -> Self:
-        with precision(dtype):
-            return build(checkpoint, cls)
-
-    def to_checkpoint(self) -> Checkpoint:
-        """The numbers as they are now, without a tokenizer."""
-        return Checkpoint(self.config, tensors_of(self))
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write a checkpoint folder, without a tokenizer; the place must be free."""
-        self.to_checkpoint().save(folder)
+    def _build(cls, checkpoint: Checkpoint) -> Self:
+        return build(checkpoint, cls)
 
 
-class AlbertForTaskHead(AlbertForTask):
+class AlbertForTaskHead(_Pretrained, AlbertForTask):
     """Body and head of whatever task the checkpoint was fine-tuned for."""
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, *, dtype: str = "float32") -> Self:
-        """A fine-tuned checkpoint. dtype: see `load_model`.
-
-        Raises:
-            CheckpointError: it has no head of a task.
-        """
-        return cls._of(Checkpoint.load(source), dtype)
-
-    @classmethod
-    def _of(cls, checkpoint: Checkpoint, dtype: str) -> Self:
-        with precision(dtype):
-            return build_task(checkpoint, kind=cls)
-
-    def to_checkpoint(self) -> Checkpoint:
-        """The numbers as they are now, without a tokenizer."""
-        return Checkpoint(self.config, tensors_of(self), head=self.head)
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write a checkpoint folder, without a tokenizer; the place must be free."""
-        self.to_checkpoint().save(folder)
+    def _build(cls, checkpoint: Checkpoint) -> Self:
+        return build_task(checkpoint, kind=cls)
 
 
 AlbertForMaskedLM = AlbertForPreTraining

@@ -30,3 +30,10 @@ def test_an_answer_stands_in_the_second_segment_or_at_cls() -> None:
         [True, False, False, True, True, False],
         [True, True, True, False, False, False],
     ]
+
+
+def test_a_row_whose_second_segment_is_empty_may_be_answered_everywhere() -> None:
+    segments = np.array([0, 0, 0, 1, 1, 1, 0, 0, 0, 1])
+    batch = Batch(np.arange(10), segments, np.array([6, 4]))
+    allowed = Padded.of(batch).answer_places
+    assert allowed.astype(int).tolist() == [[1, 0, 0, 1, 1, 0], [1, 1, 1, 1, 0, 0]]

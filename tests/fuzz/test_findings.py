@@ -50,7 +50,7 @@ NO_PARSERS = {
     "text.alignment": "text, not files",
     "text.characters": "text, not files",
     "text.encoding": "ids that were made",
-    "text.found": "keeps what was found",
+    "text.memo": "keeps results",
     "text.huggingface": "writes",
     "text.learn_words": "counts the words of text",
     "text.ties": "ids that were made",

@@ -53,9 +53,10 @@ class NumpyOps:
     def add(self, a: Any, b: Any) -> Any:
         return a + b
 
-    def attend(self, query: Any, key: Any, value: Any, mask: Any, heads: int) -> Any:
+    def attend(self, query: Any, key: Any, value: Any, mask: Any, heads: int, width: int) -> Any:
         split = [
-            x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3) for x in (query, key, value)
+            x.reshape(*x.shape[:2], heads, width // heads).transpose(0, 2, 1, 3)
+            for x in (query, key, value)
         ]
         scores = split[0] @ split[1].swapaxes(2, 3) / math.sqrt(split[0].shape[-1])
         scores = np.where(mask[:, None, None], scores, -np.inf)

@@ -70,7 +70,7 @@ STAGES = (
         ),
     ),
     Stage("paddlenlp", {"paddlenlp_reads.py": ("paddlenlp",)}, whole=True),
-    Stage("engines", {"engines_run.py": ("huggingface", "uer")}),
+    Stage("engines", {"engines_run.py": ("huggingface", "uer")}, ("check_engine_pages.py",)),
 )
 
 

@@ -88,7 +88,7 @@ def test_beams_are_compared_by_their_probabilities(rows: SpanRows) -> None:
     [found] = decode(BEAM, [EXAMPLE], rows, spans(BEAM, rows, beams, (2.0, -1.5)))
     assert [x.text for x in found.best] == ["mat", "cat"]
     assert found.no_answer == -1.5
-    assert found.none == pytest.approx(1 / (1 + math.exp(1.5)))
+    assert found.no_answer_probability == pytest.approx(1 / (1 + math.exp(1.5)))
 
 
 def test_a_context_without_tokens_has_no_answer(tiny_model: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from albertkit.data.tables import BadRows
 from albertkit.errors import CorpusError
-from albertkit.tasks.span_answers import stands
+from albertkit.tasks.span_answers import can_be_learned
 from albertkit.tasks.span_files import AnswerColumns, read_answered
 
 CONTEXT = "The cat sat on the mat. The dog sat, too."
@@ -52,7 +52,7 @@ def test_an_answer_is_looked_for_near_its_place(
     path.write_text(squad(asked(text, start)))
     [example] = read_answered(path, BadRows())
     assert example.answers == ((found, text),)
-    assert stands(example) == (text != "the moon")
+    assert can_be_learned(example) == (text != "the moon")
     assert example.article == "Pets"
 
 
@@ -142,7 +142,7 @@ def test_columns_may_be_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"question": "?", "context": "a cat", "answer": "dog"}, "does not stand in its context"),
+        ({"question": "?", "context": "a cat", "answer": "dog"}, "does not occur in its context"),
         ({"question": "?", "context": "a cat", "answer": ""}, "has no answer"),
         ({"question": "?", "context": "a cat", "answer": float("nan")}, "has no answer"),
         ({"question": "", "context": "a cat", "answer": "cat"}, "nothing in its column 'question'"),

@@ -51,11 +51,11 @@ def test_windows_begin_a_stride_apart_and_aim_at_cls_without_the_answer(
 
 def test_an_answer_begins_where_its_token_has_the_most_context(tokenizer: Tokenizer) -> None:
     rows = encode(tokenizer, [question("mat ,", 19)], 10, stride=2)
-    words = [CONTEXT[a:b] for a, b in rows.offsets[rows.most].tolist()]
+    words = [CONTEXT[a:b] for a, b in rows.offsets[rows.may_begin].tolist()]
     assert sorted(words) == sorted(CONTEXT.split())  # each token in one window
     # Of "the cat sat on the" and "sat on the mat ,": "on" has one token behind it and one before,
     # of equals the first counts; "the" has none and two.
-    most = [rows.most[n + 4 : n + 9].tolist() for n in rows.batch.starts[:3]]
+    most = [rows.may_begin[n + 4 : n + 9].tolist() for n in rows.batch.starts[:3]]
     assert most == [[1, 1, 1, 1, 0], [0, 0, 1, 1, 0], [0, 0, 1, 1, 0]]
 
 

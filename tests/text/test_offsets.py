@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from albertkit.text import found
+from albertkit.text import memo
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.unigram import UnigramTokenizer
 from albertkit.text.wordpiece import WordPieceTokenizer
@@ -272,7 +272,7 @@ def test_most_texts_go_the_short_way(small_english: Path, small_chinese: Path) -
 def test_what_is_kept_for_speed_stays_small(
     small_chinese: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(found, "MAX_KEPT", 50)
+    monkeypatch.setattr(memo, "MAX_KEPT", 50)
     tokenizer = Tokenizer.load(small_chinese)
     assert isinstance(tokenizer, WordPieceTokenizer)
     texts = [f"word{number} {'x' * number}" for number in range(400)]
@@ -280,7 +280,7 @@ def test_what_is_kept_for_speed_stays_small(
         assert tokenizer.align(text) == tokenizer._align(text)
         for kept in (tokenizer._chunk_ids, tokenizer._chunk_lengths):
             assert len(kept) <= 50
-            assert max(map(len, kept), default=0) <= found.MAX_KEY_LENGTH
+            assert max(map(len, kept), default=0) <= memo.MAX_KEY_LENGTH
 
 
 @settings(max_examples=100, deadline=None)

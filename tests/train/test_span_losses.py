@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from albertkit.model.outputs import SpanBeam, TaskOutput
-from albertkit.model.task_heads import places_of_answers
 from albertkit.train.task_losses import beam_loss, loss_of_windows, span_loss
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "google_tf_finetune"
@@ -77,9 +76,3 @@ def test_packed_rows_have_the_losses_that_they_have_alone() -> None:
     rows = zip(start.split(lengths.tolist()), end.split(lengths.tolist()), targets, strict=True)
     for one, (a, b, target) in zip(found, rows, strict=True):
         torch.testing.assert_close(one, span_loss(a[None], b[None], target[None])[0])
-
-
-def test_answers_may_stand_at_cls_and_in_the_second_text() -> None:
-    segments = torch.tensor([0, 0, 0, 1, 1, 1, 0, 0, 0, 1])
-    allowed = places_of_answers(segments, torch.tensor([6, 4]))
-    assert allowed.int().tolist() == [[1, 0, 0, 1, 1, 0], [1, 1, 1, 1, 0, 0]]

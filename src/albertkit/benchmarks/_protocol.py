@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from albertkit.data.archives import COMPRESSED
 from albertkit.errors import CorpusError
 from albertkit.tasks.examples import ChoiceExample, SpanExample, TagExample, TextExample
 
 Example = TextExample | TagExample | ChoiceExample | SpanExample
 Reader = Callable[[Path], Iterator[Example]]
-PACKED = ("", ".xz", ".gz", ".bz2", ".zst")
+PACKED = ("", *COMPRESSED)
 
 
 class FilesMissing(CorpusError):
-    """A data set has no such split, or the folder does not have its files."""
+    """A data set has no split of this name, or the folder does not have its files."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class DataSet:
         """Files of a split in the folder of the data set, or of the suite with a folder for it.
 
         Raises:
-            FilesMissing: there is no such split, or its files are not there.
+            FilesMissing: the data set has no split of this name, or its files were not found.
         """
         if split not in self.splits:
             raise FilesMissing(

@@ -1,7 +1,8 @@
 """early_exit.safetensors: the classifiers after the layers below the last, beside the weights.
 
-exits.N.weight (C, H) and exits.N.bias (C,) for the layer with N layers before it; for numbers
-`tolerance` (1,), the difference of two of them that is none. Other programs leave the file alone.
+exits.N.weight (C, H) and exits.N.bias (C,) for the layer with N layers before it; for regression
+`tolerance` (1,), the largest difference at which two predictions agree. Other programs ignore the
+file.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from albertkit.tasks.metrics import f1_of_counts
 
 def show_figures(found: Evaluation) -> None:
     """Figures with their intervals, then how each class was recognised."""
-
     rows = []
     for name, title in TITLES.items():
         if name in found.figures:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from albertkit.cli.options import Json, SourceOptions
 from albertkit.cli.output import print_json, print_line, print_table
@@ -22,7 +22,7 @@ def export(
     to: str,
     out: Path,
     task: str | None = None,
-    precision: Literal["fp32", "fp16", "int8"] = "fp32",
+    precision: str = "fp32",
     calibrate: Path | None = None,
     options: SourceOptions = NO_OPTIONS,
     json: Json = False,
@@ -41,7 +41,7 @@ def export(
         What the file is for: feature-extraction, fill-mask, pretraining, or the task of its head;
         the head's, else fill-mask, if left out.
     precision
-        int8 is smaller and faster on CPUs, fp16 is for GPUs.
+        fp32, fp16 or int8: int8 is smaller and faster on CPUs, fp16 is for GPUs.
     calibrate
         Texts for openvino's int8, one on each line, like those that the model will read.
     json

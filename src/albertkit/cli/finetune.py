@@ -366,4 +366,6 @@ def _predict_answers(
         of.write_answers(predictor.head, found, output, output_file(n_best, data))
         _wrote(len(found), output, bad)
     else:
-        _wrote(of.write_answer_rows(predictor, data, named, output, bad), output, bad)
+        with Bar("examples") as bar:
+            rows = of.write_answer_rows(predictor, data, named, output, bad, bar.report)
+        _wrote(rows, output, bad)

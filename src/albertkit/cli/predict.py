@@ -314,9 +314,9 @@ def choose(
 
 
 def _text_of(context: str | None) -> list[str]:
-    """What --context holds: a text as it stands, or that of a file.
+    """The text of --context: its value, or the content of the file that it names.
 
-    What is no file is a text if it has a space or a mark of Chinese sentences in it.
+    A value that names no existing file is a text if it has a space or Chinese punctuation in it.
     """
     if context is None:
         return []

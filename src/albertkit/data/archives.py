@@ -32,7 +32,8 @@ from albertkit.errors import CorpusError
 
 STANDARD_INPUT = "-"
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown", ".jsonl", ".ndjson", "")
-PACKED_SUFFIXES = (".gz", ".xz", ".bz2", ".zst", ".tar", ".tgz", ".txz")
+COMPRESSED = (".gz", ".xz", ".bz2", ".zst")
+PACKED_SUFFIXES = (*COMPRESSED, ".tar", ".tgz", ".txz")
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd"}
 _OPENERS: dict[str | None, Any] = {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open}
@@ -163,7 +164,7 @@ def _open_stream(
                 inner_name = f"{name}:{member.name}"
                 hidden = Path(member.name).name.startswith(".")
                 suffix = Path(member.name).suffix.lower()
-                if hidden or suffix not in (*TEXT_SUFFIXES, ".gz", ".xz", ".bz2", ".zst"):
+                if hidden or suffix not in (*TEXT_SUFFIXES, *COMPRESSED):
                     count.skipped.append(inner_name)
                     continue
                 with decompressed(_buffered(inner), inner_name) as unpacked:

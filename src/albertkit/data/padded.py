@@ -14,7 +14,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Padded:
-    """ids, segment_ids (B, T): 0 where there is no token; real: (B, T), where there is one."""
+    """ids, segment_ids (B, T): 0 for padding; real: (B, T), False for padding."""
 
     ids: Ints
     segment_ids: Ints

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal
 
-from albertkit.data.archives import damage_named, decompressed, is_tar
+from albertkit.data.archives import COMPRESSED, damage_named, decompressed, is_tar
 from albertkit.data.other_kinds import refuse_binary
 from albertkit.errors import CorpusError, reason
 
@@ -222,7 +222,7 @@ def _line_of(file: BinaryIO, name: str, number: int) -> bytes:
 def _kind_of(path: Path, first: bytes) -> tuple[str, str]:
     """What kind of table a file is, by its first line and its name, and its delimiter."""
     text = first.decode("utf-8-sig", "replace")
-    suffixes = [s for s in PurePath(path).suffixes if s not in (".gz", ".xz", ".bz2", ".zst")]
+    suffixes = [s for s in PurePath(path).suffixes if s not in COMPRESSED]
     suffix = suffixes[-1].lower() if suffixes else ""
     if text.lstrip().startswith("{") and suffix != ".csv":
         return "json lines", ""

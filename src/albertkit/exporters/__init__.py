@@ -29,7 +29,7 @@ from albertkit.infer.exported import MANIFEST, Manifest
 
 @dataclass(frozen=True)
 class Export:
-    """What was written: where, for which task, its bytes, and how it compares with PyTorch."""
+    """What was written: where, for which task, bytes of the model, how it compares with PyTorch."""
 
     folder: Path
     task: str
@@ -82,8 +82,8 @@ def export(
     exporter = _exporter(to, precision)
     if calibrate is not None and not (exporter.CALIBRATES and precision == "int8"):
         raise PredictionError(
-            "Nothing is calibrated here.",
-            expected="texts to calibrate with for int8 of openvino alone",
+            "calibrate is for int8 of openvino only.",
+            expected="to='openvino' and precision='int8', or no texts to calibrate with",
             found=f"{to}, {precision}",
             fix="leave calibrate out",
             command_fix="leave --calibrate out",
@@ -92,18 +92,15 @@ def export(
     task = choose_task(checkpoint, task)
     with atomic_folder(Path(out)) as folder:
         exporter.write(checkpoint, folder, task, precision, calibrate)
+        size = sum(path.stat().st_size for path in folder.iterdir())
         write_config_file(checkpoint, folder)
         if checkpoint.tokenizer is not None:
             checkpoint.tokenizer.save(folder)
             example = exporter.EXAMPLE.replace("{inputs}", inputs_of_example(checkpoint, task))
             (folder / "example.py").write_text(example, encoding="utf-8")
         compared = _run_it(exporter, checkpoint, folder, task, precision, str(model))
-        size = sum(path.stat().st_size for path in folder.iterdir() if path.suffix in _MODEL_FILES)
     seconds = time.monotonic() - started
     return Export(Path(out), task, precision, size, seconds, compared)
-
-
-_MODEL_FILES = (".onnx", ".xml", ".bin")
 
 
 def _exporter(name: str, precision: str) -> ModuleType:

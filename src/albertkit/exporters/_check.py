@@ -17,8 +17,8 @@ from albertkit.infer.engine import Engine, Floats, run_checked
 from albertkit.infer.torch_engine import TorchEngine
 
 # Bounds: of the difference beside the largest number, and of the cosine of two vectors.
-_MOST = {"fp32": 1e-3, "fp16": 0.1, "bf16": 0.2, "int8": 1.0}
-_LEAST_COSINE = {"fp32": 0.99999, "fp16": 0.999, "bf16": 0.99, "int8": 0.9}
+_MAX_DIFFERENCE = {"fp32": 1e-3, "fp16": 0.1, "bf16": 0.2, "int8": 1.0}
+_MIN_COSINE = {"fp32": 0.99999, "fp16": 0.999, "bf16": 0.99, "int8": 0.9}
 _TURNS = 5
 
 
@@ -63,11 +63,11 @@ def refuse_far(compared: Compared, precision: str, where: Path) -> None:
         PredictionError: it is further from PyTorch than its precision explains.
     """
     worst = max(compared.difference.values())
-    if worst > _MOST[precision] or compared.cosine < _LEAST_COSINE[precision]:
+    if worst > _MAX_DIFFERENCE[precision] or compared.cosine < _MIN_COSINE[precision]:
         raise PredictionError(
             "What was exported does not compute the same as the model, so it was not kept.",
-            expected=f"differences up to {_MOST[precision]}, cosines from "
-            f"{_LEAST_COSINE[precision]} for {precision}",
+            expected=f"differences up to {_MAX_DIFFERENCE[precision]}, cosines from "
+            f"{_MIN_COSINE[precision]} for {precision}",
             found=f"difference {worst:.2g}, cosine {compared.cosine:.6f}",
             where=where,
             fix="export it with precision='fp32'",

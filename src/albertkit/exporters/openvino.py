@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -52,14 +51,10 @@ def write(
     if precision == "int8":
         longest = checkpoint.config.max_position_embeddings
         batches = calibration_batches(checkpoint.tokenizer, calibrate, longest)
-        choices = is_multiple_choice(checkpoint, task)
+        choices = is_multiple_choice(task)
 
         def inputs_of(batch: Batch) -> dict[str, np.ndarray]:
             return padded_inputs(batch, choices)[0]
 
         model = quantize_with_nncf(model, batches, inputs_of)
-    _save(openvino, model, folder, precision)
-
-
-def _save(openvino: Any, model: Any, folder: Path, precision: str) -> None:
     openvino.save_model(model, folder / MODEL_FILE, compress_to_fp16=precision == "fp16")

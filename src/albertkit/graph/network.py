@@ -12,6 +12,7 @@ from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.errors import PredictionError
 from albertkit.graph.layouts import Layout
 from albertkit.graph.ops import Ops, Value
+from albertkit.model.checks import first_segment
 
 POOLED = ("pooled", "sentence_order")  # outputs that read the pooled vector
 
@@ -120,8 +121,7 @@ class Network:
         if project_first and config.has_projection:
             x = ops.linear(x, f"{name}.projection")
         x = ops.add(x, layout.position_vectors(f"{name}.position"))
-        first = 1 if config.layer_norm_kind == "uer" and config.type_vocab_size == 3 else 0
-        x = ops.add(x, ops.lookup(f"{name}.segment", layout.segments, first))
+        x = ops.add(x, ops.lookup(f"{name}.segment", layout.segments, first_segment(config)))
         x = self._norm(x, f"{name}.norm")
         if config.has_projection and not project_first:
             x = ops.linear(x, f"{name}.projection")
@@ -140,7 +140,9 @@ class Network:
             query = layout.picked_as_rows(ops.linear(source, f"{name}.query"))
         else:
             query = layout.as_rows(ops.linear(source, f"{name}.query"))
-        mixed = ops.attend(query, key, value, layout.mask, config.num_attention_heads)
+        mixed = ops.attend(
+            query, key, value, layout.mask, config.num_attention_heads, config.hidden_size
+        )
         mixed = layout.picked_from_rows(mixed) if last else layout.from_all_rows(mixed)
         x = ops.add(x, ops.linear(mixed, f"{name}.output"))
         return x if pre else self._norm(x, f"{name}.norm")

@@ -35,7 +35,7 @@ def padded_model(checkpoint: Checkpoint, task: str, precision: str = "fp32") -> 
     """A ModelProto with padded inputs, for a task of `tasks.py`."""
     onnx = need_package("onnx", "onnx")
     ops = _ops(checkpoint, precision)
-    choices = is_multiple_choice(checkpoint, task)
+    choices = is_multiple_choice(task)
     inputs = [
         _info(name, onnx.TensorProto.INT64, _AXES if choices else _AXES[::2]) for name in INPUTS
     ]

@@ -192,9 +192,8 @@ class OnnxOps:
         """See `Ops`."""
         return self.node("Add", a, b)
 
-    def attend(self, query: str, key: str, value: str, mask: str, heads: int) -> str:
+    def attend(self, query: str, key: str, value: str, mask: str, heads: int, width: int) -> str:
         """See `Ops`."""
-        width = len(self.tensors["albert.encoder.attention.0.0.query.bias"])
         split, joined = self.ints(0, 0, heads, width // heads), self.ints(0, 0, width)
         query, key, value = (self.node("Reshape", x, split) for x in (query, key, value))
         query = self.node("Transpose", query, perm=[0, 2, 1, 3])  # (B, N, Q, D)

@@ -37,7 +37,7 @@ def packed_model(checkpoint: Checkpoint, want: Collection[str]) -> Any:
 
 def padded_model(checkpoint: Checkpoint, task: str) -> Any:
     """A model with padded inputs and outputs as Optimum Intel has them."""
-    ops, choices = OpenvinoOps(checkpoint.tensors), is_multiple_choice(checkpoint, task)
+    ops, choices = OpenvinoOps(checkpoint.tensors), is_multiple_choice(task)
     op = ops.op
     inputs = {
         name: _parameter(ops, name, [-1] * (3 if choices else 2), np.int64) for name in INPUTS

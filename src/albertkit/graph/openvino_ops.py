@@ -96,10 +96,9 @@ class OpenvinoOps:
         """See `Ops`."""
         return self.op.add(a, b)
 
-    def attend(self, query: Any, key: Any, value: Any, mask: Any, heads: int) -> Any:
+    def attend(self, query: Any, key: Any, value: Any, mask: Any, heads: int, width: int) -> Any:
         """See `Ops`."""
         op = self.op
-        width = len(self.tensors["albert.encoder.attention.0.0.query.bias"])
         split = np.array([0, 0, heads, width // heads], np.int32)
         swap = np.array([0, 2, 1, 3], np.int32)
         parts = [op.transpose(op.reshape(x, split, True), swap) for x in (query, key, value)]

@@ -39,8 +39,13 @@ class Ops(Protocol):
     def add(self, a: Value, b: Value) -> Value:
         """The sum of two values."""
 
-    def attend(self, query: Value, key: Value, value: Value, mask: Value, heads: int) -> Value:
-        """Attention of (B, Q, H) to (B, T, H), where the bool mask (B, T) allows it: (B, Q, H)."""
+    def attend(
+        self, query: Value, key: Value, value: Value, mask: Value, heads: int, width: int
+    ) -> Value:
+        """Attention of (B, Q, H) to (B, T, H), where the bool mask (B, T) allows it: (B, Q, H).
+
+        width: H.
+        """
 
     def gather(self, x: Value, indices: Value) -> Value:
         """Entries of the first axis."""

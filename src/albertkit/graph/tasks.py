@@ -5,6 +5,7 @@ from __future__ import annotations
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.errors import PredictionError
 from albertkit.graph.network import outputs_of, require_task
+from albertkit.tasks.kinds import KINDS
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 # Outputs of an `Engine`, each with its names in the file.
@@ -61,6 +62,6 @@ def file_names(checkpoint: Checkpoint, task: str) -> dict[str, tuple[str, ...]]:
     return {name: names for name, names in _TASKS[task].items() if name in there}
 
 
-def is_multiple_choice(checkpoint: Checkpoint, task: str) -> bool:
+def is_multiple_choice(task: str) -> bool:
     """Whether inputs are (B, choices, T)."""
-    return task == "multiple-choice" and task not in _TASKS
+    return task == KINDS["multiple_choice"].pipeline

@@ -254,7 +254,7 @@ def _measured_answers(
         if report is not None:
             report("examples", len(found), len(examples))
     gold = gold_of(examples)
-    threshold = (head.no_answer_threshold or 0.0) if head.may_find_nothing else None
+    threshold = head.threshold
     figures = figures_of_answers(gold, found, threshold)
     if threshold is not None:
         best = best_threshold(gold, found)

@@ -83,7 +83,7 @@ class Manifest:
             raise _damaged(folder, f"{wrong[0]} is missing or was changed")
         if file not in found.files or precision not in ("auto", found.precision):
             raise PredictionError(
-                f"{title} cannot open this folder so.",
+                f"{title} cannot open this folder with these settings.",
                 expected=f"an export with {file}, precision {precision}",
                 found=f"one for the engine {found.engine}, precision {found.precision}",
                 where=folder,

@@ -12,11 +12,12 @@ import numpy as np
 
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.data.batch import Batch, Ints
-from albertkit.errors import PredictionError
+from albertkit.data.padded import Padded
 from albertkit.graph.layouts import packed_inputs
 from albertkit.graph.network import outputs_of, pick_of, require_task
 from albertkit.infer.engine import Floats
 from albertkit.infer.exported import Manifest
+from albertkit.model.checks import check_max_length
 
 Arrays = Mapping[str, np.ndarray]
 Graph = Callable[[Arrays], Mapping[str, np.ndarray]]
@@ -40,7 +41,7 @@ class PackedEngine:
         self, batch: Batch, want: Collection[str], positions: Ints | None = None
     ) -> dict[str, Floats]:
         """See `Engine.run`."""
-        _check_lengths(batch, self.config.max_position_embeddings)
+        check_max_length(self.config, int(batch.lengths.max()))
         key, pick = tuple(sorted(want)), pick_of(self._checkpoint, want)
         targets = inverse = None
         if pick == "targets":
@@ -60,15 +61,13 @@ def padded_inputs(batch: Batch, choices: bool) -> tuple[dict[str, np.ndarray], n
 
     choices: for multiple choice they are (B, 1, T), one choice a row.
     """
-    real = np.arange(int(batch.lengths.max())) < batch.lengths[:, None]  # (B, T)
-    ids, segments = (np.zeros(real.shape, np.int64) for _ in range(2))
-    ids[real], segments[real] = batch.ids, batch.segment_ids
+    padded = Padded.of(batch)
     inputs = {
-        "input_ids": ids,
-        "attention_mask": real.astype(np.int64),
-        "token_type_ids": segments,
+        "input_ids": padded.ids,
+        "attention_mask": padded.real.astype(np.int64),
+        "token_type_ids": padded.segment_ids,
     }
-    return {name: x[:, None] if choices else x for name, x in inputs.items()}, real
+    return {name: x[:, None] if choices else x for name, x in inputs.items()}, padded.real
 
 
 class PaddedEngine:
@@ -83,7 +82,7 @@ class PaddedEngine:
         self, batch: Batch, want: Collection[str], positions: Ints | None = None
     ) -> dict[str, Floats]:
         """See `Engine.run`."""
-        _check_lengths(batch, self.config.max_position_embeddings)
+        check_max_length(self.config, int(batch.lengths.max()))
         head = self.head
         choices = head is not None and head.kind == "multiple_choice" and "task" in self.outputs
         inputs, real = padded_inputs(batch, choices)
@@ -99,14 +98,3 @@ class PaddedEngine:
         if found.ndim == 3:
             found = found[real]  # (S, ...)
         return found[positions] if name == "masked_lm" else found
-
-
-def _check_lengths(batch: Batch, limit: int) -> None:
-    longest = int(batch.lengths.max())
-    if longest > limit:
-        raise PredictionError(
-            "A sequence is longer than the model has positions.",
-            expected=f"at most {limit} tokens",
-            found=f"{longest} tokens",
-            fix="shorten or split the text",
-        )

@@ -15,6 +15,7 @@ from albertkit.infer.evaluate import answers_of
 from albertkit.infer.predict_file import GROUP, LINE, PREDICTION, SCORE, write_groups
 from albertkit.infer.predictor import Predictor
 from albertkit.infer.tasks import need_head
+from albertkit.progress import Progress
 from albertkit.tasks.examples import SpanExample
 from albertkit.tasks.head import TaskHead
 from albertkit.tasks.n_best import decided
@@ -60,8 +61,7 @@ def _refuse_ids(examples: Sequence[SpanExample], data: str | Path) -> None:
 
 def answer_of(head: TaskHead, found: Decoded) -> str:
     """The answer that is given: "" for none."""
-    threshold = (head.no_answer_threshold or 0.0) if head.may_find_nothing else None
-    return decided(found.best, found.no_answer, threshold)
+    return decided(found.best, found.no_answer, head.threshold)
 
 
 def n_best_of(found: Decoded) -> list[dict[str, Any]]:
@@ -90,7 +90,7 @@ def row_of(head: TaskHead, example: SpanExample, answer: Decoded) -> dict[str, A
         **place,
         "question": example.question,
         PREDICTION: text,
-        SCORE: round(best.in_window if text else answer.none, 6),
+        SCORE: round(best.in_window if text else answer.no_answer_probability, 6),
         "start": best.begin if text else 0,
         "end": best.end if text else 0,
     }
@@ -109,14 +109,19 @@ def answer_rows(
 
 
 def write_answer_rows(
-    predictor: Predictor, data: Path, columns: AnswerColumns, output: Path, bad: BadRows
+    predictor: Predictor,
+    data: Path,
+    columns: AnswerColumns,
+    output: Path,
+    bad: BadRows,
+    report: Progress | None = None,
 ) -> int:
     """Write a row for each question; the number of rows. See `predict_file`."""
 
     def groups(skip: int) -> Iterator[list[dict[str, Any]]]:
         return answer_rows(predictor, data, columns, bad, skip=skip)
 
-    return write_groups(groups, data, predictor, output)
+    return write_groups(groups, data, predictor, output, report)
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:

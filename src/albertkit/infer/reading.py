@@ -107,9 +107,9 @@ def found_answers(
     best = [FoundAnswer(x.text, x.begin, x.end, x.in_window) for x in answer.best[:top_k]]
     if not unanswerable:
         return FoundAnswers(question, tuple(best))
-    nothing = FoundAnswer("", 0, 0, answer.none)
+    nothing = FoundAnswer("", 0, 0, answer.no_answer_probability)
     threshold = head.no_answer_threshold or 0.0
     text = decided(answer.best, answer.no_answer, threshold)
     best = [x for x in best if x.text]
     best = [*best, nothing] if text else [nothing, *best]
-    return FoundAnswers(question, tuple(best), answer.none)
+    return FoundAnswers(question, tuple(best), answer.no_answer_probability)

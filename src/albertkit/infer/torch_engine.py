@@ -11,12 +11,13 @@ from torch import Tensor
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.checkpoint.early_exit import TOLERANCE
 from albertkit.data.batch import Batch, Ints
+from albertkit.data.padded import Padded
 from albertkit.errors import PredictionError
 from albertkit.infer.engine import Floats
 from albertkit.model.early_exit import agreement, run_with_patience
 from albertkit.model.loading import build, build_body, build_task
 from albertkit.model.outputs import AlbertOutput, TaskOutput
-from albertkit.model.task_heads import beam_rows, places_of_answers
+from albertkit.model.task_heads import beam_rows
 
 
 class TorchEngine:
@@ -136,11 +137,12 @@ class TorchEngine:
                 ids, segment_ids, lengths=lengths, positions=needed, return_all=every
             ), None
         kind = self._task.head.kind
+        allowed = torch.from_numpy(Padded.of(batch).answer_places)
         output: TaskOutput = self._task(
             ids,
             segment_ids,
             lengths=lengths[:, None] if kind == "multiple_choice" else lengths,
-            allowed=places_of_answers(segment_ids, lengths) if kind == "beam_span" else None,
+            allowed=allowed.to(self.device) if kind == "beam_span" else None,
             positions=needed,
             return_all=every,
         )

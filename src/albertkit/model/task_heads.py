@@ -86,22 +86,6 @@ class BeamSpanHead(nn.Module):
         return barred(logits, None if allowed is None else allowed[:, None]).log_softmax(-1)
 
 
-def places_of_answers(segment_ids: Tensor, lengths: Tensor) -> Tensor:
-    """Where an answer may stand, (B, T): [CLS] and the second segment without its [SEP].
-
-    segment_ids (S,): of packed rows. lengths: (B,).
-    """
-    allowed = torch.zeros(len(lengths), int(lengths.max()), dtype=torch.bool)
-    rows = segment_ids.cpu().split(lengths.tolist())
-    for number, row in enumerate(rows):
-        second = row == 1
-        second[-1] = False
-        # A sequence without a second segment may be asked about whole, but for its specials.
-        allowed[number, : len(row)] = second if bool(second.any()) else True
-        allowed[number, 0] = True
-    return allowed.to(segment_ids.device)
-
-
 def beam_rows(beam: SpanBeam) -> Tensor:
     """The beams as (B, K * L, 4): start, end, and the logarithm of the probability of each."""
     ends = beam.end_places  # (B, K, L)

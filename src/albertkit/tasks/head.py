@@ -106,6 +106,11 @@ class TaskHead:
         return self.kind == "beam_span" or self.no_answer_threshold is not None
 
     @property
+    def threshold(self) -> float | None:
+        """`Decoded.no_answer` from which on no answer is given; None: one is always given."""
+        return (self.no_answer_threshold or 0.0) if self.may_find_nothing else None
+
+    @property
     def fits_huggingface(self) -> list[str]:
         """Why transformers has no such head; an empty list says that it has."""
         reasons = []

@@ -38,37 +38,38 @@ class WindowSpans:
 
 
 def spans_of_logits(
-    logits: Floats, allowed: Bools, most: Bools, count: int, max_tokens: int
+    logits: Floats, allowed: Bools, may_begin: Bools, count: int, max_tokens: int
 ) -> WindowSpans:
     """The best spans of a window by a head for `span`, logits (T, 2).
 
-    allowed (T,): where an answer may stand; most (T,): where it may begin. The rest: `best_spans`.
+    allowed (T,): where an answer may be; may_begin (T,): where it may begin. Others: `best_spans`.
     """
     return WindowSpans(
-        best_spans(logits, allowed, count, max_tokens, most),
+        best_spans(logits, allowed, count, max_tokens, may_begin),
         no_answer(logits, allowed),
         _scale(logits, allowed),
     )
 
 
 def spans_of_beams(
-    rows: Floats, unanswerable: float, allowed: Bools, most: Bools, count: int, max_tokens: int
+    rows: Floats, unanswerable: float, allowed: Bools, may_begin: Bools, count: int, max_tokens: int
 ) -> WindowSpans:
     """The best spans of a window by a head for `beam_span`: see `Engine.run`."""
-    return WindowSpans(beam_spans(rows, allowed, count, max_tokens, most), unanswerable)
+    return WindowSpans(beam_spans(rows, allowed, count, max_tokens, may_begin), unanswerable)
 
 
 def best_spans(
-    logits: Floats, allowed: Bools, count: int, max_tokens: int, most: Bools | None = None
+    logits: Floats, allowed: Bools, count: int, max_tokens: int, may_begin: Bools | None = None
 ) -> list[Span]:
     """The best `count` spans of one sequence, the best first.
 
     logits (T, 2): of start and end. allowed (T,): where an answer may stand; [CLS] besides, which
-    stands for no answer, takes its share of the probability. max_tokens: longest answer. most (T,):
-    where an answer may begin; where it may stand, if left out.
+    stands for no answer, takes its share of the probability. max_tokens: longest answer.
+    may_begin (T,): where an answer may begin; left out, the same as allowed.
     """
     start, end = _scores(logits, allowed)
-    start = np.where(allowed if most is None else allowed & most, start, np.float32(-np.inf))
+    begins = allowed if may_begin is None else allowed & may_begin
+    start = np.where(begins, start, np.float32(-np.inf))
     end = np.where(allowed, end, np.float32(-np.inf))
     width = min(max_tokens, len(end))
     behind = np.concatenate([end, np.full(width - 1, -np.inf, dtype=np.float32)])
@@ -103,10 +104,10 @@ def _scale(logits: Floats, allowed: Bools) -> float:
 
 
 def beam_spans(
-    rows: Floats, allowed: Bools, count: int, max_tokens: int, most: Bools | None = None
+    rows: Floats, allowed: Bools, count: int, max_tokens: int, may_begin: Bools | None = None
 ) -> list[Span]:
     """The best spans among the beams (K, 4) of one sequence: see `Engine.run`."""
-    begins = allowed if most is None else allowed & most
+    begins = allowed if may_begin is None else allowed & may_begin
     spans = [Span(int(s), int(e), float(a + b)) for s, e, a, b in rows]
     fitting = [
         x

@@ -29,7 +29,7 @@ from albertkit.tasks.squad_metrics import exact_match as same_words
 from albertkit.tasks.squad_metrics import raw_scores, word_f1
 
 MAX_ANSWER_TOKENS = 30  # google's max_answer_length
-_MOST = 1000  # characters of a context that is given as an answer
+MAX_CONTEXT_CHARACTERS = 1000  # characters of a context that is given as an answer
 Floats = npt.NDArray[np.float64]
 T = TypeVar("T")
 
@@ -48,12 +48,12 @@ class Decoded:
 
     best: google's n-best list. no_answer: how sure it is that there is none, to be compared with a
     threshold: of `beam_span` a logit, of `span` the logits at [CLS] above those of the best
-    answer, as BERT's program has it. none: the same as a probability, for people.
+    answer, as BERT's program has it. no_answer_probability: the same as a probability, for people.
     """
 
     best: list[BestAnswer]
     no_answer: float
-    none: float
+    no_answer_probability: float
 
 
 def window_spans(
@@ -72,10 +72,10 @@ def window_spans(
     """
     begin = int(rows.batch.lengths[:row].sum())
     allowed = rows.allowed(row)
-    most = rows.most[begin : begin + len(allowed)]
+    may_begin = rows.may_begin[begin : begin + len(allowed)]
     if head.kind == "span":
-        return spans_of_logits(values, allowed, most, count, max_answer_tokens)
-    return spans_of_beams(values, unanswerable, allowed, most, count, max_answer_tokens)
+        return spans_of_logits(values, allowed, may_begin, count, max_answer_tokens)
+    return spans_of_beams(values, unanswerable, allowed, may_begin, count, max_answer_tokens)
 
 
 def decode(
@@ -118,7 +118,7 @@ def head_for(examples: Sequence[SpanExample], kind: str) -> TaskHead:
     if all(example.is_impossible for example in examples):
         raise TrainingError(
             "No question has an answer, so there is nothing to learn.",
-            expected="questions with answers that stand in their contexts",
+            expected="questions with answers that occur in their contexts",
             found=f"{len(examples):,} questions without any",
             fix="check that it is the right file",
         )
@@ -229,7 +229,7 @@ def constant_figures(head: TaskHead, train: Labelled, held: Labelled) -> dict[st
     tries = [
         [""] * len(gold),
         [(context.split() or [""])[0] for context in contexts],
-        [context[:_MOST].strip() for context in contexts],
+        [context[:MAX_CONTEXT_CHARACTERS].strip() for context in contexts],
     ]
     scored = [scores_of(gold, answers) for answers in tries]
     return {
@@ -239,6 +239,6 @@ def constant_figures(head: TaskHead, train: Labelled, held: Labelled) -> dict[st
     }
 
 
-def stands(example: SpanExample) -> bool:
-    """Whether an example can be learned: it has no answer, or its answer stands in its context."""
+def can_be_learned(example: SpanExample) -> bool:
+    """Whether an example can be learned: it has no answer, or its answer occurs in its context."""
     return example.is_impossible or characters_of(example) is not None

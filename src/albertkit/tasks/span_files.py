@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from albertkit.data.archives import COMPRESSED
 from albertkit.data.example_files import lines_of
 from albertkit.data.other_tables import SPLIT_NAMES, Split, has_part, open_table
 from albertkit.data.tables import BadRows, Row, Table
@@ -23,7 +24,6 @@ CONTEXTS = (
 )
 ANSWERS = ("answer", "answers", "answer_text", "答案", "回答")
 STARTS = ("answer_start", "start", "answer_begin")
-_PACKED = ("", ".xz", ".gz", ".bz2", ".zst")
 _BEGINNING = 10_000  # characters of a file that show whether it is SQuAD's JSON
 
 
@@ -46,7 +46,7 @@ def read_answered(
 ) -> list[SpanExample]:
     """Every question of a file or folder, as SQuAD's JSON or as a table with a row for each.
 
-    A table has the answer as it stands in the context, and perhaps its first character: then it is
+    A table has the answer as it is in the context, and perhaps its first character: then it is
     read as in SQuAD's JSON, else the first place where it occurs is taken. Answers may be lists, or
     {"text": [...], "answer_start": [...]} as `datasets` has them; an empty one, or a column
     is_impossible that is true, says that there is none.
@@ -97,7 +97,7 @@ def _json_files(path: Path, split: Split) -> list[Path]:
 
 
 def _all_json(path: Path) -> list[Path]:
-    return sorted(file for end in _PACKED for file in path.glob(f"*.json{end}"))
+    return sorted(file for end in ("", *COMPRESSED) for file in path.glob(f"*.json{end}"))
 
 
 def _is_squad(path: Path) -> bool:
@@ -163,7 +163,7 @@ def _of_rows(
             continue
         missing = next((text for start, text in answers or () if start is None), None)
         if missing is not None and needs_answer:
-            what = "An answer does not stand in its context."
+            what = "An answer does not occur in its context."
             bad.refuse(_bad_row(what, missing, where))
             continue
         places = tuple((start, text) for start, text in answers or () if start is not None)
@@ -194,7 +194,7 @@ def _answers(
 
 
 def _start(context: str, text: str, stated: Any) -> int | None:
-    """The first character of an answer; of one that stands nowhere what is stated, or None."""
+    """The first character of an answer; of one that is not found the stated one, or None."""
     try:
         near: int | None = int(float(stated))
     except (TypeError, ValueError, OverflowError):
@@ -216,7 +216,7 @@ def _no_answer(where: str) -> CorpusError:
 def _bad_row(what: str, found: str | None, where: str) -> CorpusError:
     return CorpusError(
         what,
-        expected="a question, a context, and an answer that stands in it; or is_impossible",
+        expected="a question, a context, and an answer that occurs in it; or is_impossible",
         found=None if found is None else shown(found),
         where=where,
         fix="correct it, or pass on_bad_row='skip'",

@@ -32,14 +32,15 @@ class SpanRows(Rows):
     """R windows over the contexts of N examples; a window is a unit.
 
     offsets (S, 2): characters of the context that each token has. contexts (R, 2): tokens [first,
-    stop) of each row that are of its context. most (S,): whether the token has the most context in
-    this window, so that an answer may begin there. answers (R, 3): first and last token of the
-    answer and 0; or 0, 0 and 1 where the window does not hold it. cut: questions that are too long.
+    stop) of each row that are of its context. may_begin (S,): whether the token has the most
+    context in this window, so that an answer may begin there. answers (R, 3): first and last token
+    of the answer and 0; or 0, 0 and 1 where the window does not hold it. cut: questions that are
+    too long.
     """
 
     offsets: Ints
     contexts: Ints
-    most: npt.NDArray[np.bool_]
+    may_begin: npt.NDArray[np.bool_]
     answers: Ints
     cut: int = 0
 
@@ -50,7 +51,7 @@ class SpanRows(Rows):
             super().joined(parts),
             offsets=np.concatenate([part.offsets for part in parts]),
             contexts=np.concatenate([part.contexts for part in parts]),
-            most=np.concatenate([part.most for part in parts]),
+            may_begin=np.concatenate([part.may_begin for part in parts]),
             answers=np.concatenate([part.answers for part in parts]),
             cut=sum(part.cut for part in parts),
         )
@@ -85,7 +86,7 @@ def encode(
     asked = [tokenizer.encode(example.question) for example in examples]
     most_asked = question_tokens(max_tokens)
     encodings: list[Encoding] = []
-    contexts, sizes, most, answers = [], [], list[Any](), list[Any]()
+    contexts, sizes, may_begin, answers = [], [], list[Any](), list[Any]()
     for example, question in zip(examples, asked, strict=True):
         text = texts[example.context]
         cuts = cuts_of(question, text, max_tokens, stride)
@@ -94,7 +95,7 @@ def encode(
         contexts += [(first, first + len(cut)) for cut in cuts]
         answer = tokens_of(example, text)
         for cut, own in zip(cuts, most_context(cuts), strict=True):
-            most.append(np.concatenate([np.zeros(first, np.bool_), own, [False]]))
+            may_begin.append(np.concatenate([np.zeros(first, np.bool_), own, [False]]))
             answers.append(_answer_in(answer, cut, first))
         encodings += made
         sizes.append(len(made))
@@ -110,7 +111,7 @@ def encode(
         unknown=min(1.0, unknown_characters(wholes, tokenizer.unk_id) / max(1, characters)),
         offsets=np.array([pair for e in encodings for pair in e.offsets], dtype=np.int64),
         contexts=np.array(contexts, dtype=np.int64),
-        most=np.concatenate(most),
+        may_begin=np.concatenate(may_begin),
         answers=np.array(answers, dtype=np.int64),
         cut=sum(len(question.ids) - 2 > most_asked for question in asked),
     )

@@ -23,7 +23,7 @@ from typing import Any
 from albertkit.errors import VocabularyError
 from albertkit.files import translate_os_errors
 from albertkit.text.encoding import Encoding, IdsAndOffsets, Offsets, Truncation, joined
-from albertkit.text.found import Found
+from albertkit.text.memo import Memo
 from albertkit.text.tokenizer_settings import (
     ROLES,
     SETTINGS_FILE,
@@ -285,8 +285,8 @@ class Tokenizer(TransformersCalls):
         """Whether a piece begins a word of its own (google's rule for masking whole words)."""
 
     @cached_property
-    def _begins_word(self) -> Found[int, bool]:
-        return Found(self.starts_word)
+    def _begins_word(self) -> Memo[int, bool]:
+        return Memo(self.starts_word)
 
     @abstractmethod
     def join(self, pieces: list[str]) -> str:

@@ -24,7 +24,7 @@ from albertkit.errors import VocabularyError
 from albertkit.files import translate_os_errors
 from albertkit.text.characters import CHUNK, RUN, CharacterTable, is_han, isolate
 from albertkit.text.encoding import IdsAndOffsets, Offsets, refuse_surrogates
-from albertkit.text.found import Found
+from albertkit.text.memo import Memo
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.tokenizer_settings import AddedToken, AddedTokenMatcher, TokenizerSettings
 from albertkit.text.vocabulary_files import MAX_PIECES, WORDPIECE_FILE, read_bytes, too_large
@@ -68,8 +68,8 @@ class WordPieceTokenizer(Tokenizer):
         self.strip_accents = lower_case if stripped is None else stripped
         self.split_han = settings.flag("tokenize_chinese_chars") is not False
         self._chunk = CHUNK if self.split_han else RUN
-        self._chunk_ids = Found[str, tuple[int, ...]](self._ids_of_chunk)
-        self._chunk_lengths = Found[str, tuple[int, ...]](self._lengths_of_chunk)
+        self._chunk_ids = Memo[str, tuple[int, ...]](self._ids_of_chunk)
+        self._chunk_lengths = Memo[str, tuple[int, ...]](self._lengths_of_chunk)
         self._single: set[str] = set()
         self._table = self.character_table()
         self._chinese_words = ChineseWords.of(self.added) if self.split_han else None

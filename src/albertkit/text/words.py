@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from albertkit.errors import VocabularyError
 from albertkit.text.encoding import refuse_surrogates
-from albertkit.text.found import MAX_KEPT
+from albertkit.text.memo import MAX_KEPT
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.wordpiece import CAPITAL_SIGMA, WordPieceTokenizer
 

@@ -22,7 +22,7 @@ from albertkit.tasks.columns import Columns, find_columns, kind_of_labels, text_
 from albertkit.tasks.columns import with_labels as labelled
 from albertkit.tasks.kinds import KINDS, kinds_where
 from albertkit.tasks.rows import Rows
-from albertkit.tasks.span_answers import stands
+from albertkit.tasks.span_answers import can_be_learned
 from albertkit.tasks.span_files import AnswerColumns, has_answered, read_answered
 from albertkit.tasks.splits import by_article, hold_out
 from albertkit.tasks.tag_metrics import entities
@@ -212,11 +212,11 @@ class _Answers:
             settings.question_column, settings.context_column, settings.label_column
         )
         every = read_answered(settings.train, bad, columns)
-        train = [example for example in every if stands(example)]
+        train = [example for example in every if can_be_learned(example)]
         _refuse_few(len(train), settings.train)
         facts = []
         if len(train) < len(every):
-            lost = [example.id for example in every if not stands(example)]
+            lost = [example.id for example in every if not can_be_learned(example)]
             facts = [("not trained on", f"{len(lost):,} questions whose answer is not in their "
                       f"context: {listed(lost, 3)}")]  # fmt: skip
         held_out = settings.dev

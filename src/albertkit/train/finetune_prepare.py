@@ -45,7 +45,7 @@ MAY_CHANGE = {"output", "device", "threads", "log_every", "save_every", "keep"}
 USUAL_RATES = ((2048, 1e-5), (768, 2e-5), (512, 6e-5), (0, 3e-4))
 # Few examples need more passes: Mosbach et al. 2021, "On the stability of fine-tuning BERT", train
 # 20 epochs where 3 are usual. 220 reviews: accuracy 0.75 after 21 steps of tiny-en, 0.86 after 70.
-USUAL_EPOCHS, MOST_EPOCHS, ENOUGH_STEPS = 3.0, 20.0, 100
+USUAL_EPOCHS, MAX_EPOCHS, ENOUGH_STEPS = 3.0, 20.0, 100
 MAX_LOG_STEPS = 20  # so far apart at most are the points of the training curve
 _UNKNOWN_NOTED = 0.05  # share of unknown characters from which on it is said
 
@@ -234,7 +234,7 @@ def usual_rate(hidden_size: int) -> float:
 
 def usual_epochs(steps_per_epoch: int) -> float:
     """Passes over the examples: 3, or as many as make 100 steps, at most 20."""
-    return min(MOST_EPOCHS, max(USUAL_EPOCHS, float(-(-ENOUGH_STEPS // steps_per_epoch))))
+    return min(MAX_EPOCHS, max(USUAL_EPOCHS, float(-(-ENOUGH_STEPS // steps_per_epoch))))
 
 
 def height_below_head(name: str, config: AlbertConfig) -> int:

@@ -22,7 +22,8 @@ def wrong_answers(task: FinetuneTask, outputs: SpanOutputs) -> str:
     answers = [decided(x.best, x.no_answer, task.threshold) for x in found]
     exact, overlap = scores_of(gold_of(held.examples), answers)
     sure = [
-        x.best[0].in_window if answer else x.none for x, answer in zip(found, answers, strict=True)
+        x.best[0].in_window if answer else x.no_answer_probability
+        for x, answer in zip(found, answers, strict=True)
     ]
     wrong = [n for n, right in enumerate(exact) if not right]
     rows = [

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from albertkit.data.batch import Batch
+from albertkit.data.padded import Padded
 from albertkit.data.row_batches import within_budget
 from albertkit.model.early_exit import logits_by_depth
 from albertkit.model.outputs import TaskOutput
-from albertkit.model.task_heads import AlbertForTask, beam_rows, places_of_answers
+from albertkit.model.task_heads import AlbertForTask, beam_rows
 from albertkit.tasks.codecs import CODECS
 from albertkit.tasks.figures import deciding_figure, is_better
 from albertkit.tasks.head import TaskHead
@@ -270,7 +271,9 @@ def run_head(model: nn.Module, head: TaskHead, rows: TaskRows) -> TaskOutput:
     lengths = rows.lengths if rows.choices is None else rows.lengths[:, None]
     given: dict[str, Tensor] = {}
     if head.kind == "beam_span":
-        given["allowed"] = places_of_answers(rows.segment_ids, rows.lengths)
+        packed = (x.cpu().numpy() for x in (rows.ids, rows.segment_ids, rows.lengths))
+        places = torch.from_numpy(Padded.of(Batch(*packed)).answer_places)
+        given["allowed"] = places.to(rows.ids.device)
         given["start_places"] = rows.targets[:, 0]
     output: TaskOutput = model(
         rows.ids, rows.segment_ids, lengths=lengths, positions=rows.positions, **given

@@ -1,9 +1,9 @@
 """Pickles of arrays, decoded by a machine of our own that runs nothing.
 
 A pickle is a program. Here a name in it stays a name, and the few calls that files of arrays
-consist of (`unpickle_allowed.CALLS`) are done by functions of ours. Any other name is refused when
-it is met, before the rest is read. There is no recursion, and texts and arrays of bytes stay where
-they are in the file.
+consist of (`unpickle_allowed.CALLS`) are done by functions of ours. Any other name is refused
+at once, before the rest is read. Nothing recurses, and texts and arrays of bytes are not copied out
+of the file.
 """
 
 from __future__ import annotations

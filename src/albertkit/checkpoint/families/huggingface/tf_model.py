@@ -70,7 +70,7 @@ def read_tf_model(path: Path) -> tuple[Weights, CurrentNames]:
 
 
 def name_today(name: str) -> str | None:
-    """PyTorch's name of a weight in such a file; None for what is no part of an ALBERT."""
+    """PyTorch's name of a weight in tf_model.h5; None for names that do not belong to an ALBERT."""
     parts = name.split("/")
     start = next((n for n, part in enumerate(parts) if n and part in _ROOTS), None)
     if start is None:

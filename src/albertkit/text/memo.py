@@ -1,4 +1,4 @@
-"""A function whose results are kept, at the speed of a dict: `map(found.__getitem__, keys)`."""
+"""A memoized function at the speed of a dict: `map(memo.__getitem__, keys)`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ MAX_KEPT = 250_000
 MAX_KEY_LENGTH = 200
 
 
-class Found(dict[K, V]):
-    """What was found for each key so far: never too many of them, and no long texts.
+class Memo(dict[K, V]):
+    """Results of a function by its argument: at most MAX_KEPT of them, and none for long texts.
 
     functools.lru_cache asks for a lock and an order at each look-up, which takes twice as long.
     """

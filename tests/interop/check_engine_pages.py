@@ -1,0 +1,77 @@
+"""Every command and every line of Python of docs/onnx.md and docs/fast.md runs.
+
+Run by the stage `engines` of run.py with its own Python; no part of the ordinary tests.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import albertkit
+from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.cli import main
+from albertkit.parameters import parameter_shapes
+from albertkit.tasks.head import TaskHead
+
+ROOT = Path(__file__).resolve().parents[2]
+LINES = "A fine film.\nThe soup was cold.\nNobody came.\n" * 4
+BLOCK = re.compile(r"```(bash|python)\n(.*?)```", re.DOTALL)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what the pages speak of: `finetuned`, a classifier, and lines.txt."""
+    base = Checkpoint.load(Path(albertkit.__file__).parent / "weights" / "tiny-en")
+    head = TaskHead("classification", 2, ("bad", "good"))
+    draws = np.random.default_rng(0)
+    own = {
+        name: draws.normal(0, 0.2, shape).astype(np.float32)
+        for name, shape in parameter_shapes(base.config, head).items()
+        if name.startswith(head.part)
+    }
+    body = {name: x for name, x in base.tensors.items() if name.startswith("albert.")}
+    replace(base, tensors={**body, **own}, head=head).save(tmp_path / "finetuned")
+    (tmp_path / "lines.txt").write_text(LINES, encoding="utf-8")
+    monkeypatch.setenv("ALBERTKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("page", "made"), [("onnx.md", "tiny-int8"), ("fast.md", "tiny-ir")])
+def test_the_page_runs_as_typed(place: Path, page: str, made: str) -> None:
+    ran = 0
+    for kind, block in BLOCK.findall((ROOT / "docs" / page).read_text("utf-8")):
+        if kind == "python":
+            exec(compile(block, page, "exec"), {})
+            continue
+        for line in block.splitlines():
+            program, *words = shlex.split(line)
+            if program == "albertkit":  # else pip: the packages are here
+                assert main(words) == 0, line
+                ran += 1
+    assert ran >= 2
+    assert (place / made / "albertkit_export.json").is_file()
+    if page == "fast.md":
+        assert np.load(place / "vectors.npy").shape == (12, 384)
+
+
+def test_the_example_beside_an_export_runs(place: Path) -> None:
+    assert main(["export", "finetuned", "--to", "onnx", "--out", "made"]) == 0
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [sys.executable, str(place / "made" / "example.py")],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("logits (2, 2)")
