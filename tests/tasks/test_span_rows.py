@@ -49,6 +49,14 @@ def test_windows_begin_a_stride_apart_and_aim_at_cls_without_the_answer(
     assert words == ["the", "cat", "sat", "on", "the"]
 
 
+def test_a_window_that_holds_the_beginning_of_an_answer_alone_aims_at_cls(
+    tokenizer: Tokenizer,
+) -> None:
+    """ "the mat" is tokens 4 and 5; the first window ends after token 4."""
+    rows = encode(tokenizer, [question("the mat", 15)], 10, stride=2)
+    assert rows.answers.tolist() == [[0, 0, 1], [6, 7, 0], [4, 5, 0], [0, 0, 1]]
+
+
 def test_an_answer_begins_where_its_token_has_the_most_context(tokenizer: Tokenizer) -> None:
     rows = encode(tokenizer, [question("mat ,", 19)], 10, stride=2)
     words = [CONTEXT[a:b] for a, b in rows.offsets[rows.may_begin].tolist()]
