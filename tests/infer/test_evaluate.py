@@ -143,7 +143,7 @@ def test_a_stopped_prediction_goes_on_where_it_was(
                 predicted(folder, source, output)
         assert not output.exists()
         with (tmp_path / f"answers.{suffix}.part").open("ab") as file:
-            file.write(b"half a line" * 1000)  # what a kill may leave: longer than all that is missing
+            file.write(b"half a line" * 1000)  # of a killed run; longer than the rest
         assert predicted(folder, source, output) == 50
         assert output.read_bytes() == whole.read_bytes()
         assert {path.name for path in tmp_path.glob("answers*.part*")} == set()
