@@ -61,7 +61,7 @@ def atomic_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     with translate_os_errors(target):
         if replace:
             target = _follow_links(target)
-        if not replace or _is_special(target):
+        if not replace or is_special(target):
             require_free(target)
         made = _make_parents(target.parent)
         temporary = target.parent / f".{target.name}{_WRITING}{secrets.token_hex(6)}"
@@ -100,7 +100,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     A file that is replaced keeps its permissions.
     """
     path = Path(path)
-    if _is_special(path):
+    if is_special(path):
         with translate_os_errors(path), tempfile.TemporaryFile() as file:
             yield cast(BinaryIO, file)
             file.seek(0)
@@ -127,7 +127,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         _flush(path.parent)
 
 
-def _is_special(path: Path) -> bool:
+def is_special(path: Path) -> bool:
     """Whether a path leads to something that is not a file or folder on a disk."""
     if _descriptor(path) is not None:
         return True

@@ -38,7 +38,7 @@ def test_a_file_comes_in_groups_of_the_asked_size(tmp_path: Path) -> None:
     file = write(tmp_path, b"a\nb\nc\nd\ne")
     groups = list(read_groups(file, 2, BadLines()))
     assert [[line.text for line in group] for group in groups] == [["a", "b"], ["c", "d"], ["e"]]
-    assert groups[2] == [Line("e", f"{file}, line 5")]
+    assert groups[2] == [Line("e", f"{file}, line 5", 5)]
 
 
 def test_lines_across_blocks_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

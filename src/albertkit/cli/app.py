@@ -21,6 +21,7 @@ from albertkit import __version__
 from albertkit.cli import (
     benchmark,
     checkpoints,
+    embed,
     export,
     finetune,
     models,
@@ -61,7 +62,7 @@ EXAMPLES: dict[Callable[..., int | None], str] = {
     benchmark.benchmark: "albertkit benchmark glue",
     predict.fill_mask: 'albertkit fill-mask "Paris is the [MASK] of France."',
     predict.sentence_order: 'albertkit sentence-order "It rained." "So the street was wet."',
-    predict.embed: "albertkit embed --input lines.txt --output vectors.npy",
+    embed.embed: "albertkit embed --input lines.txt --output vectors.npy",
     predict.classify: 'albertkit classify "A fine film." --model finetuned',
     predict.tag: 'albertkit tag "Ada Lovelace lived in London." --model finetuned',
     predict.answer: 'albertkit answer "Who wrote it?" --context text.txt --model finetuned',

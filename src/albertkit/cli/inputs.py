@@ -32,21 +32,23 @@ Answer = TypeVar("Answer")
 
 
 class Line(NamedTuple):
-    """A text and the place it came from: "lines.txt, line 3"."""
+    """A text and the place it came from: "lines.txt, line 3", and how many lines that are."""
 
     text: str
     where: str
+    number: int = 0
 
 
 class BadLines:
     """What happens to a line that cannot be used: an error, or a note on standard error.
 
-    skip: go on without it.
+    skip: go on without it. Counts those that are skipped, and those that are used.
     """
 
     def __init__(self, *, skip: bool = False) -> None:
         self.skip = skip
         self.skipped = 0
+        self.used = 0
 
     def refuse(self, error: AlbertkitError) -> None:
         """Raise the error of a line, or note that the line is skipped."""
@@ -72,7 +74,7 @@ def read_lines(path: Path | None, *, nul: bool = False) -> Iterator[str]:
 
 
 def read_groups(
-    path: Path | None, size: int, bad: BadLines, *, nul: bool = False
+    path: Path | None, size: int, bad: BadLines, *, nul: bool = False, skip: int = 0
 ) -> Iterator[list[Line]]:
     """Lines in groups of at most `size`: those that can be read without waiting for more.
 
@@ -81,6 +83,7 @@ def read_groups(
         size: most lines of a group.
         bad: what to do with lines that are not text.
         nul: let NUL characters pass.
+        skip: leave out so many lines at the beginning.
 
     Raises:
         CorpusError: see `read_lines`.
@@ -95,9 +98,12 @@ def read_groups(
             group = []
             for raw in lines:
                 number += 1
+                if number <= skip:
+                    continue
                 where = f"{name}, line {number}"
                 try:
-                    group.append(Line(_text(raw, where, first=number == 1, nul=nul), where))
+                    text = _text(raw, where, first=number == 1, nul=nul)
+                    group.append(Line(text, where, number))
                 except CorpusError as error:
                     if group and not bad.skip:  # what came before it is answered first
                         yield group
@@ -227,6 +233,7 @@ def groups_of(
     *,
     nul: bool = False,
     empty: bool = False,
+    skip: int = 0,
 ) -> Iterator[list[Line]]:
     """The texts of a command line in groups; without any, lines of --input or standard input.
 
@@ -237,6 +244,7 @@ def groups_of(
         bad: what to do with lines that are not text.
         nul: let NUL characters pass.
         empty: an input without lines is fine.
+        skip: leave out so many lines at the beginning of the file.
 
     Raises:
         CorpusError: both are given, or neither holds a text.
@@ -255,6 +263,27 @@ def groups_of(
             found=" ".join(texts),
             fix=f'put it into quotes: "{" ".join(texts)}"',
         )
+    _refuse_name(texts)
+    lines = [Line(text, f"text {number}") for number, text in enumerate(texts, 1)]
+    groups = (lines[start : start + size] for start in range(0, len(lines), size))
+    for group in groups if texts else read_groups(path, size, bad, nul=nul, skip=skip):
+        empty = True
+        yield group
+    if not empty:
+        raise CorpusError(
+            "There is no text.",
+            expected="a text as an argument, or lines",
+            found="no line that can be used" if bad.skipped else "an empty input",
+            fix="give a text in quotes, or --input FILE",
+        )
+
+
+def _refuse_name(texts: Sequence[str]) -> None:
+    """Refuse the name of a file as the only text.
+
+    Raises:
+        CorpusError: with what reads the file.
+    """
     if len(texts) == 1 and Path(texts[0]).suffix and os.path.isfile(texts[0]):
         name = shlex.quote(texts[0])
         if Path(texts[0]).suffix in OF_TABLES:
@@ -266,18 +295,6 @@ def groups_of(
             expected="a text; the lines of a file are read by --input",
             found=texts[0],
             fix=fix,
-        )
-    lines = [Line(text, f"text {number}") for number, text in enumerate(texts, 1)]
-    groups = (lines[start : start + size] for start in range(0, len(lines), size))
-    for group in groups if texts else read_groups(path, size, bad, nul=nul):
-        empty = True
-        yield group
-    if not empty:
-        raise CorpusError(
-            "There is no text.",
-            expected="a text as an argument, or lines",
-            found="no line that can be used" if bad.skipped else "an empty input",
-            fix="give a text in quotes, or --input FILE",
         )
 
 
@@ -295,6 +312,7 @@ def answered(
             bad.refuse(error.at(group[0].where))
             return
     else:
+        bad.used += len(group)
         yield from zip((line.text for line in group), answers, strict=True)
         return
     half = len(group) // 2
@@ -317,15 +335,16 @@ def bar_of_lines(path: Path | None, *, silent: bool = False) -> Bar:
     return bar
 
 
-def in_parts(groups: Iterator[list[Line]], bar: Bar, size: int) -> Iterator[list[Line]]:
+def in_parts(
+    groups: Iterator[list[Line]], bar: Bar, size: int, done: int = 0
+) -> Iterator[list[Line]]:
     """The groups as they are; where a bar is seen, in parts of `size` lines or more: it moves.
 
-    Parts grow as long as one is answered in less than a second.
+    Parts grow as long as one is answered in less than a second. done: lines before the groups.
     """
     if not bar.is_shown:
         yield from groups
         return
-    done = 0
     for group in groups:
         begin = 0
         while begin < len(group):

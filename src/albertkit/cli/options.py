@@ -16,7 +16,7 @@ from cyclopts import Group, Parameter
 
 from albertkit.cli.inputs import OF_TABLES, OF_TEXTS
 from albertkit.cli.output import print_line
-from albertkit.errors import AlbertkitError, ConfigError, PredictionError
+from albertkit.errors import AlbertkitError, ConfigError
 from albertkit.files import is_there
 from albertkit.progress import Bar, format_bytes
 
@@ -188,8 +188,10 @@ class ModelOptions(SourceOptions):
         none is named.
     device
         cpu, cuda, cuda:1, mps; auto takes cuda when it is there.
+    batch_tokens
+        Most tokens in one run of the network; texts of like length go together.
     batch_size
-        Texts in one run of the network.
+        Most texts in one run; as many as --batch-tokens allows if left out.
     engine
         What computes: torch, onnxruntime, openvino, ...; auto is the engine that an exported
         folder was written for, and torch for checkpoints.
@@ -203,7 +205,8 @@ class ModelOptions(SourceOptions):
 
     model: Annotated[str | None, Parameter(name=("--model", "-m"), show_default=False)] = None
     device: str = "cpu"
-    batch_size: int = 32
+    batch_tokens: Annotated[int, Parameter(validator=at_least_one)] = 4096
+    batch_size: Annotated[int | None, Parameter(validator=at_least_one)] = None
     engine: str = "auto"
     precision: str = "auto"
     threads: Annotated[int | None, Parameter(validator=at_least_one)] = None
@@ -224,7 +227,6 @@ class ModelOptions(SourceOptions):
 
         Raises:
             ModelMissing: no --model, and no text to choose by.
-            PredictionError: a batch without texts.
         """
         model, texts = self.model, list(texts)
         if model is None and texts and _is_checkpoint(texts[0]):
@@ -232,12 +234,6 @@ class ModelOptions(SourceOptions):
             print_line(f"note: the first argument is taken as --model {model}", stderr=True)
         if model is None:
             self._refuse_to_choose(texts, needs_head)
-        if self.batch_size < 1:
-            raise PredictionError(
-                "--batch-size must be 1 or more.",
-                found=self.batch_size,
-                fix="leave --batch-size out, or give a number from 1",
-            )
         path = None if model is None else self.locate(model)
         overrides = None if path is None else self.overrides(path)
         with Bar("loading PyTorch" if model is None else f"loading {model}"):
@@ -251,6 +247,7 @@ class ModelOptions(SourceOptions):
                 path,
                 self.device,
                 batch_size=self.batch_size,
+                batch_tokens=self.batch_tokens,
                 tokenizer=self.tokenizer,
                 overrides=overrides,
                 family=self.family,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -16,12 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from albertkit.errors import OutputError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Floats = npt.NDArray[np.float32]
 
 
 class Output(Console):
@@ -63,59 +54,6 @@ def print_table(
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     Output(highlight=False).print(table)
-
-
-class VectorTable:
-    """Lines for people, one for each text as it comes: cosine to the first text's vector, length.
-
-    Prints the head with the first vector.
-    """
-
-    def __init__(self) -> None:
-        self._first: Floats | None = None
-
-    def add(self, text: str, vector: Floats) -> None:
-        """Print the line of one text and its vector (H,)."""
-        import numpy as np
-
-        if self._first is None:
-            self._first = vector
-            print_line(f"cosine to first  length  {f'first 3 of {len(vector)}':22}  text")
-        length = float(np.linalg.norm(vector))
-        first = float(np.linalg.norm(self._first))
-        cosine = float(vector @ self._first) / max(length * first, 1e-12)
-        numbers = " ".join(f"{x:+.2f}" for x in vector[:3])
-        print_line(f"{cosine:15.3f}  {length:6.2f}  {numbers:22}  {text}")
-
-
-@contextmanager
-def array_file(path: Path) -> Iterator[Callable[[Floats], None]]:
-    """A .npy file that grows row by row: call what this gives with vectors (N, H), float32.
-
-    The number of rows goes into the header at the end, into the room that numpy leaves for it.
-    """
-    import numpy as np
-
-    from albertkit.files import atomic_file
-
-    with atomic_file(path) as file:
-        shape = [0, 0]
-
-        def write_header() -> None:
-            header = {"descr": "<f4", "fortran_order": False, "shape": tuple(shape)}
-            np.lib.format.write_array_header_1_0(file, header)
-
-        def append(vectors: Floats) -> None:
-            if shape[0] == 0:
-                shape[1] = vectors.shape[1]
-                write_header()
-            shape[0] += len(vectors)
-            file.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
-
-        yield append
-        file.seek(0)
-        write_header()
-        file.seek(0, io.SEEK_END)
 
 
 def output_file(path: Path | None, input: Path | None = None) -> Path | None:

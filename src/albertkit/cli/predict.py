@@ -1,4 +1,4 @@
-"""Commands that ask a model about texts: fill-mask, embed, classify and so on.
+"""Commands that ask a model about texts: fill-mask, classify, tag and so on.
 
 Answers in JSON have the keys of transformers' pipelines, which the answers carry themselves.
 """
@@ -9,9 +9,8 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from albertkit.cli.inputs import (
     BadLines,
@@ -23,7 +22,6 @@ from albertkit.cli.inputs import (
     read_lines,
 )
 from albertkit.cli.options import (
-    File,
     Flag,
     Json,
     LineOptions,
@@ -34,14 +32,7 @@ from albertkit.cli.options import (
     TopK,
     Truncate,
 )
-from albertkit.cli.output import (
-    VectorTable,
-    array_file,
-    output_file,
-    print_json,
-    print_line,
-    print_table,
-)
+from albertkit.cli.output import print_json, print_line, print_table
 from albertkit.errors import PredictionError, TextError
 
 if TYPE_CHECKING:
@@ -51,7 +42,8 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 NO_MODEL = ModelOptions()
 NO_LINES = LineOptions()
-GROUP = 16  # batches that are read before they are sorted by length and run
+WINDOW = 512  # lines that are read before they are sorted by length and run
+PART = 32  # of them at first where a bar should move
 
 
 def fill_mask(
@@ -121,51 +113,6 @@ def sentence_order(
     else:
         rows = [(f"{score:.1%}", first, second), (f"{1 - score:.1%}", second, first)]
         print_table("", ["score", "first", "second"], rows, right=[0])
-
-
-def embed(
-    *texts: TextsOrLines,
-    model: ModelOptions = NO_MODEL,
-    lines: LineOptions = NO_LINES,
-    output: File = None,
-    pooling: Literal["mean", "cls", "pooled"] = "mean",
-    normalize: Flag = False,
-    truncate: Truncate = False,
-    json: Json = False,
-) -> None:
-    """Turn texts into vectors.
-
-    Parameters
-    ----------
-    output
-        Write the vectors to this .npy file, float32 (texts, width).
-    pooling
-        mean of all tokens, cls the vector at [CLS], pooled the same through the pooler.
-    normalize
-        Make every vector 1 long.
-    json
-        One JSON object a line: text, vector.
-    """
-    output = output_file(output, lines.input)
-    written = width = 0
-
-    def ask(predictor: Predictor, batch: list[str]) -> Any:
-        return predictor.embed(batch, pooling, normalize=normalize, truncate=truncate)
-
-    with ExitStack() as stack:
-        append = None if output is None else stack.enter_context(array_file(output))
-        table = VectorTable()
-        silent = output is not None and not json
-        for text, vector in _answers(texts, lines, model, ask, silent=silent):
-            written, width = written + 1, len(vector)
-            if append is not None:
-                append(vector[None])
-            if json:
-                print_json({"text": text, "vector": vector.tolist()})
-            elif append is None:
-                table.add(text, vector)
-    if output is not None and not json:
-        print_line(f"wrote {written:,} vectors of width {width} to {output}")
 
 
 def classify(
@@ -353,24 +300,41 @@ def _answers(
     *,
     needs_head: bool = False,
     patience: int | None = None,
-    silent: bool = False,
 ) -> Iterator[tuple[str, Answer]]:
-    """Texts of a command with their answers as they come, a few batches at a time.
-
-    silent: the command prints nothing about an answer.
-    """
+    """Texts of a command with their answers as they come, a few batches at a time."""
     predictor, given = model.predictor(texts, needs_head=needs_head, patience=patience)
+    for _, found in answered_groups(predictor, given, lines, model, ask):
+        yield from found
+
+
+def answered_groups(
+    predictor: Predictor,
+    texts: Sequence[str],
+    lines: LineOptions,
+    model: ModelOptions,
+    ask: Callable[[Predictor, list[str]], Sequence[Answer]],
+    *,
+    skip: int = 0,
+    silent: bool = False,
+) -> Iterator[tuple[list[Line], Iterator[tuple[str, Answer]]]]:
+    """Texts in groups of a few batches, each group with its answers as they come.
+
+    skip: so many lines are done already. silent: the command prints nothing about an answer.
+
+    Raises:
+        TextError: no text could be used.
+    """
     bad = BadLines(skip=lines.on_bad_line == "skip")
-    nothing = True
-    groups = groups_of(given, lines.input, model.batch_size * GROUP, bad)
+    window = max(WINDOW, model.batch_size or 1)
+    groups = groups_of(texts, lines.input, window, bad, empty=skip > 0, skip=skip)
+    noted = skip > 0 or model.model is None
     with bar_of_lines(lines.input, silent=silent) as bar:
-        for group in in_parts(groups, bar, model.batch_size):
-            if nothing and model.model is not None:
+        for group in in_parts(groups, bar, PART, skip):
+            if not noted:
                 _note_unknown(group, predictor)
-            for answer in answered(group, lambda batch: ask(predictor, batch), bad):
-                nothing = False
-                yield answer
-    if nothing:
+                noted = True
+            yield group, answered(group, lambda batch: ask(predictor, batch), bad)
+    if not bad.used and not skip:
         raise TextError(
             "No text could be used.",
             expected="at least one text that the model can take",

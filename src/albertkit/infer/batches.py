@@ -1,4 +1,4 @@
-"""Which texts go through the network together: those of like length."""
+"""Which texts go through the network together: those of like length, up to so many tokens."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from albertkit.infer.engine import Engine, Floats, run_checked
 from albertkit.infer.patience import LayersUsed, run_with_patience, with_exits
 from albertkit.progress import Progress, reporting
 from albertkit.text.encoding import Encoding
+
+BATCH_TOKENS = 4096  # of one run of the network, if nothing else is said
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,17 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Runner:
-    """An engine asked in batches of at most `batch_size` sequences.
+    """An engine asked in batches.
 
-    finite: whether NaN and infinite outputs are an error. patience: see `infer/patience.py`; None
-    uses every layer. used: counts the layers then. progress: where there are several batches, True
-    shows a bar, a function is called with ("texts", done, total).
+    batch_size, batch_tokens: see `by_length`. finite: whether NaN and infinite outputs are an
+    error. patience: see `infer/patience.py`; None uses every layer. used: counts the layers then.
+    progress: where there are several batches, True shows a bar, a function is called with
+    ("texts", done, total).
     """
 
     engine: Engine
-    batch_size: int
+    batch_size: int | None = None
+    batch_tokens: int = BATCH_TOKENS
     finite: bool = True
     patience: int | None = None
     used: LayersUsed = field(default_factory=LayersUsed)
@@ -74,24 +78,56 @@ class Runner:
 
     def parts(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Indices in batches; reports how many are done when the next batch is asked for."""
-        several, done = len(lengths) > self.batch_size, 0
+        batches = by_length(lengths, self.batch_size, self.batch_tokens)
+        several, done = len(batches) > 1, 0
         with reporting(self.progress if several else False, "texts", len(lengths)) as report:
-            for indices in by_length(lengths, self.batch_size):
+            for indices in batches:
                 yield indices
                 done += len(indices)
                 if report is not None:
                     report("texts", done, len(lengths))
 
 
-def by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+def by_length(
+    lengths: Sequence[int], batch_size: int | None, batch_tokens: int = BATCH_TOKENS
+) -> list[list[int]]:
     """Indices in batches, longest first, so that a batch holds sequences of like length.
 
     The longest come first because the largest batch should fail first if memory is short.
+
+    Args:
+        lengths: tokens of each sequence.
+        batch_size: most sequences of a batch; None: as many as `batch_tokens` allows.
+        batch_tokens: most tokens of a batch, counted as if all were as long as its longest, which
+            is what attention computes. A longer sequence is a batch by itself.
+
+    Raises:
+        PredictionError: see `check_limits`.
     """
-    if batch_size < 1:
-        raise PredictionError(
-            "batch_size must be 1 or more.", found=batch_size, fix="pass batch_size=32"
-        )
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    for begin in range(0, len(order), batch_size):
-        yield order[begin : begin + batch_size]
+    check_limits(batch_size, batch_tokens)
+    batches: list[list[int]] = []
+    room = 0  # sequences that the last batch can still take
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if room < 1:
+            room = max(1, batch_tokens // max(1, lengths[index]))
+            room = room if batch_size is None else min(room, batch_size)
+            batches.append([])
+        batches[-1].append(index)
+        room -= 1
+    return batches
+
+
+def check_limits(batch_size: int | None, batch_tokens: int) -> None:
+    """Refuse a batch that cannot hold anything.
+
+    Raises:
+        PredictionError: one of the two is below 1.
+    """
+    for name, number, usual in (
+        ("batch_size", batch_size, 32),
+        ("batch_tokens", batch_tokens, BATCH_TOKENS),
+    ):
+        if number is not None and number < 1:
+            raise PredictionError(
+                f"{name} must be 1 or more.", found=number, fix=f"pass {name}={usual}"
+            )

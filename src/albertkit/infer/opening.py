@@ -13,7 +13,7 @@ from albertkit.checkpoint.checkpoint import open_checkpoint
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.config import AlbertConfig
 from albertkit.errors import PredictionError
-from albertkit.infer.batches import Runner
+from albertkit.infer.batches import BATCH_TOKENS, Runner, check_limits
 from albertkit.infer.default_model import choose_model, folder_of
 from albertkit.infer.engine import Engine
 from albertkit.infer.engines import make_engine, open_exported
@@ -99,7 +99,8 @@ class ModelOfTexts:
         source: str | Path | Engine | None = None,
         device: str = "cpu",
         *,
-        batch_size: int = 32,
+        batch_size: int | None = None,
+        batch_tokens: int = BATCH_TOKENS,
         tokenizer: str | Path | Tokenizer | None = None,
         overrides: Overrides | None = None,
         family: str | None = None,
@@ -117,7 +118,9 @@ class ModelOfTexts:
                 expected="the checkpoint that tokenizer, overrides or family is about",
                 fix="pass its path first",
             )
-        self.batch_size, self.patience, self.progress = batch_size, patience, progress
+        check_limits(batch_size, batch_tokens)
+        self.batch_size, self.batch_tokens = batch_size, batch_tokens
+        self.patience, self.progress = patience, progress
         self.used = LayersUsed()  # by the texts so far, with patience
         self._open: Callable[[str | Path | Engine], OpenModel] = partial(
             open_model,
@@ -134,7 +137,7 @@ class ModelOfTexts:
         self._texts_choose = source is None
         self._chosen: str | None = None  # the name that the first texts chose
 
-    def _choose(self, texts: Sequence[str]) -> None:
+    def choose_model_for(self, texts: Sequence[str]) -> None:
         """Without a named model: open the one for the first texts, and refuse other texts."""
         if self._texts_choose:
             self._chosen = choose_model(texts, self._chosen)
@@ -147,6 +150,7 @@ class ModelOfTexts:
         return Runner(
             self.engine,
             self.batch_size,
+            self.batch_tokens,
             patience=self.patience,
             used=self.used,
             progress=self.progress,

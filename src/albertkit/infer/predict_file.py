@@ -1,27 +1,20 @@
-"""Predict a table: row by row in bounded memory, in order, and again from where it was stopped.
-
-What is written goes to OUTPUT.part; OUTPUT.part.json says how many rows that is, of which input
-and model. At the end OUTPUT.part becomes OUTPUT. A run that was stopped goes on behind the last
-group of rows that is complete.
-"""
+"""Predict a table: row by row in bounded memory, in order, and again from where it was stopped."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from albertkit.data.tables import BadRows, Table
 from albertkit.errors import OutputError
-from albertkit.files import translate_os_errors, write_atomic
 from albertkit.infer.answers import Classification
 from albertkit.infer.evaluate import head_to_measure, logits_of_examples
+from albertkit.infer.growing import growing_file
 from albertkit.infer.predictor import Predictor
 from albertkit.infer.tasks import classification
 from albertkit.progress import Progress
@@ -32,22 +25,6 @@ from albertkit.tasks.head import TaskHead
 GROUP = 512  # rows that are written together
 LINE, PREDICTION, SCORE = "line", "prediction", "score"
 _ABOVE = 0.5  # probability from which on one of several labels is an answer
-
-
-@dataclass(frozen=True)
-class _Done:
-    """What a file of predictions that is not finished holds."""
-
-    input: str
-    input_bytes: int
-    model: str
-    rows: int
-    bytes: int
-    patience: int | None = None
-
-    def __str__(self) -> str:
-        patience = "" if self.patience is None else f" with patience {self.patience}"
-        return f"of {self.input} by {self.model}{patience}"
 
 
 def predict_rows(
@@ -148,54 +125,20 @@ def write_groups(
     groups(skip): what is to be written, without so many rows that are there already. report: called
     with ("examples", done, None).
     """
-    part = output.with_name(output.name + ".part")
-    note = output.with_name(output.name + ".part.json")
-    begun = _Done(
-        input=str(source),
-        input_bytes=source.stat().st_size,
-        model=str(predictor.folder),
-        rows=0,
-        bytes=0,
-        patience=predictor.patience,
-    )
-    done = _resumed(begun, part, note)
-    with translate_os_errors(part):
-        with part.open("r+b" if done.bytes else "wb") as file:
-            file.truncate(done.bytes)
-            file.seek(done.bytes)
-            rows = done.rows
-            for group in groups(rows):
-                if report is not None:
-                    report("examples", rows, None)
-                file.write(lines_of(group, output.suffix.lower(), first=rows == 0))
-                file.flush()
-                os.fsync(file.fileno())
-                rows += len(group)
-                now = _Done(**{**asdict(begun), "rows": rows, "bytes": file.tell()})
-                write_atomic(note, json.dumps(asdict(now)) + "\n")
-        part.replace(output)
-        note.unlink(missing_ok=True)
-    return rows
-
-
-def _resumed(begun: _Done, part: Path, note: Path) -> _Done:
-    """What was done before, if it was for the same input and model."""
-    if not part.is_file() or not note.is_file():
-        return begun
-    try:
-        done = _Done(**json.loads(note.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
-        done = None
-    same = done is not None and replace(done, rows=0, bytes=0) == begun
-    if done is None or not same or part.stat().st_size < done.bytes:
-        raise OutputError(
-            "Another prediction was begun here, and it is not finished.",
-            expected=f"predictions {begun}",
-            found="something else" if done is None else f"those {done}",
-            where=part,
-            fix="remove the file, or choose another name",
-        )
-    return done
+    made_of = {
+        "input": str(source),
+        "input_bytes": source.stat().st_size,
+        "model": str(predictor.folder),
+        "patience": predictor.patience,
+    }
+    with growing_file(output, made_of) as growing:
+        for group in groups(growing.rows):
+            if report is not None:
+                report("examples", growing.rows, None)
+            first = growing.rows == 0
+            growing.file.write(lines_of(group, output.suffix.lower(), first=first))
+            growing.commit(len(group), len(group))
+    return growing.rows
 
 
 def lines_of(rows: Sequence[dict[str, Any]], suffix: str, *, first: bool = True) -> bytes:

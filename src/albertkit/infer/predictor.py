@@ -48,7 +48,9 @@ class Predictor(ModelOfTexts):
     (`open_checkpoint`); or an `Engine`, which computes a model already (then `tokenizer` is
     needed). Left out, the first texts choose: albertkit/tiny-zh where they have Chinese
     characters, else albertkit/tiny-en; a line on standard error says which.
-    device: cpu, cuda, cuda:1, mps, or auto. batch_size: most sequences in one run of the network.
+    device: cpu, cuda, cuda:1, mps, or auto. batch_tokens: most tokens in one run of the network
+    (see `by_length`); texts of like length go together. batch_size: most texts in one run; None:
+    as many as batch_tokens allows.
     tokenizer: spiece.model, vocab.txt or tokenizer.json, if it is not beside the weights.
     overrides: what the files do not say. engine: what computes, by name; precision, threads and
     calibrate: see `EngineSettings`. offline: never ask the network; None: as HF_HUB_OFFLINE says.
@@ -108,7 +110,7 @@ class Predictor(ModelOfTexts):
                 "top_k must be 1 or more.", found=top_k, fix="leave top_k out, or pass top_k=5"
             )
         texts = as_list(text)
-        self._choose(texts)
+        self.choose_model_for(texts)
         self._need(
             "masked_lm",
             "a masked-LM head",
@@ -145,7 +147,7 @@ class Predictor(ModelOfTexts):
         is "swapped", so this is 1 - p(1).
         """
         firsts, seconds = as_pairs(a, b)
-        self._choose([*firsts, *(seconds or [])])
+        self.choose_model_for([*firsts, *(seconds or [])])
         self._need(
             "sentence_order",
             "a sentence-order head (models published on the hub have none)",
@@ -181,7 +183,7 @@ class Predictor(ModelOfTexts):
                 command_fix="leave --pooling out, or give --pooling mean",
             )
         listed = as_list(texts)
-        self._choose(listed)
+        self.choose_model_for(listed)
         if pooling == "pooled":
             self._need(
                 "pooled",
@@ -207,7 +209,7 @@ class Predictor(ModelOfTexts):
 
     def hidden_states(self, text: str, *, truncate: bool = False) -> HiddenStates:
         """Every layer's vector of every token of one text, with the tokens and their characters."""
-        self._choose([text])
+        self.choose_model_for([text])
         encoding = self._encode([text], None, truncate)[0]
         [outputs] = self.runner.run([encoding], ("all_layers",))
         return HiddenStates(
