@@ -12,6 +12,7 @@ from transformers import AlbertForPreTraining, BertTokenizer
 
 from albertkit.errors import PredictionError
 from albertkit.infer.predictor import Predictor
+from albertkit.text.tokenizer import Tokenizer
 
 TEXTS = [
     "the cat sat on the mat .",
@@ -44,6 +45,17 @@ def transformers_outputs(
         output = model(**rows, output_hidden_states=True)
         pooled = model.albert(**rows).pooler_output
     return {**rows, **output, "pooled": pooled}
+
+
+def test_the_texts_of_a_question_are_encoded_together(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each = [predictor.embed(text) for text in TEXTS]
+    order = [predictor.sentence_order(text, TEXTS[0]) for text in TEXTS]
+    monkeypatch.delattr(Tokenizer, "encode")
+    assert np.allclose(predictor.embed(TEXTS), each, atol=1e-6)
+    assert np.allclose(predictor.sentence_order(TEXTS, TEXTS[:1] * 3), order, atol=1e-6)
+    assert predictor.fill_mask(["a [MASK] ran", "[MASK]"])[1].masks
 
 
 def test_fill_mask_gives_the_probabilities_of_transformers(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from albertkit.data.tables import BadRows
 from albertkit.errors import CorpusError, TrainingError
@@ -15,6 +17,7 @@ from albertkit.tasks.figures import deciding_figure, figures_of
 from albertkit.tasks.head import TaskHead
 from albertkit.tasks.tag_words import encode, first_tokens, head_for, targets_of
 from albertkit.tasks.tagged_files import as_bio, has_marks, read_tagged
+from albertkit.text.encoding import Encoding
 from albertkit.text.tokenizer import Tokenizer
 
 BIO = TaskHead("token_classification", 5, ("O", "B-LOC", "I-LOC", "B-PER", "I-PER"))
@@ -51,6 +54,26 @@ def test_first_tokens_of_a_sentencepiece_vocabulary() -> None:
         assert len(at) == 1, words[word]
         begin = whole.offsets[1 + at[0]][0]
         assert starts[word] <= begin < starts[word + 1], (words[word], text[begin:])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.integers(1, 4), max_size=6),
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 4))),
+)
+def test_first_tokens_are_those_found_one_after_the_other(
+    sizes: list[int], places: list[tuple[int, int]]
+) -> None:
+    words = ["x" * size for size in sizes]
+    text = " ".join(words)
+    spans = sorted((start, start + size) for start, size in places if start + size <= len(text))
+    whole = Encoding([0] * (len(spans) + 2), [], [(0, 0), *spans, (0, 0)], [])
+    expected, seen = [], -1
+    for start, end in spans:
+        word = text[: max(start, end - 1)].count(" ")  # that of its last character
+        expected.append(word if word > seen and end > start else -1)
+        seen = max(seen, expected[-1])
+    assert first_tokens(whole, words).tolist() == expected
 
 
 def test_targets_of_words_and_what_cannot_be_learned() -> None:

@@ -30,16 +30,16 @@ def covered(windows: list[Encoding], segment: int) -> set[tuple[int, int]]:
 
 
 def test_a_text_that_fits_is_encoded_as_it_is(tokenizer: Tokenizer) -> None:
-    assert windows_of(tokenizer, "the cat sat", None, 5) == [tokenizer.encode("the cat sat")]
-    pair = windows_of(tokenizer, "the cat", "a dog", 7)
-    assert pair == [tokenizer.encode("the cat", "a dog")]
+    whole, pair = tokenizer.encode("the cat sat"), tokenizer.encode("the cat", "a dog")
+    assert windows_of(tokenizer, whole, 5) == [whole]
+    assert windows_of(tokenizer, pair, 7) == [pair]
 
 
 @pytest.mark.parametrize("words", [7, 11, 40, 333])
 def test_every_token_of_a_long_text_is_in_a_window(tokenizer: Tokenizer, words: int) -> None:
     text = " ".join(["the", "cat", "sat", "on", "a", "mat", "."][n % 7] for n in range(words))
-    windows = windows_of(tokenizer, text, None, 8)
     whole = tokenizer.encode(text)
+    windows = windows_of(tokenizer, whole, 8)
     assert covered(windows, 0) == {place for place in whole.offsets if place != (0, 0)}
     assert all(len(w.ids) == 8 for w in windows)
     assert all((w.ids[0], w.ids[-1]) == (tokenizer.cls_id, tokenizer.sep_id) for w in windows)
@@ -51,8 +51,8 @@ def test_every_token_of_both_texts_of_a_pair_is_in_a_window(
     tokenizer: Tokenizer, a: int, b: int
 ) -> None:
     first, second = " ".join(["cat"] * a), " ".join(["dog"] * b)
-    windows = windows_of(tokenizer, first, second, 24)
     whole = tokenizer.encode(first, second)
+    windows = windows_of(tokenizer, whole, 24)
     for segment in (0, 1):
         of = zip(whole.offsets, whole.segment_ids, strict=True)
         assert covered(windows, segment) == {p for p, s in of if s == segment and p != (0, 0)}

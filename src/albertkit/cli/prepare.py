@@ -112,8 +112,8 @@ def tokenize(
 
     def ask(batch: list[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
         if not special:
-            return [tokenizer.align(line) for line in batch]
-        return [(e.ids, e.offsets) for e in map(tokenizer.encode, batch)]
+            return tokenizer.align_batch(batch)
+        return [(e.ids, e.offsets) for e in tokenizer.encode_batch(batch)]
 
     pieces = tokenizer.pieces
     # NUL passes: the original tokenizers have a rule for it

@@ -54,7 +54,7 @@ def sample_texts(tokenizer: Tokenizer) -> list[str]:
     """Texts of ours that a tokenizer knows: English, Chinese or both."""
     found: list[str] = []
     for texts in (_ENGLISH, _CHINESE):
-        ids = [i for text in texts for i in tokenizer.encode(text).ids]
+        ids = [i for encoding in tokenizer.encode_batch(texts) for i in encoding.ids]
         if ids.count(tokenizer.unk_id) < len(ids) / 4:
             found += texts
     return found or [*_ENGLISH, *_CHINESE]
@@ -77,7 +77,7 @@ def calibration_batches(
             command_fix="open a model with a tokenizer, or give --precision fp32",
         )
     texts = sample_texts(tokenizer) if file is None else _lines(Path(file))
-    encodings = [tokenizer.encode(text, max_tokens=max_tokens) for text in texts]
+    encodings = tokenizer.encode_batch(texts, max_tokens=max_tokens)
     return [
         Batch.of(encodings[begin : begin + _AT_ONCE])
         for begin in range(0, len(encodings), _AT_ONCE)

@@ -356,7 +356,7 @@ class Predictor(ModelOfTexts):
             encodings = self._encode(texts, None, truncate)
         else:
             refuse_empty(texts, len(texts))
-            encodings = [self.tokenizer.encode(text) for text in texts]
+            encodings = self.tokenizer.encode_batch(texts)
         found = tasks.label_tokens(
             self.runner, head, texts, encodings, self.tokenizer, self.max_window
         )

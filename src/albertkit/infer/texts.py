@@ -106,19 +106,17 @@ def encode_texts(
         TextError: a text is empty, or too long and not to be cut.
     """
     refuse_empty([*texts, *(seconds or [])], len(texts))
-    made = []
-    for number, text in enumerate(texts):
-        second = None if seconds is None else seconds[number]
-        encoding = tokenizer.encode(text, second, allow_mask=allow_mask)
+    given: Sequence[str | None] = seconds or [None] * len(texts)
+    pairs = list(zip(texts, given, strict=True))
+    cut_to = limit if truncate else None
+    made = tokenizer.encode_batch(pairs, max_tokens=cut_to, allow_mask=allow_mask)
+    for number, encoding in enumerate(made):
         if len(encoding.ids) > limit:
-            if not truncate:
-                raise TextError(
-                    "A text is longer than the model can read.",
-                    expected=f"at most {limit} tokens, special tokens included",
-                    found=f"{len(encoding.ids)} tokens: {shown(text, number, texts)}",
-                    fix="shorten or split it, or pass truncate=True to cut it",
-                    command_fix="shorten or split it, or add --truncate to cut it",
-                )
-            encoding = tokenizer.encode(text, second, max_tokens=limit, allow_mask=allow_mask)
-        made.append(encoding)
+            raise TextError(
+                "A text is longer than the model can read.",
+                expected=f"at most {limit} tokens, special tokens included",
+                found=f"{len(encoding.ids)} tokens: {shown(texts[number], number, texts)}",
+                fix="shorten or split it, or pass truncate=True to cut it",
+                command_fix="shorten or split it, or add --truncate to cut it",
+            )
     return made

@@ -82,8 +82,9 @@ def encode(
         PredictionError: windows of less than 5 tokens, or a stride below 0.
     """
     stride = stride or stride_for(max_tokens)
-    texts = {context: tokenizer.encode(context) for context in {e.context for e in examples}}
-    asked = [tokenizer.encode(example.question) for example in examples]
+    different = list({example.context for example in examples})
+    texts = dict(zip(different, tokenizer.encode_batch(different), strict=True))
+    asked = tokenizer.encode_batch([example.question for example in examples])
     most_asked = question_tokens(max_tokens)
     encodings: list[Encoding] = []
     contexts, sizes, may_begin, answers = [], [], list[Any](), list[Any]()

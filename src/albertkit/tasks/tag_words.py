@@ -67,7 +67,7 @@ def targets_of(head: TaskHead, examples: Sequence[TagExample], where: object) ->
 
 def encode(tokenizer: Tokenizer, examples: Sequence[TagExample], max_tokens: int) -> Rows:
     """Sentences as rows, long ones in windows, with the first token of each word."""
-    wholes = [tokenizer.encode(example.text) for example in examples]
+    wholes = tokenizer.encode_batch([example.text for example in examples])
     words = [first_tokens(w, e.words) for w, e in zip(wholes, examples, strict=True)]
     return _in_windows(tokenizer, wholes, words, [len(e.words) for e in examples], max_tokens)
 
@@ -115,13 +115,11 @@ def first_tokens(whole: Encoding, words: Sequence[str]) -> Ints:
     whole: of the words with a space between them. A word that became no token begins nowhere.
     """
     ends = np.cumsum([len(word) + 1 for word in words])
-    made = np.full(len(whole.ids) - 2, -1, dtype=np.int64)
-    seen = -1
-    for number, (start, end) in enumerate(whole.offsets[1:-1]):
-        word = int(np.searchsorted(ends, max(start, end - 1), "right"))
-        if word > seen and end > start:
-            made[number] = seen = word
-    return made
+    starts, stops = np.array(whole.offsets[1:-1], dtype=np.int64).reshape(-1, 2).T
+    found = np.searchsorted(ends, np.maximum(starts, stops - 1), "right")
+    found = np.where(stops > starts, found, -1)  # an empty token begins no word
+    seen = np.maximum.accumulate(np.concatenate([[-1], found[:-1]]))
+    return np.where(found > seen, found, -1)
 
 
 def figures_of(head: TaskHead, logits: Floats, targets: Any, sizes: Ints) -> dict[str, float]:

@@ -37,8 +37,9 @@ class Windows:
         """Windows of at most `max_tokens` tokens (5 or more) of texts, or of pairs of texts."""
         encodings: list[Encoding] = []
         owners: list[int] = []
-        for number, (text, pair) in enumerate(zip(texts, pairs, strict=True)):
-            made = windows_of(tokenizer, text, pair, max_tokens)
+        wholes = tokenizer.encode_batch(list(zip(texts, pairs, strict=True)))
+        for number, whole in enumerate(wholes):
+            made = windows_of(tokenizer, whole, max_tokens)
             encodings += made
             owners += [number] * len(made)
         return cls(encodings, np.array(owners, dtype=np.int64))
@@ -49,19 +50,16 @@ class Windows:
         return cls(encodings, np.arange(len(encodings)))
 
 
-def windows_of(
-    tokenizer: Tokenizer, text: str, pair: str | None, max_tokens: int
-) -> list[Encoding]:
-    """The windows of one text, or of two: one if all of it fits.
+def windows_of(tokenizer: Tokenizer, whole: Encoding, max_tokens: int) -> list[Encoding]:
+    """The windows of an encoded text, or of two: one if all of it fits.
 
     Of a pair the shorter one stands in each window whole if it leaves the longer one half of the
     room; else both are windowed, and their windows go side by side.
     """
     assert max_tokens >= MIN_TOKENS, "checked where the limit comes from"
-    whole = tokenizer.encode(text, pair)
     if len(whole.ids) <= max_tokens:
         return [whole]
-    if pair is None:
+    if 1 not in whole.segment_ids:
         return [window for window, _ in cut_windows(tokenizer, whole, max_tokens)]
     end = whole.segment_ids.index(1) - 1  # of the first text
     first, second = slice(1, end), slice(end + 1, len(whole.ids) - 1)

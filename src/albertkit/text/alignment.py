@@ -8,6 +8,7 @@ all slices: one that a step drops belongs to the piece in front of it, or to the
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from albertkit.text.encoding import Offsets, refuse_surrogates
 
 SPACE = "\u2581"  # SentencePiece's mark of a space in front
 DOUBLED_QUOTES = ("``", "''")
+
+_RUNS = re.compile(r"[!-~]+|\s+|.", re.DOTALL)
+_RUNS_AND_QUOTES = re.compile(r"(?P<doubled>``|'')|[!-&(-_a-~]+|\s+|.", re.DOTALL)
 
 Segments = list[tuple[int, int, int]]  # (id, start, end) in characters of some text
 
@@ -75,7 +79,7 @@ class Preprocessing:
         starts: list[int] = []
         ends: list[int] = []
         space = orphan = -1  # where a run of white space began; a mark without a letter
-        for place, end, original in self._characters(text):
+        for place, end, original in self._runs(text):
             if original.isspace():
                 space = place if space < 0 else space
                 continue
@@ -84,18 +88,23 @@ class Preprocessing:
                 starts.append(space)
                 ends.append(place)
             space = -1
-            kept = original if original < "\x80" else self._kept(original)
+            kept = original if original.isascii() else self._kept(original)
             if kept:
-                starts += [place if orphan < 0 else orphan] * len(kept)
-                ends += [end] * len(kept)
+                first = place if orphan < 0 else orphan
+                if len(kept) == end - place:
+                    starts += [first, *range(place + 1, end)]
+                    ends += range(place + 1, end + 1)
+                else:
+                    starts += [first] * len(kept)
+                    ends += [end] * len(kept)
                 characters += kept
                 orphan = -1
             elif characters and characters[-1] != " ":
                 ends[-1] = end
             elif orphan < 0:
                 orphan = place
-        prepared = "".join(characters)
         # Lower-casing keeps the length: the one letter that does not, U+0130, is taken apart.
+        prepared = "".join(characters)
         prepared = prepared.lower() if self.lower_case else prepared
         return Aligned(prepared, [*starts, len(text)], ends)
 
@@ -116,16 +125,13 @@ class Preprocessing:
             return "i\u0307" if self.lower_case and original == "\u0130" else original
         return WITHOUT_ACCENTS[ord(original)]
 
-    def _characters(self, text: str) -> Iterator[tuple[int, int, str]]:
-        """Start, end and character of a text, quotes rewritten if that was chosen."""
-        place = 0
-        while place < len(text):
-            if self.quotes == "rewrite" and text[place : place + 2] in DOUBLED_QUOTES:
-                yield place, place + 2, '"'
-                place += 2
-            else:
-                yield place, place + 1, text[place]
-                place += 1
+    def _runs(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """Start, end and text of runs of ASCII or white space, and of each other character.
+
+        Quotes are rewritten if that was chosen.
+        """
+        for match in (_RUNS if self.quotes == "keep" else _RUNS_AND_QUOTES).finditer(text):
+            yield match.start(), match.end(), '"' if match.lastgroup else match[0]
 
 
 @dataclass(frozen=True)

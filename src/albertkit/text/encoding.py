@@ -90,20 +90,25 @@ def joined(
 ) -> Encoding:
     """One or two segments, cut, with the special tokens `ends` ([CLS], [SEP]) or without any.
 
+    It is the first segment, changed in place.
+
     Raises:
         TokenizationError: see `cut`.
     """
     if max_tokens is not None:
         second = segments[1] if len(segments) > 1 else None
         cut(segments[0], second, max_tokens, truncate, 0 if ends is None else 1 + len(segments))
-    result = Encoding([], [], [], [])
     if ends is not None:
-        result = Encoding([ends[0]], [0], [(0, 0)], [True])
-    for number, part in enumerate(segments):
-        if ends is not None:
+        for part in segments:
             part.ids.append(ends[1])
             part.offsets.append((0, 0))
             part.word_starts.append(True)
+        segments[0].ids.insert(0, ends[0])
+        segments[0].offsets.insert(0, (0, 0))
+        segments[0].word_starts.insert(0, True)
+    result, *others = segments
+    result.segment_ids = [0] * len(result.ids)
+    for number, part in enumerate(others, 1):
         result.ids += part.ids
         result.segment_ids += [number] * len(part.ids)
         result.offsets += part.offsets

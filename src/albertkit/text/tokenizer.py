@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from itertools import chain, groupby
@@ -22,8 +22,8 @@ from typing import Any
 
 from albertkit.errors import VocabularyError
 from albertkit.files import translate_os_errors
-from albertkit.text.encoding import Encoding, IdsAndOffsets, Offsets, Truncation, joined
-from albertkit.text.memo import Memo
+from albertkit.text.encoding import Encoding, IdsAndOffsets, Truncation, joined
+from albertkit.text.places import in_groups
 from albertkit.text.tokenizer_settings import (
     ROLES,
     SETTINGS_FILE,
@@ -253,8 +253,8 @@ class Tokenizer(TransformersCalls):
     def ids_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, no special tokens: the fast path."""
         if self._matcher is None:
-            return self._ids_batch(texts)
-        return [self.align(text)[0] for text in texts]
+            return list(chain.from_iterable(map(self._ids_batch, in_groups(texts))))
+        return [ids for ids, _ in self.align_batch(texts)]
 
     def align(self, text: str) -> IdsAndOffsets:
         """The ids of `ids` with (start, end) of each in characters of the text."""
@@ -262,31 +262,20 @@ class Tokenizer(TransformersCalls):
 
     def align_batch(self, texts: Sequence[str]) -> list[IdsAndOffsets]:
         """`align` of each text, faster than one by one."""
-        if self._matcher is None:
-            return self._align_batch(texts)
-        return [self._align_around(text, self._matcher) for text in texts]
+        if self._matcher is not None:
+            return self._matcher.align_around(texts, self._align_groups)
+        return list(self._align_groups(texts))
 
-    def _align_around(self, text: str, matcher: AddedTokenMatcher) -> IdsAndOffsets:
-        """`align` for a text that may hold added tokens."""
-        ids: list[int] = []
-        offsets: Offsets = []
-        for begin, end, number in matcher.split(text):
-            if number is not None:
-                ids.append(number)
-                offsets.append((begin, end))
-                continue
-            part_ids, part_offsets = self._align_batch([text[begin:end]])[0]
-            ids += part_ids
-            offsets += [(begin + first, begin + last) for first, last in part_offsets]
-        return ids, offsets
+    def _align_groups(self, texts: Sequence[str]) -> Iterator[IdsAndOffsets]:
+        return chain.from_iterable(map(self._align_batch, in_groups(texts)))
 
     @abstractmethod
     def starts_word(self, piece_id: int) -> bool:
         """Whether a piece begins a word of its own (google's rule for masking whole words)."""
 
     @cached_property
-    def _begins_word(self) -> Memo[int, bool]:
-        return Memo(self.starts_word)
+    def _begins_word(self) -> list[bool]:
+        return list(map(self.starts_word, range(self.vocab_size)))
 
     @abstractmethod
     def join(self, pieces: list[str]) -> str:
@@ -349,10 +338,13 @@ class Tokenizer(TransformersCalls):
         return joined(segments, ends, max_tokens, truncate)
 
     def encode_batch(
-        self, texts: Sequence[str] | Sequence[tuple[str, str]], **options: Any
+        self, texts: Sequence[str] | Sequence[tuple[str, str | None]], **options: Any
     ) -> list[Encoding]:
         """`encode` for each text or (text, pair), faster; the options are those of `encode`."""
-        given = [(each,) if isinstance(each, str) else each for each in texts]
+        given = [
+            [each] if isinstance(each, str) else [text for text in each if text is not None]
+            for each in texts
+        ]
         allow_mask = options.pop("allow_mask", False)
         ends = (self.cls_id, self.sep_id) if options.pop("add_special_tokens", True) else None
         segments = iter(self._tokens(list(chain.from_iterable(given)), allow_mask))
@@ -365,9 +357,15 @@ class Tokenizer(TransformersCalls):
 
     def _tokens(self, texts: Sequence[str], allow_mask: bool) -> list[Encoding]:
         """Tokens of each segment without special ones, except masks that were asked for."""
+        begins_word = self._begins_word.__getitem__
+        if not allow_mask:
+            return [
+                Encoding(ids, [], offsets, list(map(begins_word, ids)))
+                for ids, offsets in self.align_batch(texts)
+            ]
         # A space after [MASK] begins the next word by itself; without one the next piece
         # does so too, as in the original, which sees each part as a text of its own.
-        spans = [self.mask_spans(text) if allow_mask else [] for text in texts]
+        spans = list(map(self.mask_spans, texts))
         begins = [[0, *(end for _, end in masks)] for masks in spans]
         stops = [[*(start for start, _ in masks), None] for masks in spans]
         parts = [
@@ -375,7 +373,7 @@ class Tokenizer(TransformersCalls):
             for text, *edges in zip(texts, begins, stops, strict=True)
             for begin, stop in zip(*edges, strict=True)
         ]
-        aligned, begins_word = iter(self.align_batch(parts)), self._begins_word.__getitem__
+        aligned = iter(self.align_batch(parts))
         made = []
         for masks in spans:
             ids, offsets = next(aligned)
@@ -385,6 +383,5 @@ class Tokenizer(TransformersCalls):
                 result.ids += [self.mask_id, *ids]
                 result.offsets += [(start, end), *((end + a, end + b) for a, b in offsets)]
                 result.word_starts += [True, *map(begins_word, ids)]
-            result.segment_ids = [0] * len(result.ids)
             made.append(result)
         return made

@@ -137,18 +137,16 @@ class JsonTokenizer(Tokenizer):
         return [row.ids for row in rows]
 
     def _align_batch(self, texts: Sequence[str]) -> list[IdsAndOffsets]:
-        return [self._align(text) for text in texts]
-
-    def _align(self, text: str) -> IdsAndOffsets:
-        refuse_surrogates(text)
+        for text in texts:
+            refuse_surrogates(text)
         with _library_errors(self._path):
-            row: RustEncoding = self._rust.encode(text, add_special_tokens=False)
-        offsets: Offsets = []
-        for start, end in row.offsets:
-            while start < end and text[start].isspace():
-                start += 1
-            offsets.append((start, end))
-        return row.ids, offsets
+            rows: list[RustEncoding] = self._rust.encode_batch(
+                list(texts), add_special_tokens=False
+            )
+        return [
+            (row.ids, without_space(text, row.offsets))
+            for text, row in zip(texts, rows, strict=True)
+        ]
 
     def starts_word(self, piece_id: int) -> bool:
         piece = self.pieces[piece_id]
@@ -244,3 +242,13 @@ def _unusable(path: Path, found: str) -> VocabularyError:
         where=path,
         fix="copy the file again, or give the spiece.model or vocab.txt of the model",
     )
+
+
+def without_space(text: str, offsets: Offsets) -> Offsets:
+    """Offsets that begin behind the white space of a text."""
+    made: Offsets = []
+    for start, end in offsets:
+        while start < end and text[start].isspace():
+            start += 1
+        made.append((start, end))
+    return made

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from albertkit.errors import VocabularyError, reason
 from albertkit.files import json_text
+from albertkit.text.encoding import IdsAndOffsets, Offsets
 from albertkit.text.vocabulary_files import (
     MAX_TOKENIZER_BYTES,
     TOKENIZER_FILE,
@@ -221,6 +222,27 @@ class AddedTokenMatcher:
             behind = match.end()
         if behind < len(text):
             yield behind, len(text), None
+
+    def align_around(
+        self, texts: Sequence[str], align: Callable[[Sequence[str]], Iterator[IdsAndOffsets]]
+    ) -> list[IdsAndOffsets]:
+        """Ids and offsets of texts; align: of what stands between added tokens."""
+        split = [list(self.split(text)) for text in texts]
+        between = [
+            text[begin:end]
+            for text, parts in zip(texts, split, strict=True)
+            for begin, end, number in parts
+            if number is None
+        ]
+        aligned, made = align(between), []
+        for parts in split:
+            ids, offsets = list[int](), Offsets()
+            for begin, end, number in parts:
+                part, places = next(aligned) if number is None else ([number], [(0, end - begin)])
+                ids += part
+                offsets += [(begin + first, begin + last) for first, last in places]
+            made.append((ids, offsets))
+        return made
 
 
 def _pattern(token: AddedToken, lower_case: bool) -> str:

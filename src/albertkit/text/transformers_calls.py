@@ -84,6 +84,12 @@ class TransformersCalls(ABC):
         """Tokens of one text or pair."""
 
     @abstractmethod
+    def encode_batch(
+        self, texts: Sequence[str] | Sequence[tuple[str, str | None]], **options: Any
+    ) -> list[Encoding]:
+        """Tokens of several, with the options of `encode`."""
+
+    @abstractmethod
     def decode(self, ids: int | Sequence[int] | Ints, *, skip_special_tokens: bool = True) -> str:
         """Text of ids."""
 
@@ -129,17 +135,13 @@ class TransformersCalls(ABC):
         _chosen("padding", padding, PADDINGS)
         _chosen("return_tensors", return_tensors, (None, "np", *_FROM_NUMPY))
         limit = self.model_max_length if max_length is None else max_length
-        encodings = [
-            self.encode(
-                first,
-                second,
-                max_tokens=limit if truncate else None,
-                truncate="longest_first" if truncate in (True, False) else truncate,
-                allow_mask=True,
-                add_special_tokens=add_special_tokens,
-            )
-            for first, second in _pairs(text, text_pair)
-        ]
+        encodings = self.encode_batch(
+            _pairs(text, text_pair),
+            max_tokens=limit if truncate else None,
+            truncate="longest_first" if truncate in (True, False) else truncate,
+            allow_mask=True,
+            add_special_tokens=add_special_tokens,
+        )
         width = limit if padding == "max_length" else 0
         if padding in (True, "longest"):
             width = max(map(len, encodings), default=0)

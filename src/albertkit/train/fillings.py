@@ -35,7 +35,7 @@ def fill(
     max_tokens: int,
 ) -> list[Filling]:
     """Guesses of an `AlbertForPretraining`, without dropout; longer sentences are left out."""
-    encoded = [tokenizer.encode(example.text, allow_mask=True) for example in examples]
+    encoded = tokenizer.encode_batch([example.text for example in examples], allow_mask=True)
     fitting = [n for n, encoding in enumerate(encoded) if len(encoding.ids) <= max_tokens]
     if not fitting:
         return []
