@@ -25,6 +25,7 @@ PUBLIC = [
     "load_model",
     "make_data",
     "pretrain",
+    "quantize",
     "read_documents",
     "train_vocabulary",
     "write_shards",

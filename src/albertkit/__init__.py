@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from albertkit.data.writing import write_shards
     from albertkit.errors import AlbertkitError
     from albertkit.exporters import export
+    from albertkit.exporters._quantize import quantize
     from albertkit.hub import download
     from albertkit.infer.evaluate import evaluate
     from albertkit.infer.predictor import Predictor
@@ -41,6 +42,7 @@ __all__ = [
     "load_model",
     "make_data",
     "pretrain",
+    "quantize",
     "read_documents",
     "train_vocabulary",
     "write_shards",
@@ -63,6 +65,7 @@ _HOMES = {
     "load_model": "albertkit.model.pretrained",
     "make_data": "albertkit.train.data",
     "pretrain": "albertkit.train.pretrain",
+    "quantize": "albertkit.exporters._quantize",
     "read_documents": "albertkit.data.corpus",
     "train_vocabulary": "albertkit.data.vocabulary_from_text",
     "write_shards": "albertkit.data.writing",

@@ -24,7 +24,7 @@ from albertkit.sizes import SIZES
 COMMANDS = ["build-vocab", "tokenize", "make-data", "add-words", "pretrain"]
 COMMANDS += ["finetune", "evaluate", "predict", "benchmark"]
 COMMANDS += ["fill-mask", "sentence-order", "embed", "classify", "tag", "answer", "choose"]
-COMMANDS += ["info", "inspect", "convert", "export", "download", "models", "demo"]
+COMMANDS += ["info", "inspect", "convert", "export", "quantize", "download", "models", "demo"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> str:

@@ -13,13 +13,13 @@ from graph_variants import HEADS, fine_tuned, variant
 from albertkit import export
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.errors import AlbertkitError, PredictionError
-from albertkit.exporters._check import Compared, refuse_far
+from albertkit.exporters import refuse_far
 from albertkit.graph.quantized import LARGEST, quantize
 from albertkit.graph.tasks import choose_task, file_names, tasks_of
 from albertkit.infer.calibration import calibration_batches, sample_texts
-from albertkit.infer.engines import _cpus
 from albertkit.infer.exported import MANIFEST, Manifest, engine_of, is_exported
 from albertkit.infer.predictor import Predictor
+from albertkit.infer.trial import Compared
 from albertkit.model.loading import tensors_of
 from albertkit.model.task_heads import AlbertForTask
 from albertkit.tasks.head import TaskHead
@@ -172,22 +172,9 @@ def test_int8_numbers_are_the_nearest_with_a_scale_for_each_output() -> None:
     assert made.numbers.tolist() == [[32, -64, 17], [0, 0, 0], [64, 1, 2]]
 
 
-def test_what_is_far_from_torch_is_not_kept(tmp_path: Path) -> None:
+def test_what_is_far_from_torch_is_not_kept() -> None:
     near = Compared({"hidden": 1e-6}, 1.0, 1.0, 1.0)
-    refuse_far(near, "fp32", tmp_path)
+    refuse_far(near, "fp32")
     for far in (Compared({"hidden": 0.01}, 1.0, 1.0, 1.0), Compared({"hidden": 0}, 0.99, 1.0, 1.0)):
         with pytest.raises(PredictionError, match="not kept"):
-            refuse_far(far, "fp32", tmp_path)
-
-
-def test_threads_are_those_of_the_container(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    quota = tmp_path / "cpu.max"
-    monkeypatch.setattr(_cpus, "_QUOTA", quota)
-    monkeypatch.setattr(_cpus, "_of_affinity", lambda: 8)
-    assert _cpus.threads_or_cpus(None) == 8
-    for text, count in (("150000 100000", 2), ("max 100000", 8), ("50000 100000", 1)):
-        quota.write_text(text)
-        assert _cpus.threads_or_cpus(None) == count
-    assert _cpus.threads_or_cpus(3) == 3
+            refuse_far(far, "fp32")

@@ -5,6 +5,7 @@ Run by the stage `engines` of run.py with its own Python; no part of the ordinar
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -19,6 +20,7 @@ import pytest
 import albertkit
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.cli import main
+from albertkit.infer.predictor import Predictor
 from albertkit.parameters import parameter_shapes
 from albertkit.tasks.head import TaskHead
 
@@ -29,18 +31,26 @@ BLOCK = re.compile(r"```(bash|python)\n(.*?)```", re.DOTALL)
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with what the pages speak of: `finetuned`, a classifier, and lines.txt."""
+    """A folder with what the pages speak of: `finetuned`, a classifier, lines.txt and dev.csv.
+
+    The labels of dev.csv are those that the model does not give: int8 can only gain.
+    """
     base = Checkpoint.load(Path(albertkit.__file__).parent / "weights" / "tiny-en")
     head = TaskHead("classification", 2, ("bad", "good"))
     draws = np.random.default_rng(0)
     own = {
-        name: draws.normal(0, 0.2, shape).astype(np.float32)
+        name: draws.normal(0, 0.05, shape).astype(np.float32)
         for name, shape in parameter_shapes(base.config, head).items()
         if name.startswith(head.part)
     }
     body = {name: x for name, x in base.tensors.items() if name.startswith("albert.")}
     replace(base, tensors={**body, **own}, head=head).save(tmp_path / "finetuned")
     (tmp_path / "lines.txt").write_text(LINES, encoding="utf-8")
+    texts = LINES.splitlines()[:3]
+    answers = Predictor(tmp_path / "finetuned").classify(texts)
+    others = {"bad": "good", "good": "bad"}
+    rows = [f"{text},{others[x.label]}\n" for text, x in zip(texts, answers, strict=True)]
+    (tmp_path / "dev.csv").write_text("text,label\n" + "".join(rows), encoding="utf-8")
     monkeypatch.setenv("ALBERTKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -62,6 +72,9 @@ def test_the_page_runs_as_typed(place: Path, page: str, made: str) -> None:
     assert (place / made / "albertkit_export.json").is_file()
     if page == "fast.md":
         assert np.load(place / "vectors.npy").shape == (12, 384)
+        check = json.loads((place / "finetuned-int8" / "albertkit_check.json").read_text())
+        assert (check["before"], check["keeps"], check["count"]) == (0, True, 3)
+        assert check["bytes"] < check["bytes_before"] / 3
 
 
 def test_the_example_beside_an_export_runs(place: Path) -> None:

@@ -71,6 +71,7 @@ EXAMPLES: dict[Callable[..., int | None], str] = {
     checkpoints.inspect: "albertkit inspect model.ckpt-best",
     checkpoints.convert: "albertkit convert model.ckpt-best model --to huggingface",
     export.export: "albertkit export finetuned --to onnx --out finetuned-onnx",
+    export.quantize: "albertkit quantize finetuned --check dev.csv --out finetuned-int8",
     models.download: "albertkit download albert-base-v2",
     models.models: "albertkit models albert-base-v2",
     train.demo: "albertkit demo",

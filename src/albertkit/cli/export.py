@@ -1,7 +1,8 @@
-"""The command export: a model as the file of another engine."""
+"""The commands export and quantize: a model as the file of another engine."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from albertkit.progress import Bar, format_bytes
 
 if TYPE_CHECKING:
     from albertkit.exporters import Export
+    from albertkit.exporters._quantize import Quantized
 
 NO_OPTIONS = SourceOptions()
 
@@ -67,6 +69,84 @@ def export(
         print_json(_as_json(done))
     else:
         _show(done)
+
+
+def quantize(
+    model: str,
+    /,
+    *,
+    check: Path,
+    out: Path,
+    to: str = "openvino",
+    calibrate: Path | None = None,
+    options: SourceOptions = NO_OPTIONS,
+    json: Json = False,
+) -> None:
+    """Write a fine-tuned model in int8, and show what that costs on labelled examples.
+
+    Parameters
+    ----------
+    model
+        Fine-tuned checkpoint: a folder, a file, or a name.
+    check
+        Labelled examples that the model was not trained with, as for evaluate.
+    out
+        Folder to make; it opens with --model, and with --engine auto if the metric was kept.
+    to
+        For which engine: onnx or openvino.
+    calibrate
+        Texts for openvino's int8, one on each line, like those that the model will read.
+    json
+        One JSON object.
+    """
+    path = options.locate(model)
+    overrides = options.overrides(path, quiet=json)
+    with Bar(f"quantizing {path.name}"):
+        from albertkit.exporters._quantize import quantize as run
+
+        done = run(
+            path,
+            check=check,
+            out=out,
+            to=to,
+            calibrate=calibrate,
+            tokenizer=options.tokenizer,
+            overrides=overrides,
+            family=options.family,
+        )
+    if json:
+        checked = done.checked
+        costs = {**asdict(checked), "speed": checked.speed, "keeps": checked.keeps}
+        print_json({**_as_json(done.export), **costs})
+    else:
+        _show_costs(done)
+
+
+def _show_costs(done: Quantized) -> None:
+    from albertkit.infer.checked import CLEAR, MAX_LOSS
+    from albertkit.tasks.figures import TITLES
+
+    found = done.checked
+    rows = [
+        ("to", f"{done.export.folder}", ""),
+        (TITLES[found.metric], f"{found.before:.4f}", f"{found.after:.4f}"),
+        ("size", format_bytes(found.bytes_before), format_bytes(found.bytes)),
+        ("seconds in the network", f"{found.seconds_before:.2f}", f"{found.seconds:.2f}"),
+    ]
+    if found.agreement is not None:
+        rows.append(("labels that are the same", "", f"{found.agreement:.2%}"))
+    if found.clear_agreement is not None:
+        title = f"of those more than {CLEAR:g} ahead"
+        rows.append((title, f"{found.clear_count:,}", f"{found.clear_agreement:.2%}"))
+    title = f"{found.count:,} of {found.data}"
+    print_table(title, ["", "PyTorch, fp32", "int8"], rows, right=[1, 2])
+    if found.keeps:
+        print_line(f"next: --model {done.export.folder} in every command that answers")
+    else:
+        print_line(
+            f"note: it lost more than {100 * MAX_LOSS:g} points of {TITLES[found.metric]}; "
+            "--engine auto does not take it",
+        )
 
 
 def _as_json(done: Export) -> dict[str, Any]:

@@ -193,8 +193,8 @@ class ModelOptions(SourceOptions):
     batch_size
         Most texts in one run; as many as --batch-tokens allows if left out.
     engine
-        What computes: torch, onnxruntime, openvino, ...; auto is the engine that an exported
-        folder was written for, and torch for checkpoints.
+        What computes: torch, onnxruntime, openvino, ...; auto tries which installed one is the
+        fastest for this model; left out, torch, or what an exported folder was written for.
     precision
         fp32, bf16 or int8, where the engine has it.
     threads
@@ -207,7 +207,7 @@ class ModelOptions(SourceOptions):
     device: str = "cpu"
     batch_tokens: Annotated[int, Parameter(validator=at_least_one)] = 4096
     batch_size: Annotated[int | None, Parameter(validator=at_least_one)] = None
-    engine: str = "auto"
+    engine: Annotated[str | None, Parameter(show_default=False)] = None
     precision: str = "auto"
     threads: Annotated[int | None, Parameter(validator=at_least_one)] = None
     calibrate: Path | None = None
@@ -240,7 +240,7 @@ class ModelOptions(SourceOptions):
             from albertkit.infer.exported import is_exported
             from albertkit.infer.predictor import Predictor
 
-            if self.engine in ("auto", "torch") and not (path and is_exported(path)):
+            if self.engine in (None, "torch") and not (path and is_exported(path)):
                 import albertkit.infer.torch_engine  # noqa: F401  # seconds, before texts are read
 
             predictor = Predictor(

@@ -17,24 +17,28 @@ from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from albertkit.checkpoint.families._folder import write_config_file
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.errors import PredictionError
-from albertkit.exporters._check import Compared, compare, refuse_far
 from albertkit.exporters._example import inputs_of_example
 from albertkit.files import atomic_folder, sha256_of
 from albertkit.graph.tasks import choose_task, file_names
 from albertkit.infer.engine import Engine
 from albertkit.infer.engines import open_exported
 from albertkit.infer.engines._protocol import EngineSettings
-from albertkit.infer.exported import MANIFEST, Manifest
+from albertkit.infer.exported import Manifest
+from albertkit.infer.trial import MAX_DIFFERENCE, MIN_COSINE, Compared, compare, is_near
 
 
 @dataclass(frozen=True)
 class Export:
-    """What was written: where, for which task, bytes of the model, how it compares with PyTorch."""
+    """What was written: where, for which task, how it compares with PyTorch.
+
+    bytes: of the model; bytes_before: of its numbers in float32.
+    """
 
     folder: Path
     task: str
     precision: str
     bytes: int
+    bytes_before: int
     seconds: float
     compared: Compared
 
@@ -100,7 +104,8 @@ def export(
             (folder / "example.py").write_text(example, encoding="utf-8")
         compared = _run_it(exporter, checkpoint, folder, task, precision, str(model))
     seconds = time.monotonic() - started
-    return Export(Path(out), task, precision, size, seconds, compared)
+    before = sum(4 * tensor.size for tensor in checkpoint.tensors.values())
+    return Export(Path(out), task, precision, size, before, seconds, compared)
 
 
 def _exporter(name: str, precision: str) -> ModuleType:
@@ -149,5 +154,23 @@ def _run_it(
     manifest.save(folder)
     engine: Engine = open_exported(exporter.ENGINE, folder, EngineSettings())
     compared = compare(checkpoint, engine)
-    refuse_far(compared, precision, folder / MANIFEST)
+    refuse_far(compared, precision)
     return compared
+
+
+def refuse_far(found: Compared, precision: str) -> None:
+    """Refuse an engine that computes something else.
+
+    Raises:
+        PredictionError: it is further from PyTorch than its precision explains.
+    """
+    if not is_near(found, precision):
+        worst = max(found.difference.values())
+        raise PredictionError(
+            "What was exported does not compute the same as the model, so it was not kept.",
+            expected=f"differences up to {MAX_DIFFERENCE[precision]}, cosines from "
+            f"{MIN_COSINE[precision]} for {precision}",
+            found=f"difference {worst:.2g}, cosine {found.cosine:.6f}",
+            fix="export it with precision='fp32'",
+            command_fix="export it with --precision fp32",
+        )

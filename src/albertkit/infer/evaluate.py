@@ -59,7 +59,8 @@ class Evaluation:
     one. classes: (name, correct, predicted, support) of each class, or of each type of entity.
     confusion: how often each class (row) was predicted as each (column), for single classes of
     texts. skipped: rows that were left out, with the reason. by_options: (options, correct,
-    support) of questions with so many options, for multiple choice.
+    support) of questions with so many options, for multiple choice. logits: (U, C) of the texts or
+    words; None for answers to questions, which are in answers.
     """
 
     head: TaskHead
@@ -69,6 +70,8 @@ class Evaluation:
     confusion: npt.NDArray[np.int64] | None
     skipped: tuple[str, ...] = ()
     by_options: tuple[tuple[int, int, int], ...] = ()
+    logits: Floats | None = None
+    answers: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What the command line prints for programs."""
@@ -266,7 +269,7 @@ def _measured_answers(
     if len(gold) > 1:
         for name, values in (("f1", overlap), ("exact_match", exact)):
             intervals[name] = bootstrap_interval(_mean_of(values), len(gold), draws=200)
-    return Evaluation(head, figures, intervals, (), None, skipped)
+    return Evaluation(head, figures, intervals, (), None, skipped, answers=tuple(answers))
 
 
 def _mean_of(values: npt.NDArray[np.float64]) -> Callable[[Any], float]:
@@ -293,7 +296,7 @@ def _measured_units(
         types = entity_scores(gold, found).by_type.items()
         classes = tuple((name, x.right, x.predicted, x.gold) for name, x in types)
         intervals = {"entity_f1": _interval_of_entities(gold, found)}
-        return Evaluation(head, figures, intervals, classes, None, skipped)
+        return Evaluation(head, figures, intervals, classes, None, skipped, logits=logits)
     table = None
     classes = ()
     by_options: tuple[tuple[int, int, int], ...] = ()
@@ -306,7 +309,7 @@ def _measured_units(
             for n, (row, column) in enumerate(zip(table, table.T, strict=True))
         )
     intervals = _intervals(head, targets, predictions, figures)
-    return Evaluation(head, figures, intervals, classes, table, skipped, by_options)
+    return Evaluation(head, figures, intervals, classes, table, skipped, by_options, logits)
 
 
 def _interval_of_entities(

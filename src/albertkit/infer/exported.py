@@ -103,6 +103,11 @@ def engine_of(folder: Path) -> str:
     return str(_object(folder).get("engine", ""))
 
 
+def precision_of(folder: Path) -> str:
+    """Precision of an exported folder."""
+    return str(_object(folder).get("precision", ""))
+
+
 def _object(folder: Path) -> dict[str, Any]:
     values = strict_json(folder / MANIFEST)
     if not isinstance(values, dict):

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from albertkit.checkpoint.checkpoint import open_checkpoint
+from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.config import AlbertConfig
 from albertkit.errors import PredictionError
 from albertkit.infer.batches import BATCH_TOKENS, Runner, check_limits
+from albertkit.infer.checked import refuse_unchecked
 from albertkit.infer.default_model import choose_model, folder_of
 from albertkit.infer.engine import Engine
 from albertkit.infer.engines import make_engine, open_exported
@@ -45,12 +46,13 @@ def open_model(
     tokenizer: str | Path | Tokenizer | None,
     overrides: Overrides | None,
     family: str | None,
-    engine: str,
+    engine: str | None,
     offline: bool | None,
 ) -> OpenModel:
     """Open a checkpoint of any family or an exported folder, or take an engine.
 
-    engine: by name; auto is the engine that an exported folder is for, and torch otherwise.
+    engine: by name; None: the engine that an exported folder is for, and torch otherwise; auto: see
+    `auto_engine.py`, and an exported folder in int8 must have been checked.
 
     Raises:
         CheckpointError, ConfigError, VocabularyError: see `open_checkpoint`.
@@ -58,8 +60,10 @@ def open_model(
     """
     folder = Path(source) if isinstance(source, (str, Path)) else None
     if folder is not None and is_exported(folder):
-        engine = engine_of(folder) if engine == "auto" else engine
-        source = open_exported(engine, folder, settings)
+        if engine == "auto":
+            refuse_unchecked(folder)
+        named = engine if engine not in (None, "auto") else engine_of(folder)
+        source = open_exported(named, folder, settings)
         tokenizer = folder if tokenizer is None and candidates(folder) else tokenizer
     elif isinstance(source, (str, Path)):
         beside = None if isinstance(tokenizer, Tokenizer) else tokenizer
@@ -70,7 +74,7 @@ def open_model(
             raise opened.tokenizer_error
         checkpoint = opened.checkpoint
         tokenizer = tokenizer if isinstance(tokenizer, Tokenizer) else checkpoint.tokenizer
-        source = make_engine("torch" if engine == "auto" else engine, checkpoint, settings)
+        source = _engine_for(checkpoint, engine, settings)
     if tokenizer is None:
         raise PredictionError(
             "This checkpoint has no tokenizer.",
@@ -86,6 +90,14 @@ def open_model(
     barred[sorted(tokenizer.special_ids)] = True
     barred[tokenizer.vocab_size :] = True  # entries of the table without a piece
     return OpenModel(source, tokenizer, Filler(tokenizer, barred), folder)
+
+
+def _engine_for(checkpoint: Checkpoint, name: str | None, settings: EngineSettings) -> Engine:
+    if name != "auto":
+        return make_engine(name or "torch", checkpoint, settings)
+    from albertkit.infer.auto_engine import fastest_engine  # PyTorch, which others do without
+
+    return fastest_engine(checkpoint, settings)
 
 
 class ModelOfTexts:
@@ -104,7 +116,7 @@ class ModelOfTexts:
         tokenizer: str | Path | Tokenizer | None = None,
         overrides: Overrides | None = None,
         family: str | None = None,
-        engine: str = "auto",
+        engine: str | None = None,
         precision: str = "auto",
         threads: int | None = None,
         calibrate: str | Path | None = None,
@@ -128,7 +140,7 @@ class ModelOfTexts:
             tokenizer=tokenizer,
             overrides=overrides,
             family=family,
-            engine=engine,
+            engine=None if patience is not None and engine == "auto" else engine,
             offline=offline,
         )
         self._model = None if source is None else self._open(source)

@@ -52,8 +52,10 @@ class Predictor(ModelOfTexts):
     (see `by_length`); texts of like length go together. batch_size: most texts in one run; None:
     as many as batch_tokens allows.
     tokenizer: spiece.model, vocab.txt or tokenizer.json, if it is not beside the weights.
-    overrides: what the files do not say. engine: what computes, by name; precision, threads and
-    calibrate: see `EngineSettings`. offline: never ask the network; None: as HF_HUB_OFFLINE says.
+    overrides: what the files do not say. engine: what computes, by name; auto tries which is the
+    fastest (`auto_engine.py`); None: PyTorch, or what an exported folder is for. precision, threads
+    and calibrate: see `EngineSettings`. offline: never ask the network; None: as HF_HUB_OFFLINE
+    says.
     patience: for a model that was fine-tuned with early exit; a text leaves the network when so
     many classifiers in a row agree with the one before them. None uses every layer. `used.mean` is
     how many layers the texts so far used on average.

@@ -23,17 +23,21 @@ from albertkit.model.task_heads import beam_rows
 class TorchEngine:
     """A checkpoint as a torch module in evaluation mode.
 
-    device: cpu, cuda, cuda:1, mps, or auto (cuda when it is there).
+    device: cpu, cuda, cuda:1, mps, or auto (cuda when it is there). dtype: of weights and vectors.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, device: str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> None:
         self.device = choose_device(device)
         self.config, self.head = checkpoint.config, checkpoint.head
         model = build(checkpoint) if checkpoint.has_masked_lm else None
-        self._pretrained = None if model is None else model.to(self.device)
-        self._body = build_body(checkpoint).to(self.device) if model is None else model.albert
+        self._pretrained = None if model is None else model.to(self.device, dtype)
+        self._body = (
+            build_body(checkpoint).to(self.device, dtype) if model is None else model.albert
+        )
         task = build_task(checkpoint, self._body) if checkpoint.head is not None else None
-        self._task = None if task is None else task.to(self.device)
+        self._task = None if task is None else task.to(self.device, dtype)
         self.num_exits = 0 if task is None or task.exits is None else len(task.exits)
         self._tolerance = float(checkpoint.exits.get(TOLERANCE, (0.0,))[0])
         outputs = {

@@ -6,12 +6,14 @@ import math
 import os
 from pathlib import Path
 
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: "200000 100000" are two CPUs
+# What a container may use: "200000 100000" are two CPUs. Version 2 of cgroups, then version 1.
+_CGROUP = Path("/sys/fs/cgroup")
+_QUOTAS = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
 
 
 def threads_or_cpus(threads: int | None) -> int:
     """The threads that were asked for, or the CPUs that this process may use."""
-    return threads if threads is not None else min(_of_affinity(), _of_quota(_QUOTA))
+    return threads if threads is not None else min(_of_affinity(), _of_quota())
 
 
 def _of_affinity() -> int:
@@ -20,10 +22,14 @@ def _of_affinity() -> int:
     return os.cpu_count() or 1
 
 
-def _of_quota(file: Path) -> int:
+def _of_quota() -> int:
     """CPUs that the container may use; very many where there is no limit."""
-    try:
-        quota, period = file.read_text(encoding="ascii").split()
-        return max(1, math.ceil(int(quota) / int(period)))
-    except (OSError, ValueError, ZeroDivisionError):  # no such file, or "max 100000"
-        return 1 << 16
+    for names in _QUOTAS:
+        try:
+            texts = [(_CGROUP / name).read_text(encoding="ascii") for name in names]
+            quota, period = " ".join(texts).split()
+            if int(quota) > 0:  # -1: no limit
+                return max(1, math.ceil(int(quota) / int(period)))
+        except (OSError, ValueError, ZeroDivisionError):  # no such file, or "max 100000"
+            continue
+    return 1 << 16

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from albertkit.graph.layouts import packed_inputs
 from albertkit.graph.network import pick_of
 from albertkit.graph.openvino_graph import packed_model
 from albertkit.hub.cache import cache_folder
+from albertkit.infer.digest import digest_of
 from albertkit.plugins import need_package
 
 _EVERY = 5  # tokens, of which one is a masked position while calibrating
@@ -64,11 +64,4 @@ def _key(checkpoint: Checkpoint, want: tuple[str, ...], batches: Sequence[Batch]
     versions = [
         getattr(need_package(name, "openvino"), "__version__", "") for name in ("openvino", "nncf")
     ]
-    digest = hashlib.sha256(repr((want, checkpoint.config, checkpoint.head, versions)).encode())
-    for name, tensor in sorted(checkpoint.tensors.items()):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensor).tobytes())
-    for batch in batches:
-        digest.update(batch.ids.tobytes())
-        digest.update(batch.lengths.tobytes())
-    return digest.hexdigest()[:32]
+    return digest_of(checkpoint, want, versions, batches=tuple(batches))

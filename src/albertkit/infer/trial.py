@@ -1,24 +1,23 @@
-"""What was written, beside PyTorch on fixed batches: how far apart, and how fast."""
+"""An engine beside PyTorch on a fixed batch: how far apart, and how fast."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 
 from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.errors import PredictionError
 from albertkit.infer.compare import fixed_batch
 from albertkit.infer.engine import Engine, Floats, run_checked
 from albertkit.infer.torch_engine import TorchEngine
 
 # Bounds: of the difference beside the largest number, and of the cosine of two vectors.
-_MAX_DIFFERENCE = {"fp32": 1e-3, "fp16": 0.1, "bf16": 0.2, "int8": 1.0}
-_MIN_COSINE = {"fp32": 0.99999, "fp16": 0.999, "bf16": 0.99, "int8": 0.9}
+MAX_DIFFERENCE = {"fp32": 1e-3, "fp16": 0.1, "bf16": 0.2, "int8": 1.0}
+MIN_COSINE = {"fp32": 0.99999, "fp16": 0.999, "bf16": 0.99, "int8": 0.9}
 _TURNS = 5
 
 
@@ -42,37 +41,40 @@ def compare(checkpoint: Checkpoint, engine: Engine) -> Compared:
     want, positions = tuple(sorted(engine.outputs)), batch.starts
     expected = run_checked(torch, batch, want, positions)
     found = run_checked(engine, batch, want, positions)
-    times: dict[bool, list[float]] = {True: [], False: []}
-    for _ in range(_TURNS):
-        for ours in (True, False):
-            started = time.perf_counter()
-            (engine if ours else torch).run(batch, want, positions)
-            times[ours].append(1000 * (time.perf_counter() - started))
+    times = in_turns([partial(x.run, batch, want, positions) for x in (engine, torch)], _TURNS)
+    return compared(expected, found, *times)
+
+
+def compared(
+    expected: Mapping[str, Floats],
+    found: Mapping[str, Floats],
+    milliseconds: float,
+    torch_milliseconds: float,
+) -> Compared:
+    """How far the outputs of an engine are from those that are expected."""
     return Compared(
-        {name: _difference(expected[name], found[name]) for name in want},
-        min(_cosine(expected[name], found[name]) for name in want),
-        statistics.median(times[True]),
-        statistics.median(times[False]),
+        {name: _difference(expected[name], found[name]) for name in expected},
+        min(_cosine(expected[name], found[name]) for name in expected),
+        milliseconds,
+        torch_milliseconds,
     )
 
 
-def refuse_far(compared: Compared, precision: str, where: Path) -> None:
-    """Refuse an engine that computes something else.
+def in_turns(runs: Sequence[Callable[[], object]], turns: int) -> list[float]:
+    """Milliseconds of each of several functions, the median of so many turns."""
+    times: list[list[float]] = [[] for _ in runs]
+    for _ in range(turns):
+        for run, taken in zip(runs, times, strict=True):
+            started = time.perf_counter()
+            run()
+            taken.append(1000 * (time.perf_counter() - started))
+    return [statistics.median(taken) for taken in times]
 
-    Raises:
-        PredictionError: it is further from PyTorch than its precision explains.
-    """
+
+def is_near(compared: Compared, precision: str) -> bool:
+    """Whether an engine is as near to PyTorch as its precision lets it be."""
     worst = max(compared.difference.values())
-    if worst > _MAX_DIFFERENCE[precision] or compared.cosine < _MIN_COSINE[precision]:
-        raise PredictionError(
-            "What was exported does not compute the same as the model, so it was not kept.",
-            expected=f"differences up to {_MAX_DIFFERENCE[precision]}, cosines from "
-            f"{_MIN_COSINE[precision]} for {precision}",
-            found=f"difference {worst:.2g}, cosine {compared.cosine:.6f}",
-            where=where,
-            fix="export it with precision='fp32'",
-            command_fix="export it with --precision fp32",
-        )
+    return worst <= MAX_DIFFERENCE[precision] and compared.cosine >= MIN_COSINE[precision]
 
 
 def _difference(expected: Floats, found: Floats) -> float:
