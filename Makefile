@@ -11,8 +11,11 @@ TORCH_CPU := https://download.pytorch.org/whl/cpu
 demo: .venv/.core
 	$(BIN)/albertkit demo $(ARGS)
 
+# One process a core, a file of tests is the work of one of them. In one process, as for a debugger:
+# make test ARGS="--numprocesses 0"
 test: .venv/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 \
+		--dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: .venv/.dev
 	$(BIN)/ruff check src tests bench
