@@ -3,8 +3,8 @@
     python peers.py SYSTEM FOLDER --kind KIND --language en|zh --model FOLDER
         --epochs 3 --out FILE
 
-FOLDER has train.jsonl, dev.jsonl and scored.jsonl. FILE becomes a list: a class, a number, or a tag
-for each word, for every line of scored.jsonl.
+FOLDER has train.jsonl, dev.jsonl and scored.jsonl. FILE becomes a list: a class, a number, a tag
+for each word, or an answer, for every line of scored.jsonl.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import argparse
 import json
 import tempfile
 from collections import Counter, defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peer_answers import answer_by_trainer, by_likeness, first_words
 
 BATCH, RATE, WARMUP, MAX_TOKENS = 32, 3e-4, 0.1, 512  # as albertkit's defaults for these models
 Rows = list[dict[str, Any]]
@@ -40,12 +42,17 @@ def main() -> None:
     if options.system == "constant":
         made = constant(train, scored, options.kind)
     elif options.system == "simple":
-        simple = {"token_classification": tag_by_word, "multiple_choice": option_by_words}
+        simple = {
+            "token_classification": tag_by_word,
+            "multiple_choice": option_by_words,
+            "span": by_likeness,
+        }
         made = simple.get(options.kind, by_tf_idf)(train, scored, options)
     else:
         with_trainer = {
             "token_classification": tag_by_trainer,
             "multiple_choice": choose_by_trainer,
+            "span": partial(answer_by_trainer, trained=trained),
         }
         train_with = with_trainer.get(options.kind, classify_by_trainer)
         made = train_with(options, train, dev, scored)
@@ -53,7 +60,9 @@ def main() -> None:
 
 
 def constant(train: Rows, scored: Rows, kind: str) -> list[Any]:
-    """The most frequent class for every text, O for every word, or the mean."""
+    """The most frequent class for every text, O for every word, the mean, or the first words."""
+    if kind == "span":
+        return first_words(train, scored)
     if kind == "token_classification":
         return [["O"] * len(row["words"]) for row in scored]
     if kind == "regression":

@@ -9,8 +9,10 @@ is printed. Systems:
 
     ours       the model that ships, fine-tuned with the defaults
     simple     TF-IDF and logistic regression; for tags the most frequent tag of each word; of
-               options the one with the words of the text that are rarest
-    constant   the most frequent class, the mean, the most frequent place of the right option
+               options the one with the words of the text that are rarest; for questions a part of
+               the sentence that is most like them (peer_answers.py)
+    constant   the most frequent class, the mean, the most frequent place of the right option; the
+               first words of the text, as many as answers usually have
     random     as ours, from random weights
     trainer    transformers' Trainer on the weights of `ours`, with the same rows and settings
 """
@@ -47,12 +49,25 @@ SYSTEMS = ("constant", "simple", "ours", "random", "trainer")
 
 @dataclass(frozen=True)
 class Plan:
-    """One data set. rows: most training examples, evenly spread over the file."""
+    """One data set. rows: most training examples, evenly spread over the file.
+
+    learn: the data sets and splits that are trained on, where it is not the set's own train.
+    dev: the split that chooses the epoch; "" takes every twentieth text of the training examples.
+    """
 
     name: str
-    score: str = "dev"  # the split that is scored; the epoch is chosen on dev
+    score: str = "dev"  # the split that is scored
     rows: int = 4_000
     epochs: float = 3.0
+    learn: tuple[tuple[str, str], ...] = ()
+    dev: str = "dev"
+
+    @property
+    def title(self) -> str:
+        """The data set, and what is learned instead of its own training set."""
+        learned = [f"{find_sets(name)[0].title} {split}" for name, split in self.learn]
+        more = f" (trained on {', '.join(learned)})" if learned else ""
+        return find_sets(self.name)[0].title + more
 
 
 PLANS = (
@@ -70,7 +85,11 @@ PLANS = (
     Plan("sick-relatedness", score="test"),
     Plan("dream", score="test"),
     Plan("c3", score="test"),
-    Plan("msra-ner", score="test"),
+    Plan("msra-ner", score="test", dev=""),
+    Plan("squad-1.1", rows=20_000, epochs=2.0, dev=""),  # 2 epochs as in Lan et al. 2019, table 14
+    Plan(
+        "cmrc-2018", rows=5_000, learn=(("drcd", "dev"), ("cmrc-2018", "trial")), dev=""
+    ),  # its own training set was not to be had
 )
 
 
@@ -122,24 +141,20 @@ class Work:
         data_set = find_sets(plan.name)[0]
         how, folder = trained(data_set), output / plan.name
         folder.mkdir(parents=True, exist_ok=True)
-        known: dict[str, list[Example]] = {}
-        for split in {"train", "dev", plan.score} & set(data_set.splits):
-            known[split] = [x for x in data_set.examples(data, split) if is_known(x)]
-        known["train"] = spread(known["train"], plan.rows)
-        if "dev" not in known:
-            known["dev"] = known["train"][::20]
-            del known["train"][::20]
-        files = {
-            "train": known["train"],
-            "dev": spread(known["dev"], DEV_ROWS),
-            "scored": known[plan.score],
-        }
+        learn = plan.learn or ((plan.name, "train"),)
+        train = spread([x for part in learn for x in known(data, *part)], plan.rows)
+        scored = known(data, plan.name, plan.score)
+        if plan.dev:
+            dev = known(data, plan.name, plan.dev)
+        else:
+            train, dev = held_out(train)
+        files = {"train": train, "dev": spread(dev, DEV_ROWS), "scored": scored}
         for name, every in files.items():
             rows = map(how.row, every)
             lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             write_atomic(folder / f"{name}.jsonl", lines)
         model = DEFAULT_MODELS[data_set.language]
-        return cls(plan, data_set, how, folder, model, known[plan.score])
+        return cls(plan, data_set, how, folder, model, scored)
 
     def run(self, system: str, peer: Path) -> dict[str, Any]:
         """Scores of one system, with how many training examples it saw."""
@@ -195,6 +210,17 @@ class Work:
         return dict(zip([x.id for x in self.scored], made, strict=True))
 
 
+def known(data: Path, name: str, split: str) -> list[Example]:
+    """The examples of a split whose answers are known."""
+    return [x for x in find_sets(name)[0].examples(data, split) if is_known(x)]
+
+
+def held_out(examples: list[Example]) -> tuple[list[Example], list[Example]]:
+    """Examples without those of every twentieth text, and these."""
+    held = set(list(dict.fromkeys(x.text for x in examples))[::20])
+    return [x for x in examples if x.text not in held], [x for x in examples if x.text in held]
+
+
 def spread(examples: list[Example], count: int) -> list[Example]:
     """So many of them, evenly spread over all."""
     at = np.linspace(0, len(examples) - 1, min(count, len(examples)))
@@ -228,9 +254,8 @@ def table(plans: Sequence[Plan], output: Path) -> str:
             cells = [
                 f"{100 * found[s]['scores'][name]:.1f}" if s in found else "-" for s in SYSTEMS
             ]
-            title = find_sets(plan.name)[0].title
             counts = f"{some['train']:,}, {some['scored']:,} ({plan.score})"
-            lines.append([title, counts, name, *cells])
+            lines.append([plan.title, counts, name, *cells])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 

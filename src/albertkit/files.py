@@ -292,7 +292,11 @@ def _move_into_place(temporary: Path, target: Path) -> None:
         return
     aside = target.parent / f".{target.name}{_REPLACED}{secrets.token_hex(6)}"
     target.rename(aside)
-    temporary.rename(target)
+    try:
+        temporary.rename(target)
+    except BaseException:
+        aside.rename(target)
+        raise
     if aside.is_dir() and not aside.is_symlink():
         shutil.rmtree(aside)
     else:

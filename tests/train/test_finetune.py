@@ -81,8 +81,11 @@ def test_from_one_file_to_a_model_that_answers_and_opens_in_transformers(
         predictor.classify("a cat sat").labels[0].probability, abs=1e-5
     )
     report = (result.folder / "report.html").read_text()
-    for heading in ("Held-out examples", "Curves", "Classes", "How sure it is", "Worst errors"):
-        assert f"<h2>{heading}</h2>" in report
+    headings = re.findall("<h2>(.*?)</h2>", report)
+    assert headings == [
+        *("Held-out examples", "Curves", "Classes", "How sure it is", "Worst errors", "Lengths"),
+        "Examples and model",
+    ]
     assert f"{result.figures['accuracy']:.4f}" in report
     assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"|<!DOCTYPE.*?>|<metadata>.*?</metadata>', "",
                                 report, flags=re.DOTALL)  # fmt: skip
@@ -115,7 +118,10 @@ def test_other_kinds_of_labels_are_learned(start: Start, tmp_path: Path, kind: s
         else:
             rows.append({"text": text, "score": (animal == "cat") * 2.0 - 1 + n * 1e-4})
     result = start(train=write_jsonl(tmp_path / "rows.jsonl", rows), set={"schedule.epochs": 8})
-    assert "<h2>Worst errors</h2>" in (result.folder / "report.html").read_text()
+    report = (result.folder / "report.html").read_text()
+    assert "<h2>Worst errors</h2>" in report
+    assert ("<h2>Classes</h2>" in report) == (kind != "regression")
+    assert ("calibration error" in report) == (kind != "regression")
     figure = {"pair": "accuracy", "multi_label": "micro_f1", "regression": "pearson"}[kind]
     assert result.figures["metric"] == figure
     assert result.figures[figure] > 0.9

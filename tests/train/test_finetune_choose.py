@@ -70,6 +70,7 @@ def test_the_right_option_is_learned_and_transformers_opens_the_model(
     report = (chosen.folder / "report.html").read_text()
     assert "By number of options" in report
     assert "2 options" in report
+    assert "of the chosen option" in report  # how sure it is
     card = (chosen.model / "README.md").read_text()
     assert "2 or 3 or 4 options each" in card
     theirs = transformers.AlbertForMultipleChoice.from_pretrained(chosen.model)

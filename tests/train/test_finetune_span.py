@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,10 @@ def test_rows_of_questions_give_a_model_that_answers(answered: FinetuneResult) -
     assert theirs.qa_outputs.out_features == 2
     report = (answered.folder / "report.html").read_text()
     assert "exact match of answers" in report
+    for heading in ("Curves", "How sure it is", "Worst errors", "Lengths"):
+        assert f"<h2>{heading}</h2>" in report
+    f1 = f"{answered.figures['f1']:.4f}</td>"
+    assert re.search(f1 + r'<td[^>]*interval">[01]\.\d+ to [01]\.\d+<', report)
     card = (answered.model / "README.md").read_text()
     assert "predictor.answer(" in card
     split = json.loads((answered.folder / "split.json").read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,9 @@ def test_names_are_found_with_their_characters(tagged: FinetuneResult) -> None:
     report = (tagged.folder / "report.html").read_text()
     assert "F1 of entities" in report
     assert "B-PET" in report
+    assert "of the tag of each word" in report  # how sure it is
+    entity_f1 = f"{tagged.figures['entity_f1']:.4f}</td>"
+    assert re.search(entity_f1 + r'<td[^>]*interval">0\.\d+ to [01]\.\d+<', report)
     text = "The cat sat on a mat ."
     found = Predictor(tagged.model).tag(text)
     assert [(x.label, text[x.start : x.end]) for x in found] == [

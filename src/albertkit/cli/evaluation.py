@@ -5,7 +5,6 @@ from __future__ import annotations
 from albertkit.cli.output import print_line, print_table
 from albertkit.infer.evaluate import Evaluation
 from albertkit.tasks.figures import TITLES
-from albertkit.tasks.metrics import f1_of_counts
 
 
 def show_figures(found: Evaluation) -> None:
@@ -22,11 +21,11 @@ def show_figures(found: Evaluation) -> None:
     if found.classes:
         table = [
             (
-                name,
-                *(f"{count:,}" for count in (support, predicted, correct)),
-                f"{f1_of_counts(correct, predicted, support):.3f}",
+                of.name,
+                *(f"{count:,}" for count in (of.support, of.predicted, of.correct)),
+                f"{of.f1:.3f}",
             )
-            for name, correct, predicted, support in found.classes
+            for of in found.classes
         ]
         names = ["class", "support", "predicted", "correct", "F1"]
         print_table("", names, table, right=[1, 2, 3, 4])

@@ -12,6 +12,7 @@ from cyclopts import Group, Parameter
 from albertkit.cli.options import (
     Flag,
     Json,
+    MayBeSet,
     ModelOptions,
     OnBadLine,
     Patience,
@@ -123,6 +124,8 @@ class ScheduleOptions:
         Begin again with the next seed, so often at most, when a run does not learn.
     device
         cpu, cuda; auto takes cuda when it is there.
+    tensorboard
+        Also write losses and figures for TensorBoard, into the folder tensorboard of the run.
     """
 
     epochs: float | None = None
@@ -135,6 +138,7 @@ class ScheduleOptions:
     seeds: SeveralRuns = 1
     restarts: Restarts = 0
     device: str | None = None
+    tensorboard: MayBeSet = None
 
 
 NO_EXAMPLES = ExampleOptions()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from albertkit.infer.predictor import Predictor
 
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
+MayBeSet = Annotated[bool | None, Parameter(negative=(), show_default=False)]
 Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False)]
 Settings = Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)]
 Texts = Annotated[str, Parameter(show_default=False)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from albertkit.cli.options import Flag, Json, Settings
+from albertkit.cli.options import Flag, Json, MayBeSet, Settings
 from albertkit.cli.output import free_folder, print_json
 from albertkit.errors import CorpusError
 from albertkit.progress import Bar
@@ -53,6 +53,7 @@ def pretrain(
     out: Path | None = None,
     begin: StartOptions = NO_START,
     set: Settings = (),
+    tensorboard: MayBeSet = None,
     resume: Flag = False,
     json: Json = False,
 ) -> int:
@@ -69,6 +70,8 @@ def pretrain(
         Folder of the run; stands for --set run.output=...
     set
         Change one setting, as in stages.1.tokens=256; may be given several times.
+    tensorboard
+        Also write losses and figures for TensorBoard, into the folder tensorboard of the run.
     resume
         Go on from the newest state of the run folder.
     json
@@ -78,7 +81,7 @@ def pretrain(
     from rich.console import Console
 
     console = Console(stderr=json, highlight=False)
-    options = {"data": data, "out": out, **asdict(begin)}
+    options = {"data": data, "out": out, "tensorboard": tensorboard, **asdict(begin)}
     with Bar("loading PyTorch", console=console) as bar:
         if recipe or begin.start_from:
             origin = f", from {begin.start_from}" if begin.start_from else ""

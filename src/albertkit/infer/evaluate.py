@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from albertkit.infer.predictor import Predictor
 from albertkit.infer.reading import decoded, windows_of
 from albertkit.infer.tasks import logits_of, need_head
 from albertkit.progress import Progress, reporting
+from albertkit.tasks.by_class import OfClass, by_class
 from albertkit.tasks.choice_columns import GivenColumns
 from albertkit.tasks.choice_files import read_questions
 from albertkit.tasks.choose import right_by_options
@@ -26,14 +27,10 @@ from albertkit.tasks.classify import label_name, predictions_of
 from albertkit.tasks.codecs import CODECS
 from albertkit.tasks.columns import find_columns, text_examples, with_labels
 from albertkit.tasks.examples import SpanExample
-from albertkit.tasks.figures import deciding_figure, figures_by_name, figures_of
+from albertkit.tasks.figures import deciding_figure, figures_of
 from albertkit.tasks.head import TaskHead
-from albertkit.tasks.metrics import (
-    bootstrap_interval,
-    confusion,
-    f1_of_counts,
-    wilson_interval,
-)
+from albertkit.tasks.intervals import intervals_of_answers, intervals_of_units
+from albertkit.tasks.metrics import confusion
 from albertkit.tasks.n_best import decided
 from albertkit.tasks.rows import Floats, Ints, joined_logits
 from albertkit.tasks.span_answers import (
@@ -44,8 +41,7 @@ from albertkit.tasks.span_answers import (
     scores_of,
 )
 from albertkit.tasks.span_files import AnswerColumns, read_answered
-from albertkit.tasks.tag_metrics import entities, entity_scores
-from albertkit.tasks.tag_words import has_entities, is_bio, tags_of_words
+from albertkit.tasks.tag_words import has_entities, is_bio
 from albertkit.tasks.tagged_files import as_bio, has_marks, read_tagged
 
 _AT_ONCE = 1024  # texts that are encoded before they are run
@@ -56,7 +52,7 @@ class Evaluation:
     """Figures of a model on N examples.
 
     figures: loss, the figures of its kind of head, count. intervals: 95 % of each figure that has
-    one. classes: (name, correct, predicted, support) of each class, or of each type of entity.
+    one. classes: of each class, or of each type of entity.
     confusion: how often each class (row) was predicted as each (column), for single classes of
     texts. skipped: rows that were left out, with the reason. by_options: (options, correct,
     support) of questions with so many options, for multiple choice. logits: (U, C) of the texts or
@@ -66,7 +62,7 @@ class Evaluation:
     head: TaskHead
     figures: dict[str, Any]
     intervals: dict[str, tuple[float, float]]
-    classes: tuple[tuple[str, int, int, int], ...]
+    classes: tuple[OfClass, ...]
     confusion: npt.NDArray[np.int64] | None
     skipped: tuple[str, ...] = ()
     by_options: tuple[tuple[int, int, int], ...] = ()
@@ -75,14 +71,13 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """What the command line prints for programs."""
-        keys = ("name", "correct", "predicted", "support")
         return {
             "figures": self.figures,
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
             "labels": [label_name(self.head, n) for n in range(self.head.num_labels)]
             if self.head.traits.has_classes
             else [],
-            "classes": [dict(zip(keys, of, strict=True)) for of in self.classes],
+            "classes": [of._asdict() for of in self.classes],
             "confusion": None if self.confusion is None else self.confusion.tolist(),
             "by_options": [
                 dict(zip(("options", "correct", "support"), of, strict=True))
@@ -264,16 +259,8 @@ def _measured_answers(
         at_best = figures_of_answers(gold, found, best)
         figures |= {"best_f1": at_best["f1"], "best_f1_threshold": best}
     answers = [decided(x.best, x.no_answer, threshold) for x in found]
-    exact, overlap = (np.array(values) for values in scores_of(gold, answers))
-    intervals = {}
-    if len(gold) > 1:
-        for name, values in (("f1", overlap), ("exact_match", exact)):
-            intervals[name] = bootstrap_interval(_mean_of(values), len(gold), draws=200)
+    intervals = intervals_of_answers(*scores_of(gold, answers))
     return Evaluation(head, figures, intervals, (), None, skipped, answers=tuple(answers))
-
-
-def _mean_of(values: npt.NDArray[np.float64]) -> Callable[[Any], float]:
-    return lambda rows: float(values[rows].mean())
 
 
 def answers_of(
@@ -291,53 +278,11 @@ def _measured_units(
     """Figures of logits (U, C) of texts or words, their intervals, and each class."""
     figures = figures_of(head, logits, targets, sizes)
     predictions = predictions_of(head, logits)
-    if head.traits.task == "tag" and has_entities(head):
-        gold, found = (tags_of_words(head, classes, sizes) for classes in (targets, predictions))
-        types = entity_scores(gold, found).by_type.items()
-        classes = tuple((name, x.right, x.predicted, x.gold) for name, x in types)
-        intervals = {"entity_f1": _interval_of_entities(gold, found)}
-        return Evaluation(head, figures, intervals, classes, None, skipped, logits=logits)
-    table = None
-    classes = ()
-    by_options: tuple[tuple[int, int, int], ...] = ()
-    if head.traits.task == "choose":
-        by_options = tuple(right_by_options(logits, targets))
-    elif head.traits.loss == "cross_entropy":
+    intervals = intervals_of_units(head, targets, predictions, sizes, figures)
+    classes, table = by_class(head, targets, predictions, sizes), None
+    of_entities = head.traits.task == "tag" and has_entities(head)
+    if classes and head.kind != "multi_label" and not of_entities:
         table = confusion(targets, predictions, head.num_labels)
-        classes = tuple(
-            (label_name(head, n), int(row[n]), int(column.sum()), int(row.sum()))
-            for n, (row, column) in enumerate(zip(table, table.T, strict=True))
-        )
-    intervals = _intervals(head, targets, predictions, figures)
+    chosen = head.traits.task == "choose"
+    by_options = tuple(right_by_options(logits, targets)) if chosen else ()
     return Evaluation(head, figures, intervals, classes, table, skipped, by_options, logits)
-
-
-def _interval_of_entities(
-    gold: Sequence[Sequence[str]], found: Sequence[Sequence[str]]
-) -> tuple[float, float]:
-    """95 % of the F1, by drawing sentences again."""
-    pairs = [(set(entities(a)), set(entities(b))) for a, b in zip(gold, found, strict=True)]
-    counts = np.array([(len(a & b), len(b), len(a)) for a, b in pairs])
-
-    def score(rows: Any) -> float:
-        return f1_of_counts(*(int(x) for x in counts[rows].sum(0)))
-
-    return bootstrap_interval(score, len(pairs), draws=200)
-
-
-def _intervals(
-    head: TaskHead, targets: Any, predictions: Any, figures: dict[str, Any]
-) -> dict[str, tuple[float, float]]:
-    """Wilson's interval of an accuracy, others by drawing the examples again."""
-    count = len(targets)
-    found = {}
-    for name, of in figures_by_name(head).items():
-        if name == "accuracy":
-            found[name] = wilson_interval(round(figures[name] * count), count)
-        elif count > 1:
-
-            def score(rows: Any, of: Any = of) -> float:
-                return float(of(targets[rows], predictions[rows]))
-
-            found[name] = bootstrap_interval(score, count, draws=200)
-    return found

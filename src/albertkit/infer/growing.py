@@ -65,7 +65,7 @@ def growing_file(output: Path, made_of: Mapping[str, Any] | None) -> Iterator[Gr
     part = output.with_name(output.name + ".part")
     note = output.with_name(output.name + ".part.json")
     rows, taken, end = _counts(made_of, part, note)
-    with translate_os_errors(part):
+    with _resumable(), translate_os_errors(part):
         with part.open("r+b" if end else "w+b") as file:
             file.truncate(end)
             file.seek(end)
@@ -82,6 +82,19 @@ def growing_file(output: Path, made_of: Mapping[str, Any] | None) -> Iterator[Gr
             part.chmod(output.stat().st_mode & 0o777)
         part.replace(output)
         note.unlink(missing_ok=True)
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Let what cannot be written say that nothing is lost."""
+    try:
+        yield
+    except OutputError as error:
+        if isinstance(error.__cause__, OSError):  # else it is of the rows, not of the disk
+            fix = error.facts["to do"]
+            error.facts["to do"] = f"{fix}; then the same call goes on where it was"
+            error.command_fix = f"{fix}; then the same command goes on where it was"
+        raise
 
 
 def _counts(made_of: Mapping[str, Any], part: Path, note: Path) -> tuple[int, int, int]:

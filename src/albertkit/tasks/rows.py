@@ -137,6 +137,18 @@ class Rows:
         found = means.reshape(self.num_units, wide)
         return np.where(np.arange(wide) < counts[:, None], found, np.float32(-np.inf))
 
+    @property
+    def windowed(self) -> float:
+        """Share of the texts that are read in several windows; an option is a text by itself."""
+        last = (
+            self.bounds[1:] - 1
+        )  # output of each row; of a row without any that of the one before
+        texts = np.repeat(np.arange(len(self.sizes)), self.sizes)[self.owners[last]]
+        if self.options is not None:
+            texts = texts * (self.options.max() + 1) + self.options[last]
+        _, rows = np.unique(texts, return_counts=True)
+        return float((rows > 1).mean())
+
     def describe(self) -> str:
         """How long the texts are, in tokens."""
         lengths = self.batch.lengths

@@ -5,6 +5,7 @@ RUN/
   start.json       the model that the run began with
   split.json       which lines are held out, if that was left to the program
   metrics.jsonl    losses and validations
+  tensorboard/     the same for TensorBoard, by option (tensorboard.py)
   checkpoints/     training states, the newest few (resume.py)
   model/           the best model so far: a checkpoint folder for use anywhere
   report.html      figures, curves, classes and errors, needs no network
@@ -14,6 +15,7 @@ RUN/
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,17 +42,19 @@ from albertkit.train.finetune_task import FinetuneTask
 from albertkit.train.health import DOES_NOT_LEARN, Verdict
 from albertkit.train.lock import lock_run
 from albertkit.train.loop import Trainer
-from albertkit.train.metrics import Metrics
+from albertkit.train.metrics import open_metrics
 from albertkit.train.resume import (
     RECIPE,
     require_new,
     require_run,
+    resumable,
     resume_run,
     start_run,
     stopped,
 )
 from albertkit.train.run import Run
 from albertkit.train.start import write_start
+from albertkit.train.tensorboard import need_tensorboard
 
 TASKS = tuple(CODECS)
 TOLERANCE_SHARE = 0.1  # of the labels' deviation: numbers this near are the same, for early exit
@@ -131,6 +135,8 @@ def finetune(
         **_by_short_names(options),
     }
     recipe = open_recipe(task, given, set, resume=resume)
+    if recipe.run.tensorboard:
+        need_tensorboard()
     folder = recipe.run.output
     if resume:
         require_run(folder)
@@ -169,6 +175,7 @@ OPTIONS = {
     "device": "run.device",
     "patience": "run.patience",
     "metric": "run.metric",
+    "tensorboard": "run.tensorboard",
 }
 
 
@@ -245,7 +252,7 @@ def _run(prepared: PreparedTask, resume: bool, console: Console) -> FinetuneResu
             bar.log(f"{name}: {fact}")
     if not resume:
         start_run(folder, recipe, lambda made: _fill(prepared, made))
-    with lock_run(folder):
+    with resumable("finetune", folder), lock_run(folder):
         saved: dict[str, Any] = {}
         if resume:
             saved = resume_run(
@@ -257,8 +264,11 @@ def _run(prepared: PreparedTask, resume: bool, console: Console) -> FinetuneResu
                 kept=task.kept,
             )
         step = saved.get("step", 0)
-        with Bar("step", task.steps, done=step, console=console, plain=True, keep=True) as progress:
-            run_settings = recipe.run
+        run_settings = recipe.run
+        with (
+            closing(open_metrics(folder, saved, tensorboard=run_settings.tensorboard)) as metrics,
+            Bar("step", task.steps, done=step, console=console, plain=True, keep=True) as progress,
+        ):
             run = Run(
                 trainer=Trainer(
                     model,
@@ -272,7 +282,7 @@ def _run(prepared: PreparedTask, resume: bool, console: Console) -> FinetuneResu
                 cadence=run_settings,
                 folder=folder,
                 identity=prepared.identity,
-                metrics=Metrics(folder / "metrics.jsonl", saved.get("metrics_bytes", 0)),
+                metrics=metrics,
                 progress=progress,
                 export=lambda: export(model, task, folder),
             )

@@ -39,7 +39,7 @@ from albertkit.train.objective_checks import check_objective
 from albertkit.train.optim import Adam
 
 # Settings that a resumed run may change: they decide no weight, or (device, threads) only rounding.
-MAY_CHANGE = {"output", "device", "threads", "log_every", "save_every", "keep"}
+MAY_CHANGE = {"output", "device", "threads", "log_every", "save_every", "keep", "tensorboard"}
 # Rates by width: Lan et al. 2019, table 14, has 1e-5 to 5e-5 for xxlarge; albert_zh's README 2e-5
 # to 1e-4 for base and smaller; that of the narrowest was measured with the models that ship.
 USUAL_RATES = ((2048, 1e-5), (768, 2e-5), (512, 6e-5), (0, 3e-4))

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from albertkit import settings as recipes
-from albertkit.tasks.choose import right_by_options
 from albertkit.tasks.classify import label_name, losses_of, predictions_of, probabilities
 from albertkit.tasks.codecs import CODECS
 from albertkit.tasks.examples import ChoiceExample, TextExample
 from albertkit.tasks.figures import TITLES, shown_figures
-from albertkit.tasks.head import TaskHead
-from albertkit.tasks.metrics import confusion, f1_of_counts, wilson_interval
+from albertkit.tasks.intervals import Intervals, intervals_of_answers, intervals_of_units
 from albertkit.tasks.rows import Floats
+from albertkit.tasks.span_answers import SpanOutputs
 from albertkit.train.curves import curves
-from albertkit.train.finetune_report_answers import MAX_ERRORS, wrong_answers
+from albertkit.train.finetune_report_answers import MAX_ERRORS, Answered, wrong_answers
+from albertkit.train.finetune_report_classes import by_options, classes, taken_for
+from albertkit.train.finetune_report_drawings import calibration, lengths
 from albertkit.train.finetune_task import FinetuneTask
 from albertkit.train.health import Verdict
 from albertkit.train.metrics import read_metrics
@@ -34,9 +35,7 @@ from albertkit.train.page import (
     write_page,
 )
 
-MAX_CLASSES = 30
 _MAX_TEXT = 300  # characters of an error that are shown
-_BINS = 5
 
 
 def write_task_report(
@@ -50,25 +49,67 @@ def write_task_report(
     lines = read_metrics(folder / "metrics.jsonl")
     train = [line for line in lines if line["event"] == "train"]
     held_out = [line for line in lines if line["event"] == "validation"]
-    head, recipe = prepared.head, prepared.recipe
+    recipe = prepared.recipe
     parts = [when(seconds), links()]
     if verdict is not None:
         parts.append(paragraph(str(verdict)))
-    parts += ["<h2>Held-out examples</h2>", _figures(task, outputs)]
-    parts += ["<h2>Curves</h2>", curves(train, held_out, _drawn(task))]
-    if head.traits.task == "choose":
-        by_options = _by_options(task.dev.targets, outputs)
-        parts += ["<h2>By number of options</h2>", by_options]
-    elif head.traits.loss == "cross_entropy" and head.traits.has_classes:
-        parts += ["<h2>Classes</h2>", _classes(head, task.dev.targets, outputs)]
-    if head.traits.loss == "cross_entropy" and head.traits.task != "span":
-        parts += ["<h2>How sure it is</h2>", _calibration(head, task.dev.targets, outputs)]
-    errors = wrong_answers if head.traits.task == "span" else _errors
-    parts += ["<h2>Worst errors</h2>", errors(task, outputs)]
     about = table([name_cell(name), cell(fact)] for name, fact in prepared.describe())
-    parts += ["<h2>Examples and model</h2>", about]
+    of_answers = _of_questions if prepared.head.traits.task == "span" else _of_units
+    figures, *more = of_answers(task, outputs)
+    parts += [
+        *("<h2>Held-out examples</h2>", figures),
+        *("<h2>Curves</h2>", curves(train, held_out, _drawn(task))),
+        *more,
+        *("<h2>Lengths</h2>", lengths(prepared.train, recipe.objective.max_tokens)),
+        *("<h2>Examples and model</h2>", about),
+    ]
     name = recipe.card.name or folder.name
     return write_page(folder, name, "fine-tuning", parts, recipes.to_toml(recipe))
+
+
+def _of_questions(task: FinetuneTask, outputs: SpanOutputs) -> list[str]:
+    """Figures of answers, how sure they are, and the worst."""
+    answered = Answered.of(task, outputs)
+    found = CODECS["span"].figures_of(task.prepared.head, outputs, task.dev)
+    return [
+        _figures(task, found, intervals_of_answers(answered.exact, answered.overlap)),
+        "<h2>How sure it is</h2>",
+        calibration(answered.sure, np.array(answered.exact) > 0, "of each answer in its window"),
+        "<h2>Worst errors</h2>",
+        wrong_answers(task, answered),
+    ]
+
+
+def _of_units(task: FinetuneTask, logits: Floats) -> list[str]:
+    """Figures of texts, words or options; classes, how sure the model is, and the worst errors."""
+    head, targets, sizes = task.prepared.head, task.dev.targets, task.dev.rows.sizes
+    predictions = predictions_of(head, logits)
+    found = CODECS[head.traits.task].figures_of(head, logits, task.dev)
+    intervals = intervals_of_units(head, targets, predictions, sizes, found)
+    parts = [_figures(task, found, intervals)]
+    if head.traits.task == "choose":
+        parts += ["<h2>By number of options</h2>", by_options(targets, logits)]
+    elif head.traits.has_classes:
+        parts += ["<h2>Classes</h2>", classes(head, targets, predictions, sizes)]
+    if head.traits.loss == "cross_entropy":
+        if head.traits.has_classes:
+            parts.append(taken_for(head, targets, predictions))
+        best, right = probabilities(head, logits).max(-1), predictions == targets
+    elif head.traits.loss == "binary_cross_entropy":
+        best, right = probabilities(head, logits).ravel(), targets.ravel() > 0
+    if head.traits.loss != "mean_squared_error":
+        of = _UNITS_OF[head.kind]
+        parts += ["<h2>How sure it is</h2>", calibration(best, right, of)]
+    return [*parts, "<h2>Worst errors</h2>", _errors(task, logits)]
+
+
+# What the probabilities are of, by kind of head.
+_UNITS_OF = {
+    "classification": "of the answer to each text",
+    "multi_label": "of each class for each text",
+    "token_classification": "of the tag of each word",
+    "multiple_choice": "of the chosen option",
+}
 
 
 def _drawn(task: FinetuneTask) -> list[tuple[str, str, float, str]]:
@@ -80,17 +121,13 @@ def _drawn(task: FinetuneTask) -> list[tuple[str, str, float, str]]:
     return rows
 
 
-def _figures(task: FinetuneTask, outputs: Any) -> str:
+def _figures(task: FinetuneTask, found: Mapping[str, Any], intervals: Intervals) -> str:
     """Each figure of the model, beside that of a constant answer where it is known."""
     head = task.prepared.head
-    found = CODECS[head.traits.task].figures_of(head, outputs, task.dev)
     constant = {task.metric: task.baseline.metric, "loss": task.baseline.loss}
     rows = []
     for name in ("loss", *shown_figures(head, found)):
-        interval = ""
-        if name == "accuracy":
-            low, high = wilson_interval(round(found[name] * found["count"]), found["count"])
-            interval = f"{low:.3f} to {high:.3f}"
+        interval = "{:.3f} to {:.3f}".format(*intervals[name]) if name in intervals else ""
         line, better = "", ""
         if name in constant:
             beaten = (found[name] < constant[name]) == (name == "loss")
@@ -108,69 +145,11 @@ def _figures(task: FinetuneTask, outputs: Any) -> str:
     names = ["figure", "model", "95 % interval", "a constant answer", ""]
     units = {"tag": "words", "choose": "questions", "span": "questions"}
     what = units.get(head.traits.task, "texts")
-    note = f"{found['count']:,} {what}, never trained on. The interval is Wilson's."
+    note = (
+        f"{found['count']:,} {what}, never trained on. Intervals: of an accuracy Wilson's, else by "
+        "drawing the examples again."
+    )
     return table(rows, names) + paragraph(note)
-
-
-def _classes(head: TaskHead, targets: Any, logits: Floats) -> str:
-    """Precision, recall and F1 of each class, and what it is taken for."""
-    counts = confusion(targets, predictions_of(head, logits), head.num_labels)
-    rows = []
-    order = np.argsort(-counts.sum(1), kind="stable")[:MAX_CLASSES]
-    for n in order.tolist():
-        support, guessed, right = int(counts[n].sum()), int(counts[:, n].sum()), int(counts[n, n])
-        wrong = counts[n].copy()
-        wrong[n] = 0
-        others = [m for m in np.argsort(-wrong, kind="stable").tolist() if wrong[m]][:3]
-        taken = ", ".join(f"{label_name(head, m)} ({wrong[m]:,})" for m in others)
-        rows.append(
-            [
-                name_cell(label_name(head, n)),
-                number_cell(f"{support:,}", "support"),
-                number_cell(f"{right / guessed:.3f}" if guessed else "", "precision"),
-                number_cell(f"{right / support:.3f}" if support else "", "recall"),
-                number_cell(f"{f1_of_counts(right, guessed, support):.3f}", "F1"),
-                cell(taken, "taken for"),
-            ]
-        )
-    more = head.num_labels - len(order)
-    note = paragraph(f"and {more} rarer classes") if more > 0 else ""
-    return table(rows, ["class", "support", "precision", "recall", "F1", "taken for"]) + note
-
-
-def _by_options(targets: Any, logits: Floats) -> str:
-    """Accuracy of the questions with two options, with three, and so on."""
-    rows = [
-        [
-            name_cell(f"{size} options"),
-            number_cell(f"{total:,}", "questions"),
-            number_cell(f"{right / total:.3f}", "accuracy"),
-            number_cell("{:.3f} to {:.3f}".format(*wilson_interval(right, total)), "95 % interval"),
-            number_cell(f"{1 / size:.3f}", "by chance"),
-        ]
-        for size, right, total in right_by_options(logits, targets)
-    ]
-    return table(rows, ["options", "questions", "accuracy", "95 % interval", "by chance"])
-
-
-def _calibration(head: TaskHead, targets: Any, logits: Floats) -> str:
-    """How often answers of a given probability are right."""
-    best = probabilities(head, logits).max(-1)
-    right = predictions_of(head, logits) == targets
-    edges = np.linspace(1 / logits.shape[1], 1, _BINS + 1)
-    rows = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
-        inside = (best > low) & (best <= high) if low > edges[0] else best <= high
-        if inside.any():
-            rows.append(
-                [
-                    name_cell(f"{low:.0%} to {high:.0%}"),
-                    number_cell(f"{int(inside.sum()):,}", "answers"),
-                    number_cell(f"{best[inside].mean():.1%}", "probability"),
-                    number_cell(f"{right[inside].mean():.1%}", "right"),
-                ]
-            )
-    return table(rows, ["probability", "answers", "mean probability", "right"])
 
 
 def _errors(task: FinetuneTask, logits: Floats) -> str:

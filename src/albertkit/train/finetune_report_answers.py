@@ -1,6 +1,8 @@
-"""The worst errors of a model that answers questions, for report.html."""
+"""The answers of a model to held-out questions, and the worst of them, for report.html."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from albertkit.tasks.examples import SpanExample
 from albertkit.tasks.n_best import decided
@@ -14,27 +16,47 @@ _AROUND = 80  # characters of the context that are shown on each side of the ans
 _NOTHING = "(no answer)"
 
 
-def wrong_answers(task: FinetuneTask, outputs: SpanOutputs) -> str:
+@dataclass(frozen=True)
+class Answered:
+    """The answers of a model to the held-out questions.
+
+    exact, overlap: exact match and F1 of each, 0 to 1. sure: its probability in its window, or
+    that there is no answer.
+    """
+
+    answers: list[str]
+    exact: list[float]
+    overlap: list[float]
+    sure: list[float]
+
+    @classmethod
+    def of(cls, task: FinetuneTask, outputs: SpanOutputs) -> Answered:
+        """The answers that the outputs of a model mean."""
+        held = task.dev
+        assert isinstance(held.rows, SpanRows)
+        found = list(decode(task.prepared.head, held.examples, held.rows, outputs.windows))
+        answers = [decided(x.best, x.no_answer, task.threshold) for x in found]
+        exact, overlap = scores_of(gold_of(held.examples), answers)
+        sure = [
+            x.best[0].in_window if answer else x.no_answer_probability
+            for x, answer in zip(found, answers, strict=True)
+        ]
+        return cls(answers, exact, overlap, sure)
+
+
+def wrong_answers(task: FinetuneTask, answered: Answered) -> str:
     """The wrong answers of which the model is surest, with question, context and what is right."""
-    held, head = task.dev, task.prepared.head
-    assert isinstance(held.rows, SpanRows)
-    found = list(decode(head, held.examples, held.rows, outputs.windows))
-    answers = [decided(x.best, x.no_answer, task.threshold) for x in found]
-    exact, overlap = scores_of(gold_of(held.examples), answers)
-    sure = [
-        x.best[0].in_window if answer else x.no_answer_probability
-        for x, answer in zip(found, answers, strict=True)
-    ]
-    wrong = [n for n, right in enumerate(exact) if not right]
+    held, overlap = task.dev, answered.overlap
+    wrong = [n for n, right in enumerate(answered.exact) if not right]
     rows = [
         [
             number_cell(f"{overlap[n]:.2f}", "F1"),
-            cell(answers[n] or _NOTHING, "answer"),
+            cell(answered.answers[n] or _NOTHING, "answer"),
             cell(_right(held.examples[n]), "what is right"),
             cell(held.examples[n].question, "question"),
             cell(_part_of(held.examples[n]), "context"),
         ]
-        for n in sorted(wrong, key=lambda n: (overlap[n], -sure[n]))[:MAX_ERRORS]
+        for n in sorted(wrong, key=lambda n: (overlap[n], -answered.sure[n]))[:MAX_ERRORS]
     ]
     if not rows:
         return paragraph("none")

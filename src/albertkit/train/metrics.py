@@ -10,17 +10,30 @@ from typing import Any
 
 from albertkit.errors import TrainingError
 from albertkit.files import translate_os_errors
+from albertkit.train.tensorboard import TensorBoard
+
+METRICS = "metrics.jsonl"
+
+
+def open_metrics(folder: Path, saved: Mapping[str, Any], *, tensorboard: bool) -> Metrics:
+    """The metrics of a run folder, to go on where a training state was; {} begins anew.
+
+    tensorboard: the same figures also go to RUN/tensorboard.
+    """
+    next_step = saved["step"] + 1 if saved else 0
+    board = TensorBoard(folder, next_step) if tensorboard else None
+    return Metrics(folder / METRICS, saved.get("metrics_bytes", 0), board)
 
 
 class Metrics:
     """The metrics file of a run, open for appending.
 
     `size` goes into each training state; opening with that size drops what was written after the
-    state, so that the resumed steps are not there twice.
+    state, so that the resumed steps are not there twice. board: gets the same figures.
     """
 
-    def __init__(self, path: Path, size: int = 0) -> None:
-        self.path = path
+    def __init__(self, path: Path, size: int = 0, board: TensorBoard | None = None) -> None:
+        self.path, self._board = path, board
         with translate_os_errors(path):
             path.touch()
             found = path.stat().st_size
@@ -45,15 +58,22 @@ class Metrics:
         with translate_os_errors(self.path):
             self._file.write(json.dumps({"event": event, **facts}) + "\n")
             self._file.flush()
+        if self._board is not None:
+            self._board.write(event, facts)
 
     def flush(self) -> None:
         """Wait until all lines are on the disk."""
         with translate_os_errors(self.path):
             os.fsync(self._file.fileno())
+        if self._board is not None:
+            self._board.flush()
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the files."""
+        with translate_os_errors(self.path):  # what could not be written is tried once more
+            self._file.close()
+        if self._board is not None:
+            self._board.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

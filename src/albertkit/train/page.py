@@ -9,7 +9,7 @@ from pathlib import Path
 
 from albertkit.files import write_atomic
 from albertkit.progress import format_time
-from albertkit.train import curves
+from albertkit.train.drawing import STYLE
 
 REPORT = "report.html"
 _STYLE = """
@@ -27,6 +27,8 @@ td.name { white-space: nowrap; }
 .no { color: var(--bad); font-weight: 600; white-space: nowrap; }
 .guess { background: var(--soft); border-radius: .3rem; padding: 0 .4rem; margin-right: .3rem;
          display: inline-block; white-space: nowrap; } .guesses { min-width: 16rem; }
+.wide { overflow-x: auto; } caption { text-align: left; padding: .5rem 0; }
+.matrix td, .matrix th { padding: .2rem .6rem; } .matrix .same { font-weight: 600; }
 a { color: inherit; } summary { cursor: pointer; }
 pre { background: var(--soft); padding: 1rem; overflow-x: auto; }
 /* On a telephone each row is a block, each cell a line with its heading. */
@@ -35,7 +37,9 @@ pre { background: var(--soft); padding: 1rem; overflow-x: auto; }
   table { display: block; } tbody { display: block; } .guesses { min-width: 0; }
   tr { display: block; padding: .5rem 0; border-bottom: 1px solid var(--line); }
   td { display: block; border: 0; padding: 0; } td.name { font-weight: 600; }
-  tr:has(th) { display: none; }
+  tr:has(th) { display: none; } .matrix { display: table; font-size: .85rem; }
+  .matrix tbody { display: table-row-group; } .matrix tr { display: table-row; }
+  .matrix td, .matrix th { display: table-cell; text-align: right; }
   td:empty { display: none; } td[data-of]::before { content: attr(data-of) ": "; }
 }
 """
@@ -53,7 +57,7 @@ def write_page(folder: Path, name: str, kind: str, parts: Iterable[str], recipe:
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{title}</title>",
-        f"<style>{_STYLE}{curves.STYLE}</style></head><body>",
+        f"<style>{_STYLE}{STYLE}</style></head><body>",
         f"<h1>{title}</h1>",
         *parts,
         f"<details><summary>The whole recipe</summary><pre>{html.escape(recipe)}</pre></details>",

@@ -32,7 +32,7 @@ _BASELINE_PAIRS = 20_000
 # Settings that a resumed run may change: they decide no weight, or (device, threads) only rounding.
 # The number of validation rows is not among them: the baselines belong to those rows.
 MAY_CHANGE = {"output", "device", "threads", "log_every", "validate_every", "save_every", "keep"}
-MAY_CHANGE |= {"stop_below"}
+MAY_CHANGE |= {"stop_below", "tensorboard"}
 # Sentence order is trained unless it is "off"; runs of release 0.1 do not have the key.
 _DEFAULTS_NOT_HASHED = {"sentence_order": "on"}
 

@@ -4,6 +4,7 @@ RUN/
   recipe.toml      the full recipe, defaults included
   start.json       what a run that goes on from a model began with (start.py)
   metrics.jsonl    losses, validations, baselines
+  tensorboard/     the same for TensorBoard, by option (tensorboard.py)
   checkpoints/     training states, the newest few (resume.py)
   model/           the model as of the last state: a checkpoint folder for use anywhere
   report.html      curves and figures, needs no network
@@ -37,7 +38,7 @@ from albertkit.train.fillings import Filling, fill
 from albertkit.train.health import DOES_NOT_LEARN, Verdict
 from albertkit.train.lock import lock_run
 from albertkit.train.loop import Trainer
-from albertkit.train.metrics import Metrics
+from albertkit.train.metrics import open_metrics
 from albertkit.train.prepare import MAY_CHANGE, PreparedRun
 from albertkit.train.recipe import PretrainingRecipe
 from albertkit.train.report import write_report
@@ -45,6 +46,7 @@ from albertkit.train.resume import (
     RECIPE,
     require_new,
     require_run,
+    resumable,
     resume_run,
     save_state,
     start_run,
@@ -52,6 +54,7 @@ from albertkit.train.resume import (
 )
 from albertkit.train.run import Run
 from albertkit.train.task import PretrainingTask
+from albertkit.train.tensorboard import need_tensorboard
 from albertkit.train.validation import ValidationSet
 
 _EXAMPLES = 8  # held-out sentences whose masked words the report shows
@@ -101,6 +104,7 @@ def pretrain(
     max_positions: int | None = None,
     replay: str | Path | None = None,
     replay_share: float | None = None,
+    tensorboard: bool | None = None,
     set: Mapping[str, Any] | Sequence[str] = (),
     resume: bool = False,
     console: Console | None = None,
@@ -117,6 +121,7 @@ def pretrain(
         max_positions: longest row the model can take; new positions begin as copies.
         replay: second data folder, of which rows are mixed in.
         replay_share: their share of the rows, 0.2 if left out; 0 only measures its held-out text.
+        tensorboard: also write losses and figures to the folder tensorboard of the run.
         set: other settings, {"stages.0.steps": 100} or ["stages.0.steps=100"].
         resume: go on from the newest state of the run folder.
 
@@ -132,8 +137,11 @@ def pretrain(
         "model.max_position_embeddings": max_positions,
         "data.replay": replay,
         "data.replay_share": replay_share,
+        "run.tensorboard": tensorboard,
     }
     recipe = open_recipe(recipe, given, set, resume=resume)
+    if recipe.run.tensorboard:
+        need_tensorboard()
     folder = recipe.run.output
     (require_run if resume else require_new)(folder)
     with Bar("opening model and data", console=console):
@@ -158,7 +166,7 @@ def _run(prepared: PreparedRun, resume: bool, console: Console) -> RunResult:
     if not resume:
         baselines = _measure_baselines(prepared, validation_set, console)
         start_run(folder, recipe, partial(_keep_start, prepared, model, optimizer, baselines))
-    with lock_run(folder):
+    with resumable("pretrain", folder), lock_run(folder):
         identity = prepared.identity
         if resume:
             saved = resume_run(folder, identity, model, optimizer, may_change=MAY_CHANGE)
@@ -174,13 +182,15 @@ def _run(prepared: PreparedRun, resume: bool, console: Console) -> RunResult:
         with contextlib.ExitStack() as stack:
             stack.callback(task.stages.close)
             step = saved.get("step", 0)
+            metrics = open_metrics(folder, saved, tensorboard=recipe.run.tensorboard)
+            stack.callback(metrics.close)
             run = Run(
                 trainer=_trainer(model, optimizer, recipe),
                 task=task,
                 cadence=recipe.run,
                 folder=folder,
                 identity=identity,
-                metrics=Metrics(folder / "metrics.jsonl", saved.get("metrics_bytes", 0)),
+                metrics=metrics,
                 progress=stack.enter_context(
                     Bar("step", task.steps, done=step, console=console, plain=True, keep=True)
                 ),

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,18 @@ def stopped(command: str, folder: Path, step: int) -> str:
         f"stopped by a signal after step {step:,}, its state is saved; to go on: "
         f"albertkit {command} {folder / RECIPE} --resume"
     )
+
+
+@contextmanager
+def resumable(command: str, folder: Path) -> Iterator[None]:
+    """Let what cannot be written say how the run goes on; `command` is that of its task."""
+    try:
+        yield
+    except OutputError as error:
+        again, fix = folder / RECIPE, error.facts["to do"]
+        error.facts["to do"] = f'{fix}; then {command}("{again}", resume=True) goes on'
+        error.command_fix = f"{fix}; then albertkit {command} {again} --resume goes on"
+        raise
 
 
 def require_run(folder: Path) -> None:

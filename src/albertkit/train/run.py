@@ -30,6 +30,9 @@ class CadenceSettings:
     validation_rows: int = setting(512, "most held-out rows used for it", low=1)
     save_every: int = setting(500, "steps between training states", low=0)
     keep: int = setting(2, "training states to keep", low=1)
+    tensorboard: bool = setting(
+        False, "also write losses and figures for TensorBoard; needs the extra tensorboard"
+    )
 
 
 class MicroBatch(Protocol):
@@ -123,7 +126,6 @@ class Run:
             self.save(0)  # so that a kill at any later moment can be resumed
         elif start == self.task.steps or self.reached_goal(start):
             self.progress.log("the run is complete already: nothing to do")
-            self.metrics.close()
             return start
         try:
             return self.trainer.train(self, start, self.task.steps)
@@ -138,8 +140,6 @@ class Run:
                 fix=facts.get("to do"),
                 command_fix=error.command_fix,
             ) from error
-        finally:
-            self.metrics.close()
 
     def micro_batches(self, step: int) -> Sequence[MicroBatch]:
         """Micro-batches of a step."""
