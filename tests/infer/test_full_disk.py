@@ -81,8 +81,10 @@ def test_predictions_go_on_where_the_disk_was_full(
         with disk(place, number):
             code, said = predict(place / name)
         assert (code, "Traceback" in said) == (MISTAKE, False), (what, said)
-        for part in ("No space left", str(place / name), "the same command goes on"):
+        for part in ("No space left", str(place / name), "free some space"):
             assert part in said, (what, said)
+        begun = (place / f"{name}.part.json").exists()
+        assert ("the same command goes on" in said) == begun, (what, said)
         left = (place / name).read_text() if (place / name).exists() else None
         assert left in (before, whole), what
         assert predict(place / name) == (0, ""), what

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from albertkit.data.archives import damage_named, decompressed
+from albertkit.data.other_kinds import refuse_binary
 from albertkit.errors import CorpusError, reason
 
 T = TypeVar("T")
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
@@ -25,7 +27,10 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(file, 1):
                 yield number, line.rstrip("\r\n")
         except UnicodeDecodeError as error:
-            raise broken(path, None, f"bytes that are not UTF-8: {error.reason}") from error
+            encoding = "UTF-16" if error.object[:2] in UTF16_MARKS else "GB18030"
+            made = broken(path, None, f"bytes that are not UTF-8: {error.reason}", "UTF-8 text")
+            made.facts["to do"] = f"convert it, as in: iconv -f {encoding} -t UTF-8 {path} > new"
+            raise made from error
 
 
 @contextmanager
@@ -33,9 +38,16 @@ def _opened(path: Path) -> Iterator[io.TextIOWrapper]:
     try:
         raw = path.open("rb")
     except OSError as error:
-        raise broken(path, None, reason(error)) from error
+        raise CorpusError(
+            "A file of examples cannot be read.",
+            expected="a file",
+            found=reason(error),
+            where=path,
+            fix="check the path and its permissions",
+        ) from error
     name = str(path)
     with raw, damage_named(name), decompressed(raw, name) as content:
+        refuse_binary(content.peek(512), name)
         yield io.TextIOWrapper(content, encoding="utf-8-sig", newline="\n")
 
 
@@ -48,6 +60,13 @@ def broken(path: Path, line: int | None, found: str, expected: str | None = None
         where=str(path) if line is None else f"{path}, line {line}",
         fix="correct the line, or download the file again",
     )
+
+
+def skippable(error: CorpusError) -> CorpusError:
+    """The same error of a row that the reader may leave out instead."""
+    error.facts["to do"] = "correct it, or pass on_bad_row='skip'"
+    error.command_fix = "correct it, or add --on-bad-row skip"
+    return error
 
 
 def table(

@@ -18,6 +18,7 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal
 
 from albertkit.data.archives import COMPRESSED, damage_named, decompressed, is_tar
+from albertkit.data.example_files import UTF16_MARKS
 from albertkit.data.other_kinds import refuse_binary
 from albertkit.errors import CorpusError, reason
 
@@ -26,7 +27,6 @@ MAX_ROW_BYTES = 64 * 2**20  # beyond it a quote is not closed, or it is the wron
 MAX_ROW_LINES = 10_000
 PEEKED_ROWS = 100
 _DELIMITERS = (",", ";", "\t", "|")
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _FEW = 20  # different values of a column that may hold labels
 csv.field_size_limit(MAX_ROW_BYTES)  # csv's own is 128 KiB, less than a long text; it is global
 
@@ -70,6 +70,7 @@ class Table:
         with ExitStack() as stack:
             file = self._open(stack)
             first = _line_of(file, str(self.path), 1) or b""
+        _refuse_nul(first, self.path)
         self.kind, self.delimiter = _kind_of(self.path, first)
         self.has_header = False
         self.columns: tuple[str, ...] = ()
@@ -123,10 +124,12 @@ class Table:
         return f"{self.path}, line {line}"
 
     def _wrong_length(self, line: int, cells: Sequence[str]) -> CorpusError:
+        lines = sum(cell.count("\n") for cell in cells) + 1
+        quote = f" over {lines:,} lines: a quote may not be closed" if lines > 1 else ""
         return CorpusError(
             "A row has another number of cells than the first one.",
             expected=f"{len(self.columns)} cells: {', '.join(self.columns)}",
-            found=f"{len(cells)} cells",
+            found=f"{len(cells)} cells{quote}",
             where=self.place(line),
             fix="correct the row, or pass on_bad_row='skip'",
             command_fix="correct the row, or add --on-bad-row skip",
@@ -195,7 +198,7 @@ def _decoded(raw: bytes, number: int, name: str) -> str:
     try:
         return raw.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        encoding = "UTF-16" if number == 1 and raw[:2] in _UTF16_MARKS else "GB18030"
+        encoding = "UTF-16" if number == 1 and raw[:2] in UTF16_MARKS else "GB18030"
         raise CorpusError(
             "The table is not UTF-8.",
             expected="UTF-8 text",
@@ -203,6 +206,17 @@ def _decoded(raw: bytes, number: int, name: str) -> str:
             where=f"{name}, line {number}",
             fix=f"convert it, as in: iconv -f {encoding} -t UTF-8 {name} > new.csv",
         ) from error
+
+
+def _refuse_nul(first: bytes, path: Path) -> None:
+    if b"\0" in first and first[:2] not in UTF16_MARKS:
+        raise CorpusError(
+            "This is not a text file.",
+            expected="CSV, TSV or JSON lines in UTF-8",
+            found="a NUL byte in the first line",
+            where=path,
+            fix="save it as CSV in UTF-8",
+        )
 
 
 def _line_of(file: BinaryIO, name: str, number: int) -> bytes:

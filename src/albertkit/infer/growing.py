@@ -65,7 +65,7 @@ def growing_file(output: Path, made_of: Mapping[str, Any] | None) -> Iterator[Gr
     part = output.with_name(output.name + ".part")
     note = output.with_name(output.name + ".part.json")
     rows, taken, end = _counts(made_of, part, note)
-    with _resumable(), translate_os_errors(part):
+    with _resumable(note), translate_os_errors(part):
         with part.open("r+b" if end else "w+b") as file:
             file.truncate(end)
             file.seek(end)
@@ -85,12 +85,13 @@ def growing_file(output: Path, made_of: Mapping[str, Any] | None) -> Iterator[Gr
 
 
 @contextmanager
-def _resumable() -> Iterator[None]:
-    """Let what cannot be written say that nothing is lost."""
+def _resumable(note: Path) -> Iterator[None]:
+    """Let what cannot be written say that nothing is lost of what was committed."""
     try:
         yield
     except OutputError as error:
-        if isinstance(error.__cause__, OSError):  # else it is of the rows, not of the disk
+        # An error of the rows has another cause.
+        if isinstance(error.__cause__, OSError) and note.exists():
             fix = error.facts["to do"]
             error.facts["to do"] = f"{fix}; then the same call goes on where it was"
             error.command_fix = f"{fix}; then the same command goes on where it was"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from albertkit.data.example_files import broken, lines_of
+from albertkit.data.example_files import broken, lines_of, skippable
 from albertkit.data.tables import BadRows
 from albertkit.tasks.examples import TagExample
 from albertkit.tasks.tag_metrics import to_bio
@@ -29,7 +29,7 @@ def read_conll(
     Raises:
         CorpusError: for such a line, with its number; or the file cannot be read.
     """
-    bad = bad or BadRows()
+    may_skip, bad = bad is not None, bad or BadRows()
     words: list[str] = []
     tags: list[str] = []
     wrong: tuple[int, str] | None = None
@@ -45,7 +45,8 @@ def read_conll(
             wrong = wrong or (number, line[:40])
         elif words or wrong:
             if wrong is not None:
-                bad.refuse(broken(path, wrong[0], f"the line {wrong[1]!r}", "a word and its tag"))
+                error = broken(path, wrong[0], f"the line {wrong[1]!r}", "a word and its tag")
+                bad.refuse(skippable(error) if may_skip else error)
             else:
                 yield TagExample(str(count), tuple(words), to_bio(tags) if bio else tuple(tags))
             count += 1

@@ -26,7 +26,8 @@ def intervals_of_units(
     count = len(targets)
     if head.traits.task == "tag" and has_entities(head):
         gold, found = (tags_of_words(head, classes, sizes) for classes in (targets, predictions))
-        return _of_entities(gold, found)
+        right = round(figures["accuracy"] * count)
+        return {**_of_entities(gold, found), "accuracy": wilson_interval(right, count)}
     made: Intervals = {}
     for name, of in figures_by_name(head).items():
         if name == "accuracy":

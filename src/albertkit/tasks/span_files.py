@@ -129,11 +129,15 @@ def _found_columns(table: Table, given: AnswerColumns, needs_answer: bool) -> _C
             return stated if stated in table.columns else None
         return next((lower[name] for name in usual if name in lower), None)
 
+    stated = (given.question, given.context, given.answer)
+    absent = next((name for name in stated if name and name not in table.columns), None)
     question, context = column(given.question, QUESTIONS), column(given.context, CONTEXTS)
     answer = column(given.answer, ANSWERS)
     if question is None or context is None or (answer is None and needs_answer):
         raise CorpusError(
-            "The columns of questions, contexts and answers were not found.",
+            "The columns of questions, contexts and answers were not found."
+            if absent is None
+            else f"The table has no column {absent!r}.",
             expected="columns question, context and answer",
             found="columns " + listed(list(table.columns), 8),
             where=table.path,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from albertkit.data.example_files import expecting, json_document
+from albertkit.data.example_files import expecting, json_document, skippable
 from albertkit.data.tables import BadRows
 from albertkit.errors import CorpusError
 from albertkit.tasks.examples import SpanExample
@@ -22,7 +22,7 @@ def read_squad(path: Path, *, bad: BadRows | None = None) -> Iterator[SpanExampl
     Raises:
         CorpusError: for such a question, with its id; or the file is not JSON of this form.
     """
-    bad = bad or BadRows()
+    may_skip, bad = bad is not None, bad or BadRows()
     with expecting(path):
         articles = json_document(path)["data"]
         paragraphs = [(x, article) for article in articles for x in _paragraphs(article)]
@@ -36,7 +36,7 @@ def read_squad(path: Path, *, bad: BadRows | None = None) -> Iterator[SpanExampl
             except CorpusError as error:
                 name = question.get("id") if isinstance(question, dict) else None
                 error.facts["where"] = f"{path}, paragraph {number}, question {name}"
-                bad.refuse(error)
+                bad.refuse(skippable(error) if may_skip else error)
                 continue
             yield example
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from albertkit.data.example_files import broken, lines_of
+from albertkit.data.example_files import broken, lines_of, skippable
 from albertkit.data.tables import BadRows, Table
 from albertkit.errors import CorpusError
 from albertkit.tasks.conll import read_conll
@@ -49,7 +49,10 @@ def _json_sentences(path: Path, bad: BadRows) -> Iterator[TagExample]:
         tags = next((given[name] for name in TAGS if name in given), None)
         if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags):
             expected = '{"words": [...], "tags": [...]} with as many tags as words'
-            bad.refuse(broken(path, row.line, f"keys {', '.join(given)}", expected))
+            found = f"keys {', '.join(given)}"
+            if isinstance(words, list) and isinstance(tags, list):
+                found = f"{len(words)} words, {len(tags)} tags"
+            bad.refuse(skippable(broken(path, row.line, found, expected)))
         elif words:
             yield TagExample(str(row.line), tuple(map(str, words)), tuple(map(str, tags)))
 

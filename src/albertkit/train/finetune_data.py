@@ -67,13 +67,14 @@ class Examples:
                 fix="correct objective.kind, or leave it out",
                 command_fix="correct --kind, or leave it out",
             )
+        _refuse_columns(task, settings)
         found = _READERS[task](settings, kind)
         if found.dev is None:
             return _split(found, settings)
         if not found.dev:
             raise TrainingError(
                 "The file for measuring has no examples.",
-                expected="rows with a text and a label",
+                expected="examples like those of the training file",
                 found="none",
                 where=found.dev_path,
                 fix="check the file, or leave dev out: a part of the training file is held out",
@@ -236,6 +237,31 @@ _READERS = {
 }
 
 
+# The columns that a task reads; of tag words and tags have their places.
+_COLUMNS = {
+    "classify": {"text_column", "pair_column", "label_column"},
+    "tag": set[str](),
+    "choose": {"context_column", "question_column", "option_columns", "label_column"},
+    "span": {"context_column", "question_column", "label_column"},
+}
+
+
+def _refuse_columns(task: str, settings: ExampleSettings) -> None:
+    """Refuse names of columns that the task would not look at."""
+    every = set.union(*_COLUMNS.values())
+    unused = sorted(x for x in every - _COLUMNS[task] if getattr(settings, x))
+    if unused:
+        used = sorted(_COLUMNS[task])
+        options = [f"--{name.replace('_', '-')}" for name in (*unused, *used)]
+        raise RecipeError(
+            f"{task} does not read {listed(unused)}.",
+            expected=", ".join(used) if used else "a word and its tag on each line, without names",
+            found=", ".join(f"{name}={getattr(settings, name)!r}" for name in unused),
+            fix=f"leave {listed(unused)} out",
+            command_fix=f"leave {listed(options[: len(unused)])} out",
+        )
+
+
 def _refuse_few(count: int, path: Path) -> None:
     if count < MIN_EXAMPLES:
         raise TrainingError(
@@ -250,20 +276,22 @@ def _refuse_few(count: int, path: Path) -> None:
 def _split(found: _Found, settings: ExampleSettings) -> Examples:
     """Hold a share of one file out."""
     by_class, seed = found.kind == "classification", settings.split_seed
+    task = KINDS[found.kind].task
+    CODECS[task].head_for(found.train, found.kind)  # refuses labels that cannot be learned
     train, dev = hold_out(found.train, settings.dev_share, seed, by_class=by_class)
     if not dev:
         raise TrainingError(
             "No example can be held out, so nothing could be measured.",
             expected="two different texts of a class at least",
-            found=f"{len(found.train)} examples",
+            found=f"{len(found.train)} examples, {len({x.text for x in found.train})} texts",
             where=settings.train,
             fix="pass more examples, or dev='FILE'",
             command_fix="give more examples, or --dev FILE",
         )
     share = f"{settings.dev_share:.0%}{' of each class' if by_class else ''}"
-    if KINDS[found.kind].task == "span":
+    if task == "span":
         share += f" of the {'articles' if by_article(found.train) else 'contexts'}"
-    unit = {"tag": "sentences", "span": "questions"}.get(KINDS[found.kind].task, "lines")
+    unit = {"tag": "sentences", "span": "questions"}.get(task, "lines")
     facts = [
         *found.facts,
         ("to train on", f"{settings.train}: {about_labels(train, found.kind)}"),

@@ -12,7 +12,9 @@ Random numbers are functions of (seed, step), so none are stored.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,13 +28,20 @@ from torch import Tensor, nn
 
 from albertkit import settings
 from albertkit.errors import OutputError, TrainingError
-from albertkit.files import atomic_folder, clear_leftovers, require_free, sha256_of
+from albertkit.files import (
+    atomic_folder,
+    clear_leftovers,
+    require_free,
+    sha256_of,
+    translate_os_errors,
+)
 from albertkit.train.optim import slots_of
 
 RECIPE = "recipe.toml"
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
 _FORMAT = "albertkit-training-state 1"
 _PREFIX = "step-"
+_EFFECTIVE = os.access in os.supports_effective_ids
 _OTHER_VERSION = (  # recipe and data are those of the state by then
     "go on with the version of albertkit that wrote it, or start the run again in another folder"
 )
@@ -66,6 +75,19 @@ def require_new(folder: Path, command: str = "pretrain") -> None:
             "folder",
         )
     require_free(folder)
+    _require_writable(folder)
+
+
+def _require_writable(folder: Path) -> None:
+    """Refuse a place where no folder can be made, before the work is done."""
+    with translate_os_errors(folder):
+        place = Path(os.path.abspath(folder))
+        nearest = next(path for path in (place, *place.parents) if path.exists())
+        number = 0 if nearest.is_dir() else errno.ENOTDIR
+        if not number and not os.access(nearest, os.W_OK | os.X_OK, effective_ids=_EFFECTIVE):
+            number = errno.EACCES
+        if number:
+            raise OSError(number, os.strerror(number), str(nearest))
 
 
 def stopped(command: str, folder: Path, step: int) -> str:
