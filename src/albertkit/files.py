@@ -44,8 +44,7 @@ _REFUSALS = {
     errno.ENAMETOOLONG: ("a shorter name", "choose a shorter path"),
     errno.ELOOP: ("a path without a circle of links", "correct the path"),
 }
-_WRITING = ".writing-"
-_REPLACED = ".replaced-"
+_WRITING, _REPLACED = ".writing-", ".replaced-"
 
 
 @contextmanager
@@ -191,13 +190,12 @@ def clear_leftovers(folder: Path) -> list[Path]:
     A folder that was moved aside by an interrupted replacement goes back to its name. Call it only
     where no other process is writing.
     """
-    removed = []
     for path in sorted(folder.glob(f".*{_REPLACED}*")):
         original = folder / path.name[1:].rsplit(_REPLACED, 1)[0]
         if not original.exists():
             path.rename(original)
-    for path in sorted([*folder.glob(f".*{_WRITING}*"), *folder.glob(f".*{_REPLACED}*")]):
-        removed.append(path)
+    removed = sorted([*folder.glob(f".*{_WRITING}*"), *folder.glob(f".*{_REPLACED}*")])
+    for path in removed:
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -208,10 +206,9 @@ def clear_leftovers(folder: Path) -> list[Path]:
 def is_there(path: str | Path) -> bool:
     """Whether a file or a folder is there, or files of which the path is the prefix."""
     path = Path(path)
+    files = glob.escape(path.name) + ".*"
     try:
-        return path.exists() or (
-            path.parent.is_dir() and any(path.parent.glob(glob.escape(path.name) + ".*"))
-        )
+        return path.exists() or (path.parent.is_dir() and any(path.parent.glob(files)))
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:  # a text, not a path
             return False
