@@ -135,13 +135,8 @@ def finetune(
         **_by_short_names(options),
     }
     recipe = open_recipe(task, given, set, resume=resume)
-    if recipe.run.tensorboard:
-        need_tensorboard()
     folder = recipe.run.output
-    if resume:
-        require_run(folder)
-    else:
-        require_new(folder, "finetune")
+    _check_surroundings(recipe, resume)
     console = console or Console()
     with Bar("opening model and examples", console=console):
         prepared = PreparedTask.resolve(recipe, folder if resume else None)
@@ -152,6 +147,16 @@ def finetune(
         prepared = _another_seed(prepared, console)
         result = _run(prepared, False, console)
     return result
+
+
+def _check_surroundings(recipe: FinetuneRecipe, resume: bool) -> None:
+    """Refuse what can be seen before anything is read: the package of an option, the folder."""
+    if recipe.run.tensorboard:
+        need_tensorboard()
+    if resume:
+        require_run(recipe.run.output)
+    else:
+        require_new(recipe.run.output, "finetune")
 
 
 # Short names of settings, as the command line and `finetune` take them.
