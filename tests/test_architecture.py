@@ -52,7 +52,7 @@ FRAMEWORKS = {
     "transformers": set(),
     # Asked for by name (`plugins.need_package`), so that nothing imports them.
     **dict.fromkeys(("onnx", "onnxruntime", "openvino", "nncf"), set()),
-    "tensorflow": {"infer"},
+    "tensorflow": {"infer", "exporters"},
     "keras": {"model"},
 }
 # In infer/ the engines alone: what asks, decodes and batches runs on any of them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ from graph_variants import HEADS, fine_tuned, variant
 
 from albertkit import export
 from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.data.batch import Batch
 from albertkit.errors import AlbertkitError, PredictionError
 from albertkit.exporters import refuse_far
 from albertkit.graph.quantized import LARGEST, quantize
 from albertkit.graph.tasks import choose_task, file_names, tasks_of
 from albertkit.infer.calibration import calibration_batches, sample_texts
 from albertkit.infer.exported import MANIFEST, Manifest, engine_of, is_exported
+from albertkit.infer.graph_engines import PaddedEngine
 from albertkit.infer.predictor import Predictor
 from albertkit.infer.trial import Compared
 from albertkit.model.loading import tensors_of
@@ -127,6 +130,90 @@ def test_a_manifest_says_which_engine_opens_the_folder_and_notices_changed_files
     (tmp_path / MANIFEST).write_text(json.dumps({**values, "format": 99}))
     with pytest.raises(PredictionError, match="another version"):
         Manifest.load(tmp_path, "It", "model.onnx", "auto")
+
+
+EXPORTER = """
+from pathlib import Path
+TITLE, ENGINE, PRECISIONS, PACKAGES = "Nested", "nested", ("fp32",), ()
+CALIBRATES, FIXES_LENGTH, EXAMPLE = False, {fixes}, "{{inputs}}"
+
+def write(checkpoint, folder, task, precision, calibrate, length):
+    (folder / "deep").mkdir()
+    checkpoint.save(folder / "deep" / "model")
+"""
+ENGINE = """
+from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.infer.exported import Manifest
+from albertkit.infer.torch_engine import TorchEngine
+TITLE, PRECISIONS = "Nested", ("fp32",)
+
+def make(checkpoint, settings):
+    raise NotImplementedError
+
+def open_exported(folder, settings):
+    Manifest.load(folder, TITLE, "deep/model/config.json", settings.precision)
+    return TorchEngine(Checkpoint.load(folder / "deep" / "model"))
+"""
+
+
+@pytest.fixture(params=[True, False], ids=["one length", "any length"])
+def nested(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """An exporter that writes folders in its folder, and whether it takes a length."""
+    for kind, text in (("exporters", EXPORTER.format(fixes=request.param)), ("engines", ENGINE)):
+        (tmp_path / "plugins" / kind).mkdir(parents=True)
+        (tmp_path / "plugins" / kind / "nested.py").write_text(text)
+    monkeypatch.setenv("ALBERTKIT_PLUGINS", str(tmp_path / "plugins"))
+    return bool(request.param)
+
+
+def test_files_in_folders_are_counted_and_noticed(
+    tiny_model: Path, tmp_path: Path, nested: bool
+) -> None:
+    done = export(tiny_model / "model", to="nested", out=tmp_path / "out")
+    files = [path for path in (tmp_path / "out" / "deep").rglob("*") if path.is_file()]
+    assert done.bytes == sum(path.stat().st_size for path in files)
+    (tmp_path / "out/deep/model/config.json").write_text("{}")
+    with pytest.raises(PredictionError, match=r"deep/model/config.json .* changed"):
+        Predictor(tmp_path / "out")
+
+
+def test_a_length_leaves_texts_of_this_length_as_they_were(
+    tiny_model: Path, tmp_path: Path, nested: bool
+) -> None:
+    source, out = tiny_model / "model", tmp_path / "out"
+    if not nested:
+        with pytest.raises(PredictionError, match="models for any length"):
+            export(source, to="nested", out=out, length=8)
+        assert not out.exists()
+        return
+    for wrong in (4, Checkpoint.load(source).config.max_position_embeddings + 1):
+        with pytest.raises(PredictionError, match="cannot have this length"):
+            export(source, to="nested", out=out, length=wrong)
+    export(source, to="nested", out=out, length=8)
+    made, original = Predictor(out), Predictor(source)
+    assert made.engine.config.max_position_embeddings == 8
+    text = "the cat sat on"
+    np.testing.assert_allclose(made.embed([text]), original.embed([text]), atol=1e-6)
+    assert 'padding="max_length", max_length=8' in (out / "example.py").read_text()
+
+
+def test_a_graph_for_one_length_gets_rows_of_this_length(tmp_path: Path) -> None:
+    made = manifest(tmp_path, task="feature-extraction", outputs={"hidden": ("last_hidden_state",)})
+    shapes: list[tuple[int, ...]] = []
+
+    def graph(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        shapes.extend(x.shape for x in inputs.values())
+        return {"last_hidden_state": inputs["input_ids"][..., None].astype(np.float32)}
+
+    batch = Batch(np.array([5, 6, 7]), np.zeros(3, np.int64), np.array([2, 1]))
+    found = PaddedEngine(made, graph, 4).run(batch, ("hidden",))["hidden"]
+    assert shapes == [(2, 4)] * 3
+    assert found[:, 0].tolist() == [5, 6, 7]
+
+
+def test_litert_opens_files_alone(tiny_model: Path) -> None:
+    with pytest.raises(PredictionError, match="opens exported folders only"):
+        Predictor(tiny_model / "model", engine="litert")
 
 
 def test_torch_does_not_open_exported_folders(tmp_path: Path) -> None:

@@ -45,10 +45,10 @@ EXPORTER = """
 import numpy as np
 
 TITLE, ENGINE, PRECISIONS, PACKAGES = "Rounded", "rounded", ("int8",), ("numpy",)
-CALIBRATES, EXAMPLE = False, "{inputs}"
+CALIBRATES, FIXES_LENGTH, EXAMPLE = False, False, "{inputs}"
 
 
-def write(checkpoint, folder, task, precision, calibrate):
+def write(checkpoint, folder, task, precision, calibrate, length):
     steps = 127 / max(np.abs(x).max() for x in checkpoint.tensors.values())
     rounded = {n: (np.round(x * steps) / steps).astype("f4") for n, x in checkpoint.tensors.items()}
     np.savez(folder / "model.npz", **rounded)

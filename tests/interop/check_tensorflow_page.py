@@ -60,6 +60,7 @@ def test_the_page_gives_what_torch_gives(names: dict[str, Any]) -> None:
     encoded = tokenizer("The cat sat.", return_tensors="pt")
     expected = load_model(MODEL)(**encoded).encoder.hidden.detach().numpy()
     np.testing.assert_allclose(names["features"], expected, atol=2e-5)
+    np.testing.assert_allclose(names["vectors"], expected, atol=2e-5)
     best = Predictor(MODEL)("The [MASK] sat on the mat.")[0]
     assert names["best"]["token"] == best["token"]
     assert names["word"].strip() == best["token_str"].strip()

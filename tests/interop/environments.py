@@ -67,6 +67,7 @@ STAGES = (
             "check_keras.py",
             "check_tensorflow_engine.py",
             "check_tensorflow_page.py",
+            "check_tensorflow_exports.py",
         ),
     ),
     Stage("paddlenlp", {"paddlenlp_reads.py": ("paddlenlp",)}, whole=True),

@@ -26,6 +26,7 @@ def export(
     task: str | None = None,
     precision: str = "fp32",
     calibrate: Path | None = None,
+    length: int | None = None,
     options: SourceOptions = NO_OPTIONS,
     json: Json = False,
 ) -> None:
@@ -36,7 +37,7 @@ def export(
     model
         Checkpoint of any family: a folder, a file, a prefix (model.ckpt-best), or a name.
     to
-        For which engine: onnx or openvino.
+        For which engine: onnx, openvino, saved_model or litert.
     out
         Folder to make; it opens again with --model.
     task
@@ -46,6 +47,9 @@ def export(
         fp32, fp16 or int8: int8 is smaller and faster on CPUs, fp16 is for GPUs.
     calibrate
         Texts for openvino's int8, one on each line, like those that the model will read.
+    length
+        litert only: the model takes one row of so many tokens at a time; any number of both if
+        left out.
     json
         One JSON object.
     """
@@ -61,6 +65,7 @@ def export(
             task=task,
             precision=precision,
             calibrate=calibrate,
+            length=length,
             tokenizer=options.tokenizer,
             overrides=overrides,
             family=options.family,

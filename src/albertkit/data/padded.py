@@ -21,9 +21,10 @@ class Padded:
     real: Bools
 
     @classmethod
-    def of(cls, batch: Batch) -> Padded:
-        """The rectangle of a batch; T is its longest sequence."""
-        real = np.arange(int(batch.lengths.max())) < batch.lengths[:, None]
+    def of(cls, batch: Batch, columns: int | None = None) -> Padded:
+        """The rectangle of a batch; columns: T, its longest sequence if left out."""
+        columns = int(batch.lengths.max()) if columns is None else columns
+        real = np.arange(columns) < batch.lengths[:, None]
         ids, segment_ids = np.zeros(real.shape, np.int64), np.zeros(real.shape, np.int64)
         ids[real], segment_ids[real] = batch.ids, batch.segment_ids
         return cls(ids, segment_ids, real)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +18,7 @@ from albertkit.checkpoint.families._folder import write_config_file
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.errors import PredictionError
 from albertkit.exporters._example import inputs_of_example
+from albertkit.exporters._length import shortened
 from albertkit.files import atomic_folder, sha256_of
 from albertkit.graph.tasks import choose_task, file_names
 from albertkit.infer.engine import Engine
@@ -56,6 +57,7 @@ def export(
     task: str | None = None,
     precision: str = "fp32",
     calibrate: str | Path | None = None,
+    length: int | None = None,
     tokenizer: str | Path | None = None,
     overrides: Overrides | None = None,
     family: str | None = None,
@@ -65,13 +67,15 @@ def export(
 
     Args:
         model: checkpoint of any family, or a name.
-        to: onnx or openvino.
+        to: onnx, openvino, saved_model or litert.
         out: folder to make; must be free.
         task: feature-extraction, fill-mask, pretraining, or that of its head; the head's, else
             fill-mask, if left out.
-        precision: fp32, fp16 (for GPUs) or int8.
+        precision: fp32, fp16 (for GPUs and phones) or int8.
         calibrate: texts for openvino's int8, a file with one on each line; if left out, texts of
             ours.
+        length: litert only: the model takes one row of so many tokens at a time; any number of
+            both if left out.
         tokenizer, overrides, family, offline: see `open_checkpoint`.
 
     Raises:
@@ -83,24 +87,19 @@ def export(
     opened = open_checkpoint(
         model, family=family, tokenizer=tokenizer, overrides=overrides, offline=offline
     )
-    exporter = _exporter(to, precision)
-    if calibrate is not None and not (exporter.CALIBRATES and precision == "int8"):
-        raise PredictionError(
-            "calibrate is for int8 of openvino only.",
-            expected="to='openvino' and precision='int8', or no texts to calibrate with",
-            found=f"{to}, {precision}",
-            fix="leave calibrate out",
-            command_fix="leave --calibrate out",
-        )
+    exporter = _exporter(to, precision, calibrate is not None)
     checkpoint, started = opened.checkpoint, time.monotonic()
+    if length is not None:
+        checkpoint = shortened(checkpoint, length, to, exporter.FIXES_LENGTH)
     task = choose_task(checkpoint, task)
     with atomic_folder(Path(out)) as folder:
-        exporter.write(checkpoint, folder, task, precision, calibrate)
-        size = sum(path.stat().st_size for path in folder.iterdir())
+        exporter.write(checkpoint, folder, task, precision, calibrate, length)
+        size = sum(path.stat().st_size for path in _files(folder))
         write_config_file(checkpoint, folder)
         if checkpoint.tokenizer is not None:
             checkpoint.tokenizer.save(folder)
-            example = exporter.EXAMPLE.replace("{inputs}", inputs_of_example(checkpoint, task))
+            inputs = inputs_of_example(checkpoint, task, length)
+            example = exporter.EXAMPLE.replace("{inputs}", inputs)
             (folder / "example.py").write_text(example, encoding="utf-8")
         compared = _run_it(exporter, checkpoint, folder, task, precision, str(model))
     seconds = time.monotonic() - started
@@ -108,7 +107,7 @@ def export(
     return Export(Path(out), task, precision, size, before, seconds, compared)
 
 
-def _exporter(name: str, precision: str) -> ModuleType:
+def _exporter(name: str, precision: str, calibrates: bool) -> ModuleType:
     known = exporter_names()
     if name not in known:
         raise PredictionError(
@@ -125,7 +124,20 @@ def _exporter(name: str, precision: str) -> ModuleType:
             fix="leave precision out",
             command_fix="leave --precision out",
         )
+    if calibrates and not (exporter.CALIBRATES and precision == "int8"):
+        raise PredictionError(
+            "calibrate is for int8 of openvino only.",
+            expected="to='openvino' and precision='int8', or no texts to calibrate with",
+            found=f"{name}, {precision}",
+            fix="leave calibrate out",
+            command_fix="leave --calibrate out",
+        )
     return exporter
+
+
+def _files(folder: Path) -> list[Path]:
+    """Every file of a folder and of those in it."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _run_it(
@@ -144,10 +156,11 @@ def _run_it(
         outputs=file_names(checkpoint, task),
         config=checkpoint.config,
         head=checkpoint.head,
-        files={path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.is_file()},
+        files={path.relative_to(folder).as_posix(): sha256_of(path) for path in _files(folder)},
         versions={
             "albertkit": __version__,
-            **{name: version(name) for name in exporter.PACKAGES},
+            # Of the module: one package may come from several (tensorflow_cpu).
+            **{name: import_module(name).__version__ for name in exporter.PACKAGES},
         },
         source=source,
     )

@@ -12,7 +12,8 @@ class Exporter(Protocol):
     """A module of this folder.
 
     ENGINE: of `infer/engines`, opens what it writes. PACKAGES: whose versions the manifest holds.
-    CALIBRATES: whether its int8 needs texts. EXAMPLE: the program that is left beside the model,
+    CALIBRATES: whether its int8 needs texts. FIXES_LENGTH: whether it can write a model for rows
+    of one length. EXAMPLE: the program that is left beside the model,
     with {inputs} to fill.
     """
 
@@ -21,6 +22,7 @@ class Exporter(Protocol):
     PRECISIONS: tuple[str, ...]
     PACKAGES: tuple[str, ...]
     CALIBRATES: bool
+    FIXES_LENGTH: bool
     EXAMPLE: str
 
     def write(
@@ -30,5 +32,9 @@ class Exporter(Protocol):
         task: str,
         precision: str,
         calibrate: str | Path | None,
+        length: int | None,
     ) -> None:
-        """Write the model's files into an empty folder, for a task of `graph/tasks.py`."""
+        """Write the model's files into an empty folder, for a task of `graph/tasks.py`.
+
+        length: tokens of every row, as many as the model has positions; None: any number.
+        """

@@ -13,6 +13,7 @@ ENGINE = "onnxruntime"
 PRECISIONS = ("fp32", "fp16", "int8")
 PACKAGES = ("onnx", "onnxruntime")
 CALIBRATES = False
+FIXES_LENGTH = False
 MODEL_FILE = "model.onnx"
 EXAMPLE = '''"""Runs the model of this folder: python example.py"""
 
@@ -37,6 +38,7 @@ def write(
     task: str,
     precision: str,
     calibrate: str | Path | None,
+    length: int | None,
 ) -> None:
     """See `Exporter.write`."""
     model = padded_model(checkpoint, task, precision)

@@ -20,6 +20,7 @@ ENGINE = "openvino"
 PRECISIONS = ("fp32", "fp16", "int8")
 PACKAGES = ("openvino",)
 CALIBRATES = True
+FIXES_LENGTH = False
 MODEL_FILE = "openvino_model.xml"
 EXAMPLE = '''"""Runs the model of this folder: python example.py"""
 
@@ -44,6 +45,7 @@ def write(
     task: str,
     precision: str,
     calibrate: str | Path | None,
+    length: int | None,
 ) -> None:
     """See `Exporter.write`; int8 is NNCF's, fp16 stores weights in half precision."""
     openvino = need_package("openvino", "openvino")

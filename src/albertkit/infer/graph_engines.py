@@ -56,12 +56,14 @@ class PackedEngine:
         return found
 
 
-def padded_inputs(batch: Batch, choices: bool) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def padded_inputs(
+    batch: Batch, choices: bool, columns: int | None = None
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """A batch as the inputs (B, T) of an exported model, and where real tokens are.
 
-    choices: for multiple choice they are (B, 1, T), one choice a row.
+    choices: for multiple choice they are (B, 1, T), one choice a row. columns: see `Padded.of`.
     """
-    padded = Padded.of(batch)
+    padded = Padded.of(batch, columns)
     inputs = {
         "input_ids": padded.ids,
         "attention_mask": padded.real.astype(np.int64),
@@ -71,10 +73,13 @@ def padded_inputs(batch: Batch, choices: bool) -> tuple[dict[str, np.ndarray], n
 
 
 class PaddedEngine:
-    """An exported model; graph: its inputs and outputs by their names in the file."""
+    """An exported model; graph: its inputs and outputs by their names in the file.
 
-    def __init__(self, manifest: Manifest, graph: Graph) -> None:
-        self.config, self.head = manifest.config, manifest.head
+    columns: tokens of every row, where the graph takes no other number.
+    """
+
+    def __init__(self, manifest: Manifest, graph: Graph, columns: int | None = None) -> None:
+        self.config, self.head, self._columns = manifest.config, manifest.head, columns
         self.outputs = frozenset(manifest.outputs)
         self._names, self._graph = manifest.outputs, graph
 
@@ -85,7 +90,7 @@ class PaddedEngine:
         check_max_length(self.config, int(batch.lengths.max()))
         head = self.head
         choices = head is not None and head.kind == "multiple_choice" and "task" in self.outputs
-        inputs, real = padded_inputs(batch, choices)
+        inputs, real = padded_inputs(batch, choices, self._columns)
         given = self._graph(inputs)
         return {name: self._output(name, given, real, positions) for name in want}
 

@@ -14,7 +14,7 @@ from albertkit.data.batch import Batch, Ints
 from albertkit.data.padded import Padded
 from albertkit.errors import PredictionError
 from albertkit.infer.engine import Floats
-from albertkit.model.keras_loading import build, build_body, build_task, precision
+from albertkit.model.keras_loading import build_models, precision
 from albertkit.model.outputs import SpanBeam, TaskOutput
 
 Tensor = Any
@@ -30,17 +30,15 @@ class TensorflowEngine:
         self.config, self.head = checkpoint.config, checkpoint.head
         self.device = choose_device(device)
         with tf.device(self.device), precision(policy):
-            model = build(checkpoint) if checkpoint.has_masked_lm else None
-            self._pretrained = model
-            self._body = build_body(checkpoint) if model is None else model.albert
-            self._task = build_task(checkpoint, self._body) if self.head is not None else None
+            models = build_models(checkpoint)
+        self._body, self._pretrained, self._task = models.body, models.pretrained, models.task
         self._graphs: dict[frozenset[str], Callable[..., dict[str, Tensor]]] = {}
         outputs = {
             "hidden": True,
             "all_layers": True,
             "pooled": checkpoint.has_pooler,
-            "masked_lm": model is not None,
-            "sentence_order": model is not None and checkpoint.has_sentence_order,
+            "masked_lm": models.pretrained is not None,
+            "sentence_order": models.pretrained is not None and checkpoint.has_sentence_order,
             "task": self.head is not None,
             "unanswerable": self.head is not None and self.head.kind == "beam_span",
         }

@@ -233,7 +233,7 @@ class AlbertForTask(AlbertKerasModel):
         """
         kind, choices = self.head.kind, None
         if kind == "multiple_choice":
-            choices = ids.shape[1]
+            choices = ops.shape(ids)[1]
             ids, segment_ids, mask = (as_rows(x) for x in (ids, segment_ids, mask))
             lengths = None if lengths is None else ops.reshape(lengths, (-1,))
         encoder = self.albert(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -120,6 +121,26 @@ def build_task(
     model = kind(checkpoint.config, head, pooler=checkpoint.has_pooler, body=body)
     fill(model, checkpoint.tensors)
     return model
+
+
+@dataclass(frozen=True)
+class Models:
+    """Every model of one checkpoint, over one body.
+
+    pretrained: AlbertForPretraining. task: AlbertForTask. None where the checkpoint has no head.
+    """
+
+    body: Albert
+    pretrained: Any
+    task: Any
+
+
+def build_models(checkpoint: Checkpoint) -> Models:
+    """All that a checkpoint has."""
+    pretrained = build(checkpoint) if checkpoint.has_masked_lm else None
+    body = build_body(checkpoint) if pretrained is None else pretrained.albert
+    task = build_task(checkpoint, body) if checkpoint.head is not None else None
+    return Models(body, pretrained, task)
 
 
 @contextmanager

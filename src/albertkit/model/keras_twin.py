@@ -305,4 +305,5 @@ def barrier_of(real: Tensor | None, dtype: str) -> Tensor | None:
         return None
     dtype = keras.backend.standardize_dtype(dtype)
     lowest = float(np.finfo(np.float16).min) / 2 if dtype == "float16" else -1e30
-    return ops.where(real[:, None, None, :], 0.0, lowest)
+    barrier = ops.where(real, 0.0, lowest)  # (B, T)
+    return ops.expand_dims(barrier, (1, 2))  # not by an index, which LiteRT has not

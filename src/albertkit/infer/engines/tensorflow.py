@@ -1,23 +1,67 @@
-"""TensorFlow: the Keras model of `model/keras_twin.py`."""
+"""TensorFlow: the Keras model of `model/keras_twin.py`, or a SavedModel that was exported."""
 
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.errors import PredictionError
 from albertkit.infer.engine import Engine
 from albertkit.infer.engines._protocol import EngineSettings
+from albertkit.infer.exported import Manifest
+from albertkit.infer.graph_engines import Arrays, PaddedEngine
 from albertkit.plugins import need_package
 
 TITLE = "TensorFlow"
 PRECISIONS = ("fp32", "bf16")
+MODEL_FILE = "saved_model.pb"
 _POLICIES = {"auto": "float32", "fp32": "float32", "bf16": "mixed_bfloat16"}
 
 
 def make(checkpoint: Checkpoint, settings: EngineSettings) -> Engine:
     """See `EngineKind.make`."""
+    tensorflow = need_tensorflow()
+    if settings.threads is not None:
+        _set_threads(tensorflow, settings.threads)
+    from albertkit.infer.tensorflow_engine import TensorflowEngine
+
+    return TensorflowEngine(checkpoint, settings.device, _POLICIES[settings.precision])
+
+
+def open_exported(folder: Path, settings: EngineSettings) -> Engine:
+    """See `EngineKind.open_exported`; the precision is that of the file."""
+    manifest = Manifest.load(folder, TITLE, MODEL_FILE, settings.precision)
+    tensorflow = need_tensorflow()
+    if settings.threads is not None:
+        _set_threads(tensorflow, settings.threads)
+    from albertkit.infer.tensorflow_engine import choose_device
+
+    device = choose_device(settings.device)
+    with tensorflow.device(device):
+        model = tensorflow.saved_model.load(str(folder))
+    return PaddedEngine(manifest, partial(_run, tensorflow, model, device))
+
+
+def _run(tensorflow: Any, model: Any, device: str, inputs: Arrays) -> dict[str, np.ndarray]:
+    """The usual signature; the model is passed along since it owns the variables."""
+    with tensorflow.device(device):
+        given = {name: tensorflow.constant(x, tensorflow.int32) for name, x in inputs.items()}
+        found = model.signatures["serving_default"](**given)
+    return {name: x.numpy() for name, x in found.items()}
+
+
+def need_tensorflow() -> Any:
+    """TensorFlow, with Keras on it.
+
+    Raises:
+        AlbertkitError: one of them is not installed.
+        PredictionError: Keras runs on another backend.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # it greets with its build options
     tensorflow = need_package("tensorflow", "tensorflow")
     keras = need_package("keras", "tensorflow")
@@ -28,17 +72,13 @@ def make(checkpoint: Checkpoint, settings: EngineSettings) -> Engine:
             found=keras.backend.backend(),
             fix="set KERAS_BACKEND=tensorflow before Python starts",
         )
-    if settings.threads is not None:
-        _set_threads(tensorflow, settings.threads)
-    from albertkit.infer.tensorflow_engine import TensorflowEngine
-
-    return TensorflowEngine(checkpoint, settings.device, _POLICIES[settings.precision])
+    return tensorflow
 
 
-def _set_threads(tensorflow: object, count: int) -> None:
+def _set_threads(tensorflow: Any, count: int) -> None:
     """Threads of one operation; TensorFlow takes them only before it has computed anything."""
     try:
-        tensorflow.config.threading.set_intra_op_parallelism_threads(count)  # type: ignore[attr-defined]
+        tensorflow.config.threading.set_intra_op_parallelism_threads(count)
     except RuntimeError as error:
         raise PredictionError(
             "TensorFlow runs already, with another number of threads.",
@@ -46,15 +86,3 @@ def _set_threads(tensorflow: object, count: int) -> None:
             found=str(error),
             fix="open this predictor first, or leave threads out",
         ) from error
-
-
-def open_exported(folder: Path, settings: EngineSettings) -> Engine:
-    """Nothing is exported for this engine: a checkpoint folder is what it opens."""
-    raise PredictionError(
-        "The engine tensorflow does not open exported folders.",
-        expected="a checkpoint folder",
-        found="an exported model",
-        where=folder,
-        fix="leave engine out, or name the checkpoint that was exported",
-        command_fix="leave --engine out, or name the checkpoint that was exported",
-    )

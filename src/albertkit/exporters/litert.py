@@ -1,0 +1,64 @@
+"""LiteRT (TensorFlow Lite): one file for phones, with the layer stored once."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.infer.engines.litert import MODEL_FILE
+from albertkit.infer.engines.tensorflow import need_tensorflow
+
+TITLE = "LiteRT"
+ENGINE = "litert"
+PRECISIONS = ("fp32", "fp16", "int8")
+PACKAGES = ("tensorflow", "keras")
+CALIBRATES = False
+FIXES_LENGTH = True
+EXAMPLE = '''"""Runs the model of this folder: python example.py"""
+
+from pathlib import Path
+
+try:
+    from ai_edge_litert.interpreter import Interpreter
+except ImportError:
+    import tensorflow as tf
+
+    Interpreter = tf.lite.Interpreter
+import numpy as np
+from albertkit import Tokenizer
+
+folder = Path(__file__).resolve().parent
+run = Interpreter(str(folder / "model.tflite")).get_signature_runner()
+tokenizer = Tokenizer.load(folder)
+{inputs}
+inputs = {name: np.asarray(array, np.int32) for name, array in inputs.items()}
+for name, output in run(**inputs).items():
+    print(name, output.shape, output.reshape(-1)[:4])
+'''
+
+
+def write(
+    checkpoint: Checkpoint,
+    folder: Path,
+    task: str,
+    precision: str,
+    calibrate: str | Path | None,
+    length: int | None,
+) -> None:
+    """See `Exporter.write`; int8 quantizes weights, and activations while it runs."""
+    tensorflow = need_tensorflow()
+    from albertkit.exporters._signatures import SERVING, save
+
+    with tempfile.TemporaryDirectory() as place:
+        save(checkpoint, Path(place), task, hub=False, length=length)
+        converter = tensorflow.lite.TFLiteConverter.from_saved_model(
+            place, signature_keys=[SERVING]
+        )
+        # The built-in operations of LiteRT alone: the others need TensorFlow in the program.
+        converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS]
+        if precision != "fp32":
+            converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
+        if precision == "fp16":
+            converter.target_spec.supported_types = [tensorflow.float16]
+        (folder / MODEL_FILE).write_bytes(converter.convert())
