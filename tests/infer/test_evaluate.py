@@ -192,3 +192,16 @@ def test_the_commands(
         assert [row["text"] for row in csv.DictReader(file)] == ["the cat", "a dog ran, and ran"]
     assert main(["predict", source]) == 2
     assert "--model" in capsys.readouterr().err
+
+
+def test_a_file_in_a_script_that_the_model_does_not_know_is_noted(
+    tuned: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = ["--model", str(tuned["classification"])]
+    for text, noted in (("\u0411\u0416\u0429", True), ("the cat sat", False)):
+        path = tmp_path / "data.csv"
+        path.write_text("text,label\n" + f"{text},cat\n" * 9, encoding="utf-8")
+        for command in ("evaluate", "predict"):
+            assert main([command, str(path), *model]) == 0
+            said = capsys.readouterr().err
+            assert ("is it in its language?" in said) == noted, (command, text)

@@ -12,6 +12,7 @@ from albertkit.data.batch import Batch
 from albertkit.tasks.head import TaskHead
 from albertkit.tasks.rows import Rows
 from albertkit.text.encoding import Encoding
+from albertkit.train.finetune_report import _compared
 from albertkit.train.finetune_report_classes import classes, taken_for
 from albertkit.train.finetune_report_drawings import calibration, lengths
 
@@ -92,3 +93,19 @@ def test_each_of_several_classes_has_its_f1() -> None:
     targets = np.array([[1, 1], [0, 1]], dtype=np.float32)
     page = classes(head, targets, np.array([[1, 0], [0, 1]], dtype=np.float32), np.ones(2, int))
     assert re.findall(r'data-of="F1">([\d.]+)<', page) == ["0.667", "1.000"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "interval", "said"),
+    [
+        ("loss", 0.6, None, "beaten"),
+        ("loss", 0.7, None, "not beaten"),
+        ("accuracy", 0.9, (0.8, 0.95), "beaten"),
+        ("accuracy", 0.8, (0.6, 0.9), "not clearly beaten"),
+        ("accuracy", 0.7, (0.6, 0.8), "not beaten"),  # as good as a constant answer
+    ],
+)
+def test_what_is_better_by_chance_is_not_called_better(
+    name: str, value: float, interval: tuple[float, float] | None, said: str
+) -> None:
+    assert _compared(name, value, 0.7, interval) == said

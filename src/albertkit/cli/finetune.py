@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
+from albertkit.cli.inputs import note_unknown
 from albertkit.cli.options import (
     Flag,
     Json,
@@ -244,6 +245,7 @@ def evaluate(
     from albertkit.infer.evaluate import evaluate as run
 
     predictor, _ = model.predictor((), needs_head=True, patience=patience)
+    note_unknown(predictor, data)
     found = run(predictor, data, **asdict(columns), progress=True)
     if json:
         print_json(found.to_json())
@@ -283,6 +285,7 @@ def predict(
 
     output = output_file(output, data)
     predictor, _ = model.predictor((), needs_head=True, patience=patience)
+    note_unknown(predictor, data)
     bad = BadRows(columns.on_bad_row)
     task = None if predictor.head is None else predictor.head.traits.task
     if task == "span":

@@ -13,19 +13,24 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TextIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TextIO, TypeVar
 
 from albertkit.cli.output import Output, print_line
 from albertkit.errors import AlbertkitError, CorpusError, TextError, TokenizationError
 from albertkit.progress import Bar
+
+if TYPE_CHECKING:
+    from albertkit.infer.predictor import Predictor
 
 # Ends of the names of files that hold texts, and never a model.
 OF_TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 OF_TEXTS = (".txt", ".text", ".md", ".gz", ".xz", ".bz2", ".zst")
 MAX_LINE_BYTES = 8 * 2**20  # a longer one is not text; memory stays bounded
 _BLOCK = 1 << 16  # bytes that are read at once at most
+_UNKNOWN_SHARE, _LINES_READ = 0.3, 100  # of a file that the model does not know
 _PART_SECONDS = 1.0  # longest time in which a bar should not move
 
 Answer = TypeVar("Answer")
@@ -355,3 +360,23 @@ def in_parts(
             begin += len(part)
             done += len(part)
             bar.update(done)
+
+
+def note_unknown(predictor: Predictor, data: Path) -> None:
+    """Say of a file that the model does not know the characters of its first lines."""
+    from albertkit.data.example_files import lines_of
+    from albertkit.tasks.rows import unknown_characters
+
+    if not data.is_file():  # a folder; or a pipe, which is read once
+        return
+    with suppress(CorpusError):  # what is wrong with the file is said by its reader
+        lines = [line[:1000] for _, line in islice(lines_of(data), _LINES_READ)]
+        tokenizer, count = predictor.tokenizer, sum(map(len, lines))
+        encodings = [tokenizer.encode(line) for line in lines]
+        share = unknown_characters(encodings, tokenizer.unk_id) / max(1, count)
+        if share > _UNKNOWN_SHARE:
+            print_line(
+                f"note: {share:.0%} of the characters of {data} are not in the vocabulary of the "
+                "model: is it in its language?",
+                stderr=True,
+            )

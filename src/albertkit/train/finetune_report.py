@@ -130,9 +130,9 @@ def _figures(task: FinetuneTask, found: Mapping[str, Any], intervals: Intervals)
         interval = "{:.3f} to {:.3f}".format(*intervals[name]) if name in intervals else ""
         line, better = "", ""
         if name in constant:
-            beaten = (found[name] < constant[name]) == (name == "loss")
             line = f"{constant[name]:.3f}"
-            better = verdict_cell(beaten, "beaten" if beaten else "not beaten")
+            said = _compared(name, found[name], constant[name], intervals.get(name))
+            better = verdict_cell(said == "beaten", said)
         rows.append(
             [
                 name_cell(TITLES[name]),
@@ -150,6 +150,17 @@ def _figures(task: FinetuneTask, found: Mapping[str, Any], intervals: Intervals)
         "drawing the examples again."
     )
     return table(rows, names) + paragraph(note)
+
+
+def _compared(
+    name: str, value: float, constant: float, interval: tuple[float, float] | None
+) -> str:
+    """Whether a figure beats that of a constant answer, or may do so by chance."""
+    if name == "loss":
+        return "beaten" if value < constant else "not beaten"
+    if value <= constant:
+        return "not beaten"
+    return "beaten" if interval is None or interval[0] > constant else "not clearly beaten"
 
 
 def _errors(task: FinetuneTask, logits: Floats) -> str:
