@@ -166,6 +166,13 @@ def test_another_unfinished_prediction_is_not_mixed_in(
     with pytest.raises(OutputError, match="not finished") as caught:
         predicted(tuned["classification"], table(tmp_path, None), output)
     assert "other.csv" in caught.value.facts["found"]
+    source = table(tmp_path, None)
+    note |= {"input": str(source), "input_bytes": source.stat().st_size}
+    note |= {"model": str(tuned["classification"]), "precision": "bf16"}
+    (tmp_path / "answers.jsonl.part.json").write_text(json.dumps(note))
+    with pytest.raises(OutputError, match="not finished") as caught:
+        predicted(tuned["classification"], source, output)
+    assert caught.value.facts["found"] == "precision=bf16"
 
 
 def test_the_commands(

@@ -88,3 +88,15 @@ def test_the_example_beside_an_export_runs(place: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("logits (2, 2)")
+
+
+def test_int8_of_onnx_is_checked_before_auto_takes_it(place: Path) -> None:
+    command = ["quantize", "finetuned", "--check", "dev.csv", "--to", "onnx", "--out", "made"]
+    assert main(command) == 0
+    check = json.loads((place / "made" / "albertkit_check.json").read_text())
+    assert (check["before"], check["keeps"], check["count"]) == (0, True, 3)
+    assert check["bytes"] < check["bytes_before"] / 3
+    classify = ["classify", "A fine film.", "--model", "made", "--engine", "auto"]
+    assert main(classify) == 0
+    (place / "made" / "albertkit_check.json").unlink()
+    assert main(classify) == 2

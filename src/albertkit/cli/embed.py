@@ -112,8 +112,7 @@ def _made_of(
         "input": str(input),
         "input_bytes": input.stat().st_size,
         "model": str(predictor.folder),
-        "engine": model.engine,
-        "precision": model.precision,
+        **predictor.asked,
         **decides,
     }
 

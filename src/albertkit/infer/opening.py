@@ -133,6 +133,8 @@ class ModelOfTexts:
         check_limits(batch_size, batch_tokens)
         self.batch_size, self.batch_tokens = batch_size, batch_tokens
         self.patience, self.progress = patience, progress
+        # What else than the model decides the numbers, for a file that is gone on with.
+        self.asked = {"engine": engine, "precision": None if precision == "auto" else precision}
         self.used = LayersUsed()  # by the texts so far, with patience
         self._open: Callable[[str | Path | Engine], OpenModel] = partial(
             open_model,
