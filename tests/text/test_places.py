@@ -14,6 +14,8 @@ from sentencepiece import sentencepiece_model_pb2
 from albertkit.text import places
 from albertkit.text.places import in_groups, shared_offsets
 from albertkit.text.tokenizer import Tokenizer
+from albertkit.text.tokenizer_settings import AddedToken, TokenizerSettings
+from albertkit.text.wordpiece import WordPieceTokenizer
 
 SPACE = "\u2581"
 SOFT = "abcdeAB 19,,.ntheing'\u00e9\u4e2d\u56fd\u20ac\u2014  \x1c\u3000"
@@ -83,6 +85,10 @@ def tokenizers(
         *(Tokenizer.load(small_english, quotes=quotes) for quotes in ("keep", "rewrite")),
         *(changed(model, folder, name) for name in CHANGES),
         *(Tokenizer.load(small_chinese, lower_case=lower) for lower in (True, False)),
+        WordPieceTokenizer(
+            small_chinese / "vocab.txt",
+            settings=TokenizerSettings({"tokenize_chinese_chars": False, "strip_accents": False}),
+        ),
     ]
 
 
@@ -94,6 +100,7 @@ def test_a_batch_has_the_ids_and_offsets_of_each_text_by_itself(
     for tokenizer in tokenizers:
         one_by_one = [tokenizer._align(text) for text in texts]
         assert tokenizer.align_batch(texts) == one_by_one
+        assert [tokenizer.align(text) for text in texts] == one_by_one
         assert tokenizer.ids_batch(texts) == [ids for ids, _ in one_by_one]
 
 
@@ -128,9 +135,6 @@ def test_groups_hold_every_text_once(
 @cache
 def grown(chinese: Path) -> Tokenizer:
     """A Chinese vocabulary to which a word and a Chinese word were added."""
-    from albertkit.text.tokenizer_settings import AddedToken, TokenizerSettings
-    from albertkit.text.wordpiece import WordPieceTokenizer
-
     count = len((chinese / "vocab.txt").read_text(encoding="utf-8").splitlines())
     added = {count: AddedToken("abc"), count + 1: AddedToken("\u4e2d\u56fd")}
     return WordPieceTokenizer(chinese / "vocab.txt", settings=TokenizerSettings(added=added))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +32,8 @@ class Batch:
         lengths = np.array([len(e.ids) for e in encodings], dtype=np.int64)
         total = int(lengths.sum())
         return cls(
-            ids=np.fromiter((i for e in encodings for i in e.ids), np.int64, total),
-            segment_ids=np.fromiter((t for e in encodings for t in e.segment_ids), np.int64, total),
+            ids=_joined([e.ids for e in encodings], total),
+            segment_ids=_joined([e.segment_ids for e in encodings], total),
             lengths=lengths,
         )
 
@@ -69,3 +70,7 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+
+def _joined(rows: Sequence[Sequence[int]], total: int) -> Ints:
+    return np.fromiter(chain.from_iterable(rows), np.int64, total)

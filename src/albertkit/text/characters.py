@@ -22,7 +22,7 @@ HAN_RANGES = (
 HAN = "".join(f"{chr(low)}-{chr(high)}" for low, high in HAN_RANGES)
 # What is white space to the rules; to Python, control characters that they drop are so too.
 WHITE = "\t\n\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-CHUNK, RUN = re.compile(f"[{HAN}]|[^{HAN}{WHITE}]+"), re.compile(f"[^{WHITE}]+")
+CHUNK, RUNS = re.compile(f"[{HAN}]|[^{HAN}{WHITE}]+"), re.compile(f"[^{WHITE}]+")
 
 
 def is_han(code: int) -> bool:

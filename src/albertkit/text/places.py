@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from functools import cache
-from itertools import accumulate, compress, pairwise
+from itertools import compress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,7 +20,6 @@ Places = npt.NDArray[np.int64]
 _GROUP_CHARACTERS = 1 << 17  # few calls, and little memory for arrays
 _STARTS, _LENGTHS = 2048, 16  # of the offsets that are kept: 3 MB
 _FEW = 1000  # offsets that are made faster than the kept ones are looked up for the first time
-_LAST_SPACE = 0x3000  # no character behind it is white space to Python
 
 
 def in_groups(texts: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -90,27 +89,6 @@ def marked(prepared: str) -> str:
 def codes_of(text: str) -> npt.NDArray[np.uint32]:
     """The code points (characters,) of a text."""
     return np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
-
-
-@cache
-def _is_space() -> npt.NDArray[np.bool_]:
-    return np.array([chr(code).isspace() for code in range(_LAST_SPACE + 2)])
-
-
-def visible_offsets(texts: Sequence[str], sizes: list[int], bounds: Places) -> Offsets:
-    """Offsets in texts of tokens that hold all of their characters but white space, in order.
-
-    sizes: characters (T,) of each token. The tokens of text n are [bounds[n], bounds[n + 1]).
-    """
-    if len(texts) == 1 and len(sizes) < _FEW:
-        seen = [place for place, each in enumerate(texts[0]) if not each.isspace()]
-        return [(seen[a], seen[b - 1] + 1) for a, b in pairwise(accumulate(sizes, initial=0))]
-    codes = np.minimum(codes_of("".join(texts)), _LAST_SPACE + 1)
-    places = np.flatnonzero(~_is_space()[codes])
-    characters = np.array(sizes, dtype=np.int64)
-    ends = np.cumsum(characters)
-    before = np.repeat(bounds_of(texts)[:-1], np.diff(bounds))
-    return shared_offsets(places[ends - characters] - before, places[ends - 1] + 1 - before)
 
 
 class PieceParts:

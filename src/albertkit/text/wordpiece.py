@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,12 +21,16 @@ from itertools import accumulate, chain, compress, pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from albertkit.errors import VocabularyError
 from albertkit.files import translate_os_errors
-from albertkit.text.characters import CHUNK, RUN, CharacterTable, is_han, isolate
+from albertkit.text.characters import CHUNK, RUNS, CharacterTable, is_han, isolate
+from albertkit.text.chunks import ALONE, CHANGES, RUN, UNKNOWN, WHITE, Chunks, Kinds
 from albertkit.text.encoding import IdsAndOffsets, Offsets, refuse_surrogates
 from albertkit.text.memo import Memo
-from albertkit.text.places import bounds_of, split_rows, visible_offsets
+from albertkit.text.places import bounds_of, codes_of, rows_of
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.tokenizer_settings import AddedToken, AddedTokenMatcher, TokenizerSettings
 from albertkit.text.vocabulary_files import MAX_PIECES, WORDPIECE_FILE, read_bytes, too_large
@@ -41,6 +46,7 @@ SPECIAL_NAMES = {
 MAX_WORD_CHARACTERS = 200  # longer words are unknown, as in google's code (transformers: 100)
 MAX_PIECE_BYTES = 4096  # no piece of more than 200 characters ever stands for a word
 _HEAD_BYTES = 64 << 10
+_SHORT = 500  # characters of a text by itself for which arrays are slower
 CAPITAL_SIGMA = "\u03a3"
 ADDED = "\x02"  # before the id of an added word; a control character, which is dropped from texts
 
@@ -68,10 +74,10 @@ class WordPieceTokenizer(Tokenizer):
         stripped = settings.flag("strip_accents")
         self.strip_accents = lower_case if stripped is None else stripped
         self.split_han = settings.flag("tokenize_chinese_chars") is not False
-        self._chunk = CHUNK if self.split_han else RUN
+        self._chunk = CHUNK if self.split_han else RUNS
         self._chunk_ids = Memo[str, tuple[int, ...]](self._ids_of_chunk)
         self._chunk_lengths = Memo[str, tuple[int, ...]](self._lengths_of_chunk)
-        self._single: set[str] = set()
+        self._single: set[str] = set()  # characters met that become one, or white space
         self._table = self.character_table()
         self._chinese_words = ChineseWords.of(self.added) if self.split_han else None
         if self._chinese_words is not None:
@@ -133,32 +139,80 @@ class WordPieceTokenizer(Tokenizer):
 
         So it is with most texts, and this is twenty times as fast as `_align`.
         """
-        stay = [self._chinese_words is None and self._stays_single(text) for text in texts]
-        quick = self._align_single(list(compress(texts, stay)))
+        for text in texts:
+            refuse_surrogates(text)
+        if len(texts) == 1 and len(texts[0]) < _SHORT:
+            return [self._align_short(texts[0])]
+        kinds = self._kinds_of("".join(texts))
+        changed = rows_of(np.flatnonzero(kinds == CHANGES), bounds_of(texts))
+        stay = [row not in changed for row in range(len(texts))]
+        quick = self._align_single(
+            list(compress(texts, stay)), kinds[np.repeat(stay, list(map(len, texts)))]
+        )
         return [
             next(quick) if stays else self._align(text)
             for text, stays in zip(texts, stay, strict=True)
         ]
 
-    def _align_single(self, texts: Sequence[str]) -> Iterator[IdsAndOffsets]:
-        """`_align_batch` where each character becomes one or a space."""
-        chunks = [self._chunks(text) for text in texts]
-        ids = [list(chain.from_iterable(map(self._chunk_ids.__getitem__, each))) for each in chunks]
-        sizes_of = self._chunk_lengths.__getitem__
-        sizes = list(chain.from_iterable(map(sizes_of, chain.from_iterable(chunks))))
-        bounds = bounds_of(ids)
-        offsets = visible_offsets(texts, sizes, bounds)
-        return zip(ids, split_rows(offsets, bounds), strict=True)
+    def _kinds_of(self, text: str) -> Kinds:
+        """What becomes of each character; none stays one where words of several are looked for."""
+        if self._chinese_words is not None:
+            return np.full(len(text), CHANGES, dtype=np.int8)
+        codes = codes_of(text)
+        kinds = self._kinds[codes]
+        new = np.unique(codes[kinds == UNKNOWN]).tolist()
+        if new:
+            self._kinds[new] = list(map(self._kind, new))
+            kinds = self._kinds[codes]
+        return kinds
 
-    def _stays_single(self, text: str) -> bool:
-        """Whether each character becomes one character, or white space stays white space."""
-        if self._single.issuperset(text):
-            return True
-        for each in set(text) - self._single - {CAPITAL_SIGMA}:
-            became = self._table[ord(each)]
-            if became.isspace() or len("".join(became.split())) == 1:
-                self._single.add(each)
-        return self._single.issuperset(text)
+    @cached_property
+    def _kinds(self) -> Kinds:
+        return np.zeros(sys.maxunicode + 1, dtype=np.int8)  # UNKNOWN
+
+    def _kind(self, code: int) -> int:
+        became = self._table[code]
+        if became.isspace():
+            return WHITE
+        if len("".join(became.split())) != 1 or chr(code) == CAPITAL_SIGMA:
+            return CHANGES
+        return ALONE if self.split_han and is_han(code) else RUN
+
+    def _align_single(self, texts: Sequence[str], kinds: Kinds) -> Iterator[IdsAndOffsets]:
+        """`_align_batch` where each character becomes one or a space."""
+        chunks = Chunks.of(texts, kinds)
+        alone = codes_of("".join(texts))[kinds == ALONE]
+        return chunks.align(
+            self._ids_alone(alone),
+            list(map(self._chunk_ids.__getitem__, chunks.runs)),
+            list(map(self._chunk_lengths.__getitem__, chunks.runs)),
+        )
+
+    def _ids_alone(self, codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.int32]:
+        """Ids of characters that stand alone and become one."""
+        ids = self._alone[codes]
+        new = np.unique(codes[ids < 0]).tolist()
+        if new:
+            self._alone[new] = [self._ids_of_chunk(chr(code))[0] for code in new]
+            ids = self._alone[codes]
+        return ids
+
+    @cached_property
+    def _alone(self) -> npt.NDArray[np.int32]:
+        return np.full(sys.maxunicode + 1, -1, dtype=np.int32)
+
+    def _align_short(self, text: str) -> IdsAndOffsets:
+        """The same of one text: arrays are slower then."""
+        new = set(text) - self._single
+        self._single.update(each for each in new if self._kind(ord(each)) != CHANGES)
+        if self._chinese_words is not None or not self._single.issuperset(new):
+            return self._align(text)
+        chunks = self._chunks(text)
+        ids = list(chain.from_iterable(map(self._chunk_ids.__getitem__, chunks)))
+        sizes = chain.from_iterable(map(self._chunk_lengths.__getitem__, chunks))
+        seen = [place for place, each in enumerate(text) if not each.isspace()]
+        edges = pairwise(accumulate(sizes, initial=0))
+        return ids, [(seen[begin], seen[end - 1] + 1) for begin, end in edges]
 
     def _align(self, text: str) -> IdsAndOffsets:
         ids: list[int] = []
