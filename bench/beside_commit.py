@@ -40,9 +40,10 @@ import sys, time
 from albertkit.text.tokenizer import Tokenizer
 tokenizer = Tokenizer.load(sys.argv[1])
 lines = [x for x in open(sys.argv[2], encoding="utf-8").read().split("\\n") if x.strip()][:20000]
-work = lambda: tokenizer.ids_batch(lines)
+encode = getattr(tokenizer, sys.argv[3])
+work = lambda: encode(lines)
 tidy = lambda: None
-tokenizer.ids_batch(lines[:1000])
+encode(lines[:1000])
 """
 CONVERT = """
 import shutil, sys, time
@@ -70,12 +71,14 @@ def main() -> None:
     trees = (given.before.resolve(), HERE)
     print("| work | wall (quartiles) | cpu (quartiles) |\n|---|---|---|")
     for name, text, vocabulary in (
-        ("English ids", given.english, given.vocabulary),
-        ("Chinese ids", given.chinese, given.chinese_vocabulary),
+        ("English", given.english, given.vocabulary),
+        ("Chinese", given.chinese, given.chinese_vocabulary),
     ):
         if text is not None:
-            each = [vocabulary.resolve(), text.resolve()]
-            compare(name, TOKENIZE, [(tree, each) for tree in trees], given.repeats)
+            for method in ("ids_batch", "align_batch", "encode_batch"):
+                each = [vocabulary.resolve(), text.resolve(), method]
+                asked = [(tree, each) for tree in trees]
+                compare(f"{name}, {method}", TOKENIZE, asked, given.repeats)
     with tempfile.TemporaryDirectory() as place:
         source = Path(place) / "model"
         write_random(given.model, source)

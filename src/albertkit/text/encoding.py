@@ -15,7 +15,7 @@ IdsAndOffsets = tuple[list[int], Offsets]  # ids, and where each stands
 TRUNCATIONS = ("longest_first", "only_first", "only_second")
 
 
-@dataclass
+@dataclass(slots=True)
 class Encoding(Sequence[int]):
     """One text or pair, ready for the model: lists of equal length; as a sequence, its ids.
 

@@ -102,6 +102,7 @@ class PieceParts:
         self.sizes = np.array(list(map(len, pieces)))
         self._codes, self._begins = codes_of("".join(pieces)), bounds_of(pieces)
         parts = [cut.get(n, [(n, 0, len(piece))]) for n, piece in enumerate(pieces)]
+        self._cut = np.array([n in cut for n in range(len(pieces))])
         self._counts, self._first = np.array(list(map(len, parts))), bounds_of(parts)
         flat = [
             # No token has a space mark of the text among its characters.
@@ -133,8 +134,13 @@ class PieceParts:
 
     def ids(self, ids: Ids, bounds: Places) -> list[list[int]]:
         """Ids of the tokens of each text, of whose pieces (P,) bounds (N + 1,) tell."""
+        cut = self._cut[ids]
+        if not cut.any():
+            return split_rows(ids.tolist(), bounds)
         counts = self._counts[ids]
-        return split_rows(self._ids[self._index(ids, counts)].tolist(), starts_of(counts)[bounds])
+        made = np.repeat(ids, counts)
+        made[np.repeat(cut, counts)] = self._ids[self._index(ids[cut], counts[cut])]
+        return split_rows(made.tolist(), starts_of(counts)[bounds])
 
     def align(self, ids: Ids, sizes: Places, bounds: Places) -> list[IdsAndOffsets]:
         """The same, with their offsets in the prepared texts.

@@ -16,7 +16,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -341,14 +341,13 @@ class Tokenizer(TransformersCalls):
         self, texts: Sequence[str] | Sequence[tuple[str, str | None]], **options: Any
     ) -> list[Encoding]:
         """`encode` for each text or (text, pair), faster; the options are those of `encode`."""
-        given = [
-            [each] if isinstance(each, str) else [text for text in each if text is not None]
-            for each in texts
-        ]
+        pairs = [(each, None) if isinstance(each, str) else each for each in texts]
+        counts = [1 if second is None else 2 for _, second in pairs]
+        given = [text for text in chain.from_iterable(pairs) if text is not None]
         allow_mask = options.pop("allow_mask", False)
         ends = (self.cls_id, self.sep_id) if options.pop("add_special_tokens", True) else None
-        segments = iter(self._tokens(list(chain.from_iterable(given)), allow_mask))
-        return [joined([next(segments) for _ in each], ends, **options) for each in given]
+        segments = iter(self._tokens(given, allow_mask))
+        return [joined(list(islice(segments, count)), ends, **options) for count in counts]
 
     def mask_spans(self, text: str) -> list[tuple[int, int]]:
         """Where masks are written in a text, as [MASK] or as the mask piece: (start, end)."""
