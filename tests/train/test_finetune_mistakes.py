@@ -12,6 +12,8 @@ import pytest
 from albertkit.cli import main
 from albertkit.cli.app import MISTAKE
 from albertkit.errors import OutputError
+from albertkit.train.finetune_data import Examples
+from albertkit.train.finetune_recipe import ExampleSettings
 from albertkit.train.resume import require_new
 
 TABLES = {
@@ -36,10 +38,22 @@ CASES = [
     ("tag", TABLES["tag"] + "Ada\n", SKIP),
     ("tag", TABLES["tag"].replace("B-PER", "O"), "check that it is the right file: a word and"),
     ("tag", '{"words": ["a", "b"], "tags": ["O"]}\n' * 4, "2 words, 1 tags"),
+    ("tag", '{"words": ["a", null], "tags": ["O", "O"]}\n' * 4, "null among them"),
     ("choose", TABLES["choose"] + "which,x,y,C\n", SKIP),
     ("choose", "question,A,answer\nwhich,x,A\n", "--option-columns A --option-columns B"),
     ("span", TABLES["span"] + "who,nobody,Ada\n", SKIP),
     ("span", TABLES["span"] + "who,Ada,\n", SKIP),
+]
+ROW = '{"text": %s, "label": %s}\n'
+# Rows of JSON lines behind good ones, and what is said of them; skip leaves them out.
+HOSTILE = [
+    (ROW % ('["a"]', '"a"'), "no text in its column 'text'"),
+    (ROW % ('{"a": 1}', '"a"'), "no text in its column 'text'"),
+    (ROW % ('"a"', '{"a": 1}'), "no text in its column 'label'"),
+    (ROW % ('"\\ud800 a"', '"a"'), "half of a surrogate pair"),
+    (ROW % ("null", '"a"'), "nothing in its column 'text'"),
+    ("[" * 100_000 + "\n", "not a JSON object"),
+    *((ROW % ('"a"', label), "not a number") for label in ("NaN", "1e400", "1e300", "9" * 400)),
 ]
 
 
@@ -115,3 +129,25 @@ def test_a_place_that_cannot_be_written_is_named_before_the_model_is_opened(
         with unprivileged(), pytest.raises(OutputError) as caught:
             require_new(Path(folder) / "run", "finetune")
     assert caught.value.facts["expected"] == "permission to write"
+
+
+@pytest.mark.parametrize(("row", "message"), HOSTILE)
+def test_a_hostile_row_is_named_by_its_line_and_can_be_left_out(
+    said: Callable[..., str], tmp_path: Path, row: str, message: str
+) -> None:
+    numbers = message == "not a number"
+    kind = ["--kind", "regression"] if numbers else []
+    labels = [str(n) if numbers else f'"{"ab"[n % 2]}"' for n in range(20)]
+    rows = [ROW % (f'"text {n}"', label) for n, label in enumerate(labels)]
+    text = said("classify", "".join(rows) + row, *kind)
+    assert message in text
+    assert "line 21" in text
+    found = Examples.read(
+        "classify",
+        ExampleSettings(train=tmp_path / "train.jsonl", on_bad_row="skip"),
+        "regression" if numbers else "auto",
+    )
+    assert len(found.train) + len(found.dev) == 20
+    [left_out] = [fact for name, fact in found.facts if name == "left out"]
+    assert left_out.startswith("1 rows: ")
+    assert "line 21" in left_out

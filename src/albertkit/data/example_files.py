@@ -111,9 +111,27 @@ def json_document(path: Path) -> Any:
     """The value of a JSON file."""
     with _opened(path) as file:
         try:
-            return json.load(file)
+            text = file.read()
+            value = json.loads(text)
+            if holds_surrogate(text, value):
+                found = "half of a surrogate pair, which is no character"
+                raise broken(path, None, found, "valid Unicode text")
+            return value
+        except CorpusError:
+            raise
         except (ValueError, RecursionError) as error:
             raise broken(path, None, reason(error), "a JSON document") from error
+
+
+def holds_surrogate(text: str, value: object) -> bool:
+    """Whether JSON, its text and its value, has half of a surrogate pair: no text can hold it."""
+    if "\\ud" not in text and "\\uD" not in text:
+        return False
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def is_json(path: Path) -> bool:

@@ -193,7 +193,7 @@ def _read(
     table = open_table(data, "dev")
     found = find_columns(table, text=names["text"], pair=names["pair"], label=names["label"])
     raw = list(text_examples(table, found, bad))
-    return list(with_labels(raw, head.kind, table.path, separator=separator))
+    return with_labels(raw, head.kind, table.path, separator=separator, bad=bad)
 
 
 def head_to_measure(predictor: Predictor) -> TaskHead:

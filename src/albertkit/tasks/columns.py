@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -33,6 +32,7 @@ _PEEKED = 100  # rows that show what a column holds
 _REPEATED = 4  # rows for each value of a column of labels, at least
 _MANY = 20  # different numbers with a point in them are numbers to predict, not classes
 SEPARATORS = "|"  # between the labels of a cell, for multi_label in CSV and TSV
+MAX_NUMBER = 1e18  # the square of a larger one may not fit into 32 bits
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,9 @@ def text_examples(
         CorpusError: for a bad row, with its line.
     """
     for row in table.rows(bad):
+        if (error := _no_text(table, row, columns)) is not None:
+            bad.refuse(error)
+            continue
         text = _text(row, columns.text)
         pair = None if columns.pair is None else _text(row, columns.pair)
         label = None if columns.label is None else row.cells[columns.label]
@@ -173,6 +176,22 @@ def text_examples(
             )
             continue
         yield TextExample(str(row.line), text, pair, label)
+
+
+def _no_text(table: Table, row: Row, columns: Columns) -> CorpusError | None:
+    """The error of a row of JSON in which a list or an object stands for a text or a label."""
+    for name in (columns.text, columns.pair, columns.label):
+        cell = None if name is None else row.cells[name]
+        if isinstance(cell, dict) or (isinstance(cell, list) and name != columns.label):
+            return CorpusError(
+                f"A row has no text in its column {name!r}.",
+                expected="a text, or a number",
+                found=shown(cell),
+                where=table.place(row.line),
+                fix="correct the row, or pass on_bad_row='skip'",
+                command_fix="correct the row, or add --on-bad-row skip",
+            )
+    return None
 
 
 def _text(row: Row, name: str) -> str:
@@ -196,14 +215,27 @@ def kind_of_labels(labels: Sequence[Any]) -> Literal["classification", "multi_la
 
 
 def with_labels(
-    examples: Sequence[TextExample], kind: str, where: object, *, separator: str = SEPARATORS
+    examples: Sequence[TextExample],
+    kind: str,
+    where: object,
+    *,
+    separator: str = SEPARATORS,
+    bad: BadRows | None = None,
 ) -> list[TextExample]:
     """The same examples with labels as their kind has them: a name, several names, a number.
 
+    bad: whether a label that is not a number, for regression, is an error or left out.
+
     Raises:
-        CorpusError: a label that is not a number, for regression.
+        CorpusError: for such a label.
     """
-    return [_labelled(example, kind, where, separator) for example in examples]
+    bad, made = bad or BadRows(), []
+    for example in examples:
+        try:
+            made.append(_labelled(example, kind, where, separator))
+        except CorpusError as error:
+            bad.refuse(error)
+    return made
 
 
 def _labelled(example: TextExample, kind: str, where: object, separator: str) -> TextExample:
@@ -219,7 +251,7 @@ def _labelled(example: TextExample, kind: str, where: object, separator: str) ->
         if made is None:
             raise CorpusError(
                 "A label is not a number.",
-                expected="a finite number in each row",
+                expected=f"a number from -{MAX_NUMBER:g} to {MAX_NUMBER:g} in each row",
                 found=shown(label),
                 where=f"{where}, line {example.id}",
                 fix="correct the row, or train classes: kind='classification'",
@@ -247,4 +279,4 @@ def _number(label: Any) -> float | None:
         number = float(label)
     except (ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= MAX_NUMBER else None  # NaN is not

@@ -47,14 +47,16 @@ def _json_sentences(path: Path, bad: BadRows) -> Iterator[TagExample]:
         given = {name: value for name, value in row.cells.items() if value is not None}
         words = next((given[name] for name in WORDS if name in given), None)
         tags = next((given[name] for name in TAGS if name in given), None)
-        if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags):
-            expected = '{"words": [...], "tags": [...]} with as many tags as words'
-            found = f"keys {', '.join(given)}"
-            if isinstance(words, list) and isinstance(tags, list):
-                found = f"{len(words)} words, {len(tags)} tags"
-            bad.refuse(skippable(broken(path, row.line, found, expected)))
-        elif words:
-            yield TagExample(str(row.line), tuple(map(str, words)), tuple(map(str, tags)))
+        found = f"keys {', '.join(given)}"
+        if isinstance(words, list) and isinstance(tags, list):
+            without = None in (*words, *tags)
+            if len(words) == len(tags) and not without:
+                if words:
+                    yield TagExample(str(row.line), tuple(map(str, words)), tuple(map(str, tags)))
+                continue
+            found = f"{len(words)} words, {len(tags)} tags{', null among them' * without}"
+        expected = '{"words": [...], "tags": [...]} with as many tags as words'
+        bad.refuse(skippable(broken(path, row.line, found, expected)))
 
 
 def has_marks(examples: Sequence[TagExample]) -> bool:

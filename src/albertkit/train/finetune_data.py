@@ -135,7 +135,7 @@ class _Texts:
         _refuse_few(len(raw), settings.train)
         if kind == "auto":
             kind = kind_of_labels([example.label for example in raw])
-        train = labelled(raw, kind, table.path, separator=settings.label_separator)
+        train = labelled(raw, kind, table.path, separator=settings.label_separator, bad=bad)
         header = table.has_header or table.kind not in ("tsv", "csv")
         note = "" if header else "; there is no header line, so columns have numbers"
         facts = [("columns", columns.describe() + note)]
@@ -155,7 +155,7 @@ class _Texts:
         """Examples of the file for measuring, whose columns are named as in the training file."""
         same = find_columns(table, text=columns.text, pair=columns.pair, label=columns.label)
         raw = list(text_examples(table, same, bad))
-        return list(labelled(raw, kind, table.path, separator=settings.label_separator))
+        return labelled(raw, kind, table.path, separator=settings.label_separator, bad=bad)
 
 
 class _Tagged:

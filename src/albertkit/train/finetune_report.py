@@ -98,17 +98,17 @@ def _of_units(task: FinetuneTask, logits: Floats) -> list[str]:
     elif head.traits.loss == "binary_cross_entropy":
         best, right = probabilities(head, logits).ravel(), targets.ravel() > 0
     if head.traits.loss != "mean_squared_error":
-        of = _UNITS_OF[head.kind]
+        of = _OF.get(head.traits.task) or _OF[head.traits.loss]
         parts += ["<h2>How sure it is</h2>", calibration(best, right, of)]
     return [*parts, "<h2>Worst errors</h2>", _errors(task, logits)]
 
 
-# What the probabilities are of, by kind of head.
-_UNITS_OF = {
-    "classification": "of the answer to each text",
-    "multi_label": "of each class for each text",
-    "token_classification": "of the tag of each word",
-    "multiple_choice": "of the chosen option",
+# What the probabilities are of, by task; of texts by the loss of their head.
+_OF = {
+    "tag": "of the tag of each word",
+    "choose": "of the chosen option",
+    "cross_entropy": "of the answer to each text",
+    "binary_cross_entropy": "of each class for each text",
 }
 
 
