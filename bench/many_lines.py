@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -48,14 +47,27 @@ def lines(sentences: Sequence[str], count: int) -> Iterator[str]:
 
 def run(words: list[str], kill_after: float | None) -> tuple[int, int, float]:
     """Run a command; its exit code, the bytes of its largest resident set, and its seconds."""
-    started = time.monotonic()
+    started, peak = time.monotonic(), 0
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-    if kill_after is not None:
-        timer = threading.Timer(kill_after, process.send_signal, (signal.SIGKILL,))
-        timer.start()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, 1024 * used.ru_maxrss, time.monotonic() - started
+    while process.poll() is None:
+        peak = max(peak, resident(process.pid))
+        if kill_after is not None and time.monotonic() - started > kill_after:
+            process.send_signal(signal.SIGKILL)
+        time.sleep(0.1)
+    return process.returncode, peak, time.monotonic() - started
+
+
+def resident(pid: int) -> int:
+    """Bytes of the largest resident set so far; 0 where Linux does not say it.
+
+    What the system says of a process that has ended counts its parent's memory in.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"VmHWM:\s*(\d+) kB", status)
+    return 1024 * int(found[1]) if found else 0
 
 
 def done_rows(output: Path) -> int:
