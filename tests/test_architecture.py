@@ -35,8 +35,8 @@ ORDER = [
     "checkpoint",
     "model",
     "graph",
-    "keras",
     "train",
+    "keras",
     "infer",
     "conversion",
     "benchmarks",
@@ -52,8 +52,8 @@ FRAMEWORKS = {
     "transformers": set(),
     # Asked for by name (`plugins.need_package`), so that nothing imports them.
     **dict.fromkeys(("onnx", "onnxruntime", "openvino", "nncf"), set()),
-    "tensorflow": {"infer", "exporters"},
-    "keras": {"model"},
+    "tensorflow": {"train", "infer", "exporters"},
+    "keras": {"model", "train"},
 }
 # In infer/ the engines alone: what asks, decodes and batches runs on any of them.
 WITHOUT_TORCH = (

@@ -35,6 +35,7 @@ from albertkit.model.keras_loading import (  # noqa: E402
     tensors_of,
 )
 from albertkit.model.keras_twin import Albert  # noqa: E402
+from albertkit.train.keras_losses import LearnsWithFit  # noqa: E402
 
 __all__ = [
     "AlbertForMaskedLM",
@@ -49,8 +50,8 @@ __all__ = [
 ]
 
 
-class _Pretrained(AlbertKerasModel):
-    """What all classes have: from a checkpoint, and back."""
+class _Pretrained(LearnsWithFit, AlbertKerasModel):
+    """What all classes have: from a checkpoint, and back; `fit` with losses of their own."""
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, dtype: str = "float32") -> Self:

@@ -73,6 +73,8 @@ def test_each_task_of_the_page_answers(names: dict[str, Any]) -> None:
     assert isinstance(names["answer"], str)
     assert names["chosen"].shape == (1,)  # of multiple choice, the last
     assert load_model("trained").config == load_model(MODEL).config
+    assert load_model("learned").head == TASKS["classifier_path"]
+    assert np.isfinite(names["history"].history["loss"]).all()
 
 
 def test_the_old_names_are_the_same_classes() -> None:

@@ -68,6 +68,7 @@ STAGES = (
             "check_tensorflow_engine.py",
             "check_tensorflow_page.py",
             "check_tensorflow_exports.py",
+            "check_keras_training.py",
         ),
     ),
     Stage("paddlenlp", {"paddlenlp_reads.py": ("paddlenlp",)}, whole=True),
