@@ -25,8 +25,8 @@ KEYS = {
     "stages[]": "steps peak_learning_rate warmup_steps decay_power start_warmup_step "
     "max_predictions masked_probability max_ngram whole_words short_probability swap_probability "
     "tokens batch_size micro_batch_size",
-    "run": "log_every validate_every validation_rows save_every keep output seed device precision "
-    "threads stop_below sentence_order",
+    "run": "log_every validate_every validation_rows save_every keep tensorboard output seed "
+    "device precision threads stop_below sentence_order",
     "card": "name language license data data_license",
 }
 

@@ -262,7 +262,7 @@ def test_missing_write_permission_is_reported(
     )
     capsys.readouterr()
     vectors = [0.5]
-    monkeypatch.setattr(ModelOptions, "predictor", lambda *_: FakePredictor(vectors))
+    monkeypatch.setattr(ModelOptions, "predictor", lambda *_: (FakePredictor(vectors), ["the cat"]))
     with unprivileged() as folder:
         assert main(["embed", "--model", "model", "the cat", "--output", f"{folder}/v.npy"]) == 2
         assert list(folder.iterdir()) == []

@@ -37,7 +37,7 @@ HEADS = {
     "answer": TaskHead("span", 2),
     "choose": TaskHead("multiple_choice", 1),
 }
-NEEDS_AN_ENGINE = ("export", "quantize")
+NEEDS_AN_ENGINE = {"export", "quantize"}
 LINES = [f"In {year} it rained for {year % 7 + 2} days. The street was wet." for year in range(99)]
 
 
