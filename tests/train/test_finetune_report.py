@@ -55,6 +55,7 @@ def test_lengths_of_the_shortest_and_the_longest_rows_can_be_drawn(limit: int) -
     page = lengths(rows_of([3, limit], [0, 1]), limit)
     counts = re.findall(r'data-of="rows">(\d+)<', page)
     assert sum(map(int, counts)) == 2
+    assert f"No text is longer than a window of {limit} tokens" in page
 
 
 def test_reliability_has_its_error_and_each_bin_in_words() -> None:

@@ -37,14 +37,17 @@ def lengths(rows: Rows, limit: int) -> str:
         for low, high, count in zip(edges[:-1], edges[1:], counts.tolist(), strict=True)
         if count
     ]
-    said = f"{rows.describe()}; {rows.windowed:.1%} of the texts are read in several windows"
+    windowed = f"No text is longer than a window of {limit:,} tokens."
+    if rows.windowed:
+        windowed = (
+            f"{rows.windowed:.1%} of the texts are longer than a window of {limit:,} tokens and "
+            "are read in several."
+        )
+    said = f"{rows.describe()}. {windowed}"
     key = legend([("held-out", "rows to train on"), ("to-beat", f"longest window: {limit:,}")])
     figure = drawing("tokens per row", draw, key, said=said)
-    note = (
-        f"Rows to train on: {rows.describe()}. {rows.windowed:.1%} of the texts are longer than a "
-        f"window of {limit:,} tokens and are read in several."
-    )
-    return side_by_side([figure]) + paragraph(note) + _hidden(table(cells, ["tokens", "rows"]))
+    note = paragraph(f"Rows to train on: {said}")
+    return side_by_side([figure]) + note + _hidden(table(cells, ["tokens", "rows"]))
 
 
 def calibration(probabilities: npt.ArrayLike, right: npt.ArrayLike, what: str) -> str:
