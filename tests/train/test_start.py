@@ -157,11 +157,11 @@ def test_a_run_killed_before_its_first_step_has_all_it_needs(
 ) -> None:
     whole, _ = run(go_on(), start_from=model, out=tmp_path / "whole")
 
-    def killed(*given: object) -> None:
+    def killed(*given: object, tensorboard: bool) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("albertkit.train.pretrain.Metrics", killed)
+        patch.setattr("albertkit.train.pretrain.open_metrics", killed)
         with pytest.raises(KeyboardInterrupt):
             run(go_on(), start_from=model)
     shutil.rmtree(model)
