@@ -254,7 +254,7 @@ def test_half_precision_learns_and_keeps_weights_in_float32() -> None:
     head = HEADS["classification"][0]
     checkpoint = gentle(Plan("classification", {}, POOLED, head))
     encodings, targets, _ = task_data("classification")
-    dataset = example_batches(encodings, targets, batch_size=4, epochs=10)
+    dataset = example_batches(encodings, targets, batch_size=4, epochs=6)
     model = AlbertForTaskHead._of(checkpoint, "mixed_bfloat16")
     losses = learn_in_keras(model, "adamw", dataset)
     assert np.isfinite(losses).all()
