@@ -40,7 +40,8 @@ import sys, time
 from albertkit.text.tokenizer import Tokenizer
 tokenizer = Tokenizer.load(sys.argv[1])
 lines = [x for x in open(sys.argv[2], encoding="utf-8").read().split("\\n") if x.strip()][:20000]
-encode = getattr(tokenizer, sys.argv[3])
+one = getattr(tokenizer, sys.argv[3].removesuffix("_batch"))  # a tree may have no batches
+encode = getattr(tokenizer, sys.argv[3], lambda lines: [one(line) for line in lines])
 work = lambda: encode(lines)
 tidy = lambda: None
 encode(lines[:1000])

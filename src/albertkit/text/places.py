@@ -102,7 +102,8 @@ class PieceParts:
         self.sizes = np.array(list(map(len, pieces)))
         self._codes, self._begins = codes_of("".join(pieces)), bounds_of(pieces)
         parts = [cut.get(n, [(n, 0, len(piece))]) for n, piece in enumerate(pieces)]
-        self._cut = np.array([n in cut for n in range(len(pieces))])
+        self._is_cut = np.array([n in cut for n in range(len(pieces))])
+        self._ids_of_cut = {n: [each for each, _, _ in segments] for n, segments in cut.items()}
         self._counts, self._first = np.array(list(map(len, parts))), bounds_of(parts)
         flat = [
             # No token has a space mark of the text among its characters.
@@ -134,13 +135,10 @@ class PieceParts:
 
     def ids(self, ids: Ids, bounds: Places) -> list[list[int]]:
         """Ids of the tokens of each text, of whose pieces (P,) bounds (N + 1,) tell."""
-        cut = self._cut[ids]
-        if not cut.any():
-            return split_rows(ids.tolist(), bounds)
-        counts = self._counts[ids]
-        made = np.repeat(ids, counts)
-        made[np.repeat(cut, counts)] = self._ids[self._index(ids[cut], counts[cut])]
-        return split_rows(made.tolist(), starts_of(counts)[bounds])
+        rows: list[list[int]] = split_rows(ids.tolist(), bounds)
+        for row in rows_of(np.flatnonzero(self._is_cut[ids]), bounds):
+            rows[row] = [x for piece in rows[row] for x in self._ids_of_cut.get(piece, (piece,))]
+        return rows
 
     def align(self, ids: Ids, sizes: Places, bounds: Places) -> list[IdsAndOffsets]:
         """The same, with their offsets in the prepared texts.
