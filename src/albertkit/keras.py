@@ -35,7 +35,7 @@ from albertkit.model.keras_loading import (  # noqa: E402
     tensors_of,
 )
 from albertkit.model.keras_twin import Albert  # noqa: E402
-from albertkit.train.keras_losses import LearnsWithFit  # noqa: E402
+from albertkit.train.keras_losses import HeadLossMixin  # noqa: E402
 
 __all__ = [
     "AlbertForMaskedLM",
@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 
-class _Pretrained(LearnsWithFit, AlbertKerasModel):
+class _Pretrained(HeadLossMixin, AlbertKerasModel):
     """What all classes have: from a checkpoint, and back; `fit` with losses of their own."""
 
     @classmethod

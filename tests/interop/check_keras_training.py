@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -28,7 +29,7 @@ from albertkit.keras import AlbertForPreTraining, AlbertForTaskHead
 from albertkit.model.loading import build, build_task, tensors_of
 from albertkit.tasks.head import TaskHead
 from albertkit.text.encoding import Encoding
-from albertkit.train.keras_batches import example_batches, pretraining_arrays
+from albertkit.train.keras_batches import example_batches, pretraining_batches
 from albertkit.train.keras_optimizer import Adam, LearningRate
 from albertkit.train.losses import pretraining_loss
 from albertkit.train.optim import Adam as TorchAdam
@@ -143,14 +144,8 @@ def pretraining_batch(seed: int) -> PretrainingBatch:
 def test_pretraining(optimizer: str) -> None:
     checkpoint = gentle(Plan("pretraining", {}, PRETRAINING))
     batches = [pretraining_batch(step % 3) for step in range(STEPS)]
-    arrays = [pretraining_arrays(batch) for batch in batches]
-    integers = tf.TensorSpec([None, None], tf.int32)
-    specs = (
-        {"ids": integers, "segment_ids": integers, "lengths": tf.TensorSpec([None], tf.int32)}
-        | {"target_positions": integers},
-        (integers, tf.TensorSpec([None], tf.int32)),
-    )
-    dataset = tf.data.Dataset.from_generator(lambda: iter(arrays), output_signature=specs)
+    loader = SimpleNamespace(batch=batches.__getitem__)
+    dataset = pretraining_batches(loader, STEPS)
     model = AlbertForPreTraining._of(checkpoint, "float32")
     found = learn_in_keras(model, optimizer, dataset)
     twin = build(checkpoint).train()

@@ -50,7 +50,7 @@ HOSTILE = [
     (ROW % ('["a"]', '"a"'), "no text in its column 'text'"),
     (ROW % ('{"a": 1}', '"a"'), "no text in its column 'text'"),
     (ROW % ('"a"', '{"a": 1}'), "no text in its column 'label'"),
-    (ROW % ('"\\ud800 a"', '"a"'), "half of a surrogate pair"),
+    (ROW % ('"\\ud800 a"', '"a"'), "a lone surrogate"),
     (ROW % ("null", '"a"'), "nothing in its column 'text'"),
     ("[" * 100_000 + "\n", "not a JSON object"),
     *((ROW % ('"a"', label), "not a number") for label in ("NaN", "1e400", "1e300", "9" * 400)),

@@ -112,7 +112,7 @@ def _made_of(
         "input": str(input),
         "input_bytes": input.stat().st_size,
         "model": str(predictor.folder),
-        **predictor.asked,
+        **predictor.engine_options,
         **decides,
     }
 

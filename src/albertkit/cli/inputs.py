@@ -37,7 +37,7 @@ Answer = TypeVar("Answer")
 
 
 class Line(NamedTuple):
-    """A text and the place it came from: "lines.txt, line 3", and how many lines that are."""
+    """A text, the place it came from ("lines.txt, line 3"), and the number of the line."""
 
     text: str
     where: str
@@ -372,8 +372,8 @@ def note_unknown(predictor: Predictor, data: Path) -> None:
     with suppress(CorpusError):  # what is wrong with the file is said by its reader
         lines = [line[:1000] for _, line in islice(lines_of(data), _LINES_READ)]
         tokenizer, count = predictor.tokenizer, sum(map(len, lines))
-        encodings = [tokenizer.encode(line) for line in lines]
-        share = unknown_characters(encodings, tokenizer.unk_id) / max(1, count)
+        unknown = unknown_characters(tokenizer.encode_batch(lines), tokenizer.unk_id)
+        share = unknown / max(1, count)
         if share > _UNKNOWN_SHARE:
             print_line(
                 f"note: {share:.0%} of the characters of {data} are not in the vocabulary of the "

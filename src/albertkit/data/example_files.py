@@ -18,6 +18,7 @@ from albertkit.errors import CorpusError, reason
 
 T = TypeVar("T")
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+LONE_SURROGATE = "a lone surrogate, which is not a character"
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
@@ -114,8 +115,7 @@ def json_document(path: Path) -> Any:
             text = file.read()
             value = json.loads(text)
             if holds_surrogate(text, value):
-                found = "half of a surrogate pair, which is no character"
-                raise broken(path, None, found, "valid Unicode text")
+                raise broken(path, None, LONE_SURROGATE, "valid Unicode text")
             return value
         except CorpusError:
             raise
@@ -124,7 +124,7 @@ def json_document(path: Path) -> Any:
 
 
 def holds_surrogate(text: str, value: object) -> bool:
-    """Whether JSON, its text and its value, has half of a surrogate pair: no text can hold it."""
+    """Whether JSON, its text and its value, has a lone surrogate: no file of text can hold it."""
     if "\\ud" not in text and "\\uD" not in text:
         return False
     try:

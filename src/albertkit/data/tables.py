@@ -18,7 +18,7 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal
 
 from albertkit.data.archives import COMPRESSED, damage_named, decompressed, is_tar
-from albertkit.data.example_files import UTF16_MARKS, holds_surrogate
+from albertkit.data.example_files import LONE_SURROGATE, UTF16_MARKS, holds_surrogate
 from albertkit.data.other_kinds import refuse_binary
 from albertkit.errors import CorpusError, reason
 
@@ -264,9 +264,8 @@ def _json_rows(lines: _Lines, bad: BadRows) -> Iterator[tuple[int, dict[str, Any
         except (ValueError, RecursionError) as error:
             value, found = None, reason(error)
         else:
-            found = f"a JSON {type(value).__name__}"
-            if isinstance(value, dict):
-                found = "half of a surrogate pair, which is no character"
+            is_row = isinstance(value, dict)
+            found = LONE_SURROGATE if is_row else f"a JSON {type(value).__name__}"
         if isinstance(value, dict) and not holds_surrogate(text, value):
             yield number, value
         else:

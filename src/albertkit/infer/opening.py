@@ -134,7 +134,10 @@ class ModelOfTexts:
         self.batch_size, self.batch_tokens = batch_size, batch_tokens
         self.patience, self.progress = patience, progress
         # What else than the model decides the numbers, for a file that is gone on with.
-        self.asked = {"engine": engine, "precision": None if precision == "auto" else precision}
+        self.engine_options = {
+            "engine": engine,
+            "precision": None if precision == "auto" else precision,
+        }
         self.used = LayersUsed()  # by the texts so far, with patience
         self._open: Callable[[str | Path | Engine], OpenModel] = partial(
             open_model,
@@ -142,6 +145,7 @@ class ModelOfTexts:
             tokenizer=tokenizer,
             overrides=overrides,
             family=family,
+            # Texts leave early in PyTorch alone.
             engine=None if patience is not None and engine == "auto" else engine,
             offline=offline,
         )

@@ -130,7 +130,7 @@ def write_groups(
         "input_bytes": source.stat().st_size,
         "model": str(predictor.folder),
         "patience": predictor.patience,
-        **predictor.asked,
+        **predictor.engine_options,
     }
     with growing_file(output, made_of) as growing:
         for group in groups(growing.rows):

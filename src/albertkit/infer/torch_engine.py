@@ -141,12 +141,14 @@ class TorchEngine:
                 ids, segment_ids, lengths=lengths, positions=needed, return_all=every
             ), None
         kind = self._task.head.kind
-        allowed = torch.from_numpy(Padded.of(batch).answer_places)
+        allowed = None
+        if kind == "beam_span":
+            allowed = torch.from_numpy(Padded.of(batch).answer_places).to(self.device)
         output: TaskOutput = self._task(
             ids,
             segment_ids,
             lengths=lengths[:, None] if kind == "multiple_choice" else lengths,
-            allowed=allowed.to(self.device) if kind == "beam_span" else None,
+            allowed=allowed,
             positions=needed,
             return_all=every,
         )

@@ -140,9 +140,8 @@ class Rows:
     @property
     def windowed(self) -> float:
         """Share of the texts that are read in several windows; an option is a text by itself."""
-        last = (
-            self.bounds[1:] - 1
-        )  # output of each row; of a row without any that of the one before
+        # The last output of each row; a row without outputs has that of the row before.
+        last = self.bounds[1:] - 1
         texts = np.repeat(np.arange(len(self.sizes)), self.sizes)[self.owners[last]]
         if self.options is not None:
             texts = texts * (self.options.max() + 1) + self.options[last]

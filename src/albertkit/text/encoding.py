@@ -117,7 +117,7 @@ def joined(
 
 
 def refuse_surrogates(text: str) -> None:
-    """Raise for half of a surrogate pair: it is not a character, and no file can hold it.
+    """Raise for a lone surrogate: it is not a character, and no file can hold it.
 
     Raises:
         TokenizationError: with the place of the first one.
@@ -126,7 +126,7 @@ def refuse_surrogates(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise TokenizationError(
-            "The text holds half of a surrogate pair, which is not a character.",
+            "The text holds a lone surrogate, which is not a character.",
             expected="valid Unicode text",
             found=f"{text[error.start]!a} at character {error.start}",
             fix="decode the source with errors='replace', or remove the character",

@@ -98,13 +98,13 @@ def _of_units(task: FinetuneTask, logits: Floats) -> list[str]:
     elif head.traits.loss == "binary_cross_entropy":
         best, right = probabilities(head, logits).ravel(), targets.ravel() > 0
     if head.traits.loss != "mean_squared_error":
-        of = _OF.get(head.traits.task) or _OF[head.traits.loss]
+        of = _PROBABILITY_OF.get(head.traits.task) or _PROBABILITY_OF[head.traits.loss]
         parts += ["<h2>How sure it is</h2>", calibration(best, right, of)]
     return [*parts, "<h2>Worst errors</h2>", _errors(task, logits)]
 
 
-# What the probabilities are of, by task; of texts by the loss of their head.
-_OF = {
+# By task; of texts by the loss of their head.
+_PROBABILITY_OF = {
     "tag": "of the tag of each word",
     "choose": "of the chosen option",
     "cross_entropy": "of the answer to each text",

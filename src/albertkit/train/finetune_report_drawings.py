@@ -74,8 +74,8 @@ def calibration(probabilities: npt.ArrayLike, right: npt.ArrayLike, what: str) -
     figure = drawing("reliability", draw, key, said=said, shares="xy")
     note = (
         f"Expected calibration error (ECE): {error:.3f}, the mean distance of the probability "
-        f"{what} from the share that is right. Below the dashed line the model is surer than it "
-        "should be."
+        f"{what} from the share that is right. Below the dashed line the model is "
+        "overconfident."
     )
     cells = [
         [

@@ -12,18 +12,18 @@ from albertkit.model.keras_twin import real_tokens
 from albertkit.model.outputs import PretrainingOutput, TaskOutput
 
 Tensor = Any
-IGNORED = -100  # a target that is none: padding, or a piece inside a word
+IGNORED = -100  # the loss leaves these targets out, as in PyTorch: padding, later pieces of a word
 _SOME = 1e-5  # as in losses.py
 
 
-class LearnsWithFit(keras.Model):
+class HeadLossMixin(keras.Model):
     """`compile(optimizer)` and `fit` with the loss of the model's own heads.
 
     Targets of `fit`, y: classes (B,), for multi_label (B, C) of 0 and 1, numbers (B,) for
     regression, the right choice (B,), classes of tokens (B, T), start and end of an answer (B, 2).
     Pretraining: (words (B, M), swapped (B,)), or words alone, of the `target_positions` (B, M) in
-    the batch; without these, words (B, T). -100 stands where there is no target. A loss that
-    compile is given takes the place of this one, for the logits.
+    the batch; without these, words (B, T). Targets of -100 are ignored. A loss that is given to
+    compile replaces this one, and gets the logits.
     """
 
     def compute_loss(
