@@ -98,7 +98,7 @@ def quantize(
     out
         Folder to make; it opens with --model, and with --engine auto if the metric was kept.
     to
-        For which engine: onnx or openvino.
+        For which engine: onnx, openvino or litert.
     calibrate
         Texts for openvino's int8, one on each line, like those that the model will read.
     json

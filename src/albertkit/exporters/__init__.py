@@ -121,8 +121,8 @@ def _exporter(name: str, precision: str, calibrates: bool) -> ModuleType:
         raise PredictionError(
             f"precision of the exporter {name} must be one of {', '.join(exporter.PRECISIONS)}.",
             found=precision,
-            fix="leave precision out",
-            command_fix="leave --precision out",
+            fix=f"choose one of these, or another exporter than {name}",
+            command_fix=f"choose one of these, or another --to than {name}",
         )
     if calibrates and not (exporter.CALIBRATES and precision == "int8"):
         raise PredictionError(

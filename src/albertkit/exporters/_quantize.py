@@ -67,7 +67,7 @@ def quantize(
         model: checkpoint of any family, or a name.
         check: labelled examples as `evaluate` takes them, which the model was not trained with.
         out: folder to make; must be free.
-        to: onnx or openvino.
+        to: onnx, openvino or litert.
         calibrate, tokenizer, overrides, family, offline: see `export`.
 
     Raises:
