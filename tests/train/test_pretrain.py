@@ -32,6 +32,7 @@ from albertkit.train.losses import Loss
 from albertkit.train.metrics import Metrics, read_metrics
 from albertkit.train.pretrain import PretrainingTask, RunResult, pretrain
 from albertkit.train.recipe import PretrainingRecipe
+from albertkit.train.run import Run
 from albertkit.train.stages import MicroBatch
 
 Make = Callable[..., PretrainingRecipe]
@@ -135,6 +136,30 @@ def test_a_run_that_is_complete_is_resumed_to_the_same_result(make_recipe: Make)
     assert "complete already" in said
     assert (weights_of(again), again.validation) == (before, first.validation)
     assert again.exit_code == first.exit_code
+
+
+def test_a_kill_between_the_last_state_and_its_model_loses_nothing(
+    make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = run(make_recipe(f"run.output='{tmp_path / 'whole'}'"))
+
+    def killed_in_the_end(self: Run, step: int) -> None:
+        if step == self.task.steps:
+            self.export = _die
+        save(self, step)
+
+    save = Run.save
+    monkeypatch.setattr(Run, "save", killed_in_the_end)
+    with pytest.raises(KeyboardInterrupt):
+        run(make_recipe())
+    monkeypatch.undo()
+    resumed, said = run(make_recipe(), resume=True)
+    assert "complete already" in said
+    assert weights_of(resumed) == weights_of(whole)
+
+
+def _die() -> None:
+    raise KeyboardInterrupt
 
 
 def test_the_size_of_the_micro_batches_does_not_change_the_result(

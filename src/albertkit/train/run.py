@@ -125,7 +125,9 @@ class Run:
                 self.before = self.validated
             self.save(0)  # so that a kill at any later moment can be resumed
         elif start == self.task.steps or self.reached_goal(start):
-            self.progress.log("the run is complete already: nothing to do")
+            # A kill after the last state may have left the model of the state before it.
+            self.export()
+            self.progress.log("the run is complete already: its model is written once more")
             return start
         try:
             return self.trainer.train(self, start, self.task.steps)
