@@ -18,6 +18,7 @@ from typing import Any
 
 from albertkit.errors import ConfigError, shown
 from albertkit.files import translate_os_errors, write_atomic
+from albertkit.plugins import place_of
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "hidden_act": ("gelu_tanh", "gelu_erf", "relu", "tanh", "linear", "silu"),
@@ -200,13 +201,15 @@ class AlbertConfig:
         """Config from a JSON file of any known program.
 
         Args:
-            path: such as config.json or albert_config.json, or a folder with one.
+            path: such as config.json or albert_config.json, or a folder with one; or the name of a
+                model, if there is no such folder here.
             dialect, vocab_size: see `from_json`.
 
         Raises:
             ConfigError: the file is missing, not strict JSON, or describes no ALBERT.
+            DownloadError: the model of this name cannot be fetched.
         """
-        path = Path(path)
+        path = place_of(path)
         if path.is_dir():
             found = [path / name for name in FILE_NAMES if (path / name).is_file()]
             path = found[0] if found else path / FILE_NAMES[0]

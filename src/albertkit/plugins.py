@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from albertkit.errors import AlbertkitError, listed
+from albertkit.errors import AlbertkitError, CheckpointError, listed
 
 VARIABLE = "ALBERTKIT_PLUGINS"
 
@@ -62,6 +62,23 @@ def need_package(name: str, extra: str) -> ModuleType:
             found=f"{type(error).__name__}: {error}",
             fix=install,
         ) from error
+
+
+def place_of(path_or_name: str | Path) -> Path:
+    """A path as it is; for the name of a model the folder it is in, downloaded if need be.
+
+    For what a model is made of, which is below the models: the hub is found by its name.
+
+    Raises:
+        DownloadError: the model is not in the cache and cannot be fetched.
+    """
+    path = Path(path_or_name)
+    if path.exists() or path.suffix:
+        return path
+    try:
+        return Path(importlib.import_module("albertkit.hub").resolve(path_or_name))
+    except CheckpointError:  # no name either: whoever opens it says what is missing
+        return path
 
 
 @dataclass(frozen=True)

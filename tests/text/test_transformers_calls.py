@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from albertkit.errors import TokenizationError, VocabularyError
+from albertkit.config import AlbertConfig
+from albertkit.errors import ConfigError, DownloadError, TokenizationError, VocabularyError
 from albertkit.text.tokenizer import Tokenizer
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers")
 
 KEYS = ("input_ids", "token_type_ids", "attention_mask")
+OFFSETS = "offset_mapping"
 
 
 @pytest.fixture(scope="module", params=["english", "chinese"])
@@ -118,6 +120,21 @@ def test_tensors_are_what_was_asked_for(both: tuple[Tokenizer, Any]) -> None:
         _ = found.offset_mapping
 
 
+def test_offsets_are_characters_of_each_text(both: tuple[Tokenizer, Any]) -> None:
+    ours, _ = both
+    texts = ["python is good", "good"]
+    lists = ours(texts, padding=True, return_offsets_mapping=True)
+    for text, offsets, ids in zip(texts, lists.offset_mapping, lists.input_ids, strict=True):
+        assert len(offsets) == len(ids)
+        slices = [text[start:end] for start, end in offsets]
+        assert "".join(slices) == text.replace(" ", "")
+        assert {offsets[0], offsets[-1]} == {(0, 0)}
+    arrays = ours(texts, padding=True, return_offsets_mapping=True, return_tensors="np")
+    assert arrays.offset_mapping.shape == (*arrays.input_ids.shape, 2)
+    assert arrays.offset_mapping.tolist() == [[list(x) for x in row] for row in lists[OFFSETS]]
+    assert ours([], return_offsets_mapping=True, return_tensors="np")[OFFSETS].shape == (0, 0, 2)
+
+
 def test_pieces_and_their_ids_have_the_names_of_transformers(both: tuple[Tokenizer, Any]) -> None:
     ours, theirs = both
     for role in ("cls", "sep", "pad", "unk", "mask"):
@@ -203,9 +220,24 @@ def test_the_limit_is_that_of_the_settings_or_of_every_albert(
     assert len(Tokenizer.load(tmp_path)("a b c " * 30, truncation=True).input_ids) == 24
 
 
-def test_a_released_name_is_no_path_of_a_vocabulary() -> None:
-    with pytest.raises(VocabularyError, match="albertkit.download"):
-        Tokenizer.from_pretrained("albert-base-v2")
+def test_tokenizer_and_config_open_by_the_name_of_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert len(Tokenizer.from_pretrained("albertkit/tiny-en")) == 8_000
+    assert AlbertConfig.from_pretrained("albertkit/tiny-zh").vocab_size == 8_000
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    for kind in (Tokenizer, AlbertConfig):
+        with pytest.raises(DownloadError, match="albert/albert-base-v2"):
+            kind.from_pretrained("albert-base-v2")
+    with pytest.raises(VocabularyError, match="name of a model"):
+        Tokenizer.from_pretrained("no-such-thing")
+    with pytest.raises(ConfigError, match="no-such-thing"):
+        AlbertConfig.from_pretrained("no-such-thing")
+    # What is here comes before a model of the same name.
+    Tokenizer.load("albertkit/tiny-zh").save_pretrained("albertkit/tiny-en")
+    assert Tokenizer.load("albertkit/tiny-en").kind == "wordpiece"
 
 
 def test_arrays_of_numpy_need_no_torch(small_english: Path) -> None:

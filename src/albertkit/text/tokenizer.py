@@ -22,6 +22,7 @@ from typing import Any
 
 from albertkit.errors import VocabularyError
 from albertkit.files import translate_os_errors
+from albertkit.plugins import place_of
 from albertkit.text.encoding import Encoding, IdsAndOffsets, Truncation, joined
 from albertkit.text.places import in_groups
 from albertkit.text.tokenizer_settings import (
@@ -64,12 +65,13 @@ class Tokenizer(TransformersCalls):
         quotes: str | None = None,
         comma_rule: str | None = None,
     ) -> Tokenizer:
-        """Open a checkpoint folder or a vocabulary file.
+        """Open a vocabulary file, a checkpoint folder, or the tokenizer of a model by its name.
 
         Args:
-            path: folder with spiece.model, vocab.txt or tokenizer.json, or such a file. Settings
-                are those beside the file (tokenizer_config.json, special_tokens_map.json,
-                added_tokens.json); what is not honoured stands in `notes`.
+            path: folder with spiece.model, vocab.txt or tokenizer.json, or such a file; or a name
+                such as albert-base-v2, if there is no such folder here. Settings are those beside
+                the file (tokenizer_config.json, special_tokens_map.json, added_tokens.json); what
+                is not honoured stands in `notes`.
             lower_case: as the vocabulary was made; from tokenizer_config.json if left out, else
                 True (all released ALBERT vocabularies are lower-case).
             quotes: English only; "keep" as google does, or "rewrite" two back-ticks and two
@@ -81,13 +83,15 @@ class Tokenizer(TransformersCalls):
 
         Raises:
             VocabularyError: nothing there, both kinds there, or the file is damaged.
+            DownloadError: the model of this name cannot be fetched.
         """
         from albertkit.text.tokenizer_json import JsonTokenizer
         from albertkit.text.unigram import UnigramTokenizer
         from albertkit.text.wordpiece import WordPieceTokenizer
 
-        file = find_vocabulary(Path(path))
-        folder = Path(path) if Path(path).is_dir() else file.parent
+        place = place_of(path)
+        file = find_vocabulary(place)
+        folder = place if place.is_dir() else file.parent
         settings = read_settings(folder, tokenizer_json=file.suffix != ".json")
         chosen = {"quotes": quotes, "comma_rule": comma_rule}
         if file.suffix in (".txt", ".json"):

@@ -108,6 +108,7 @@ class TransformersCalls(ABC):
         truncation: bool | str | None = None,
         max_length: int | None = None,
         return_tensors: str | None = None,
+        return_offsets_mapping: bool = False,
     ) -> BatchEncoding:
         """The arguments of a model for one text or several.
 
@@ -124,6 +125,8 @@ class TransformersCalls(ABC):
             max_length: number of tokens, special ones included; `model_max_length` if left out.
             return_tensors: "np" for arrays of numpy, "pt" or "tf" for tensors of torch or
                 TensorFlow, else lists.
+            return_offsets_mapping: also give `offset_mapping`, the characters (start, end) of each
+                token in its text; (0, 0) for [CLS], [SEP] and padding.
 
         Raises:
             TokenizationError: something else than texts, an unknown choice, a limit without room
@@ -146,13 +149,17 @@ class TransformersCalls(ABC):
         if padding in (True, "longest"):
             width = max(map(len, encodings), default=0)
         values = self._filled_up(encodings, width)
+        if return_offsets_mapping:
+            values["offset_mapping"] = [
+                [*each.offsets, *[(0, 0)] * (width - len(each))] for each in encodings
+            ]
         if return_tensors is not None:
             return _tensors(values, return_tensors)
         return BatchEncoding(
             {key: lists[0] if isinstance(text, str) else lists for key, lists in values.items()}
         )
 
-    def _filled_up(self, encodings: Sequence[Encoding], width: int) -> dict[str, list[list[int]]]:
+    def _filled_up(self, encodings: Sequence[Encoding], width: int) -> dict[str, list[list[Any]]]:
         """What a model takes of encodings, each filled up to a width."""
         spare = [max(0, width - len(each)) for each in encodings]
         parts = list(zip(encodings, spare, strict=True))
@@ -357,8 +364,10 @@ def _not_texts(found: str) -> TokenizationError:
     )
 
 
-def _tensors(values: dict[str, list[list[int]]], kind: str) -> BatchEncoding:
+def _tensors(values: dict[str, list[list[Any]]], kind: str) -> BatchEncoding:
     """Lists of one length as arrays (B, T) of numpy, or as tensors of a framework.
+
+    Offsets have the shape (B, T, 2).
 
     Raises:
         TokenizationError: the lists have several lengths.
@@ -373,7 +382,11 @@ def _tensors(values: dict[str, list[list[int]]], kind: str) -> BatchEncoding:
             fix="pass padding=True",
         )
     shape = (len(values["input_ids"]), max(lengths, default=0))
-    arrays = {key: np.array(rows, np.int64).reshape(shape) for key, rows in values.items()}
+    shapes = {"offset_mapping": (*shape, 2)}
+    arrays = {
+        key: np.array(rows, np.int64).reshape(shapes.get(key, shape))
+        for key, rows in values.items()
+    }
     if kind == "np":
         return BatchEncoding(arrays)
     name, function = _FROM_NUMPY[kind]

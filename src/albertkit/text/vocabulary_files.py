@@ -76,8 +76,7 @@ def find_vocabulary(path: Path) -> Path:
             expected=f"a folder with {SENTENCEPIECE_FILE} or {WORDPIECE_FILE}, or such a file",
             found="no such file",
             where=path,
-            fix="check the path; of a released model: "
-            f'Tokenizer.load(albertkit.download("{path.name}")) opens the vocabulary',
+            fix="check the path, or give the name of a model",
             command_fix="check the path or the name, or make one: "
             f"albertkit build-vocab TEXT --output {path}",
         )
