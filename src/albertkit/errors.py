@@ -20,11 +20,17 @@ Each message says what happened, what was expected, what was found, where, and w
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
 FACTS = ("expected", "found", "where", "to do")  # in the order of a message
+
+
+def quoted(text: str | Path) -> str:
+    """A path or another text as it is typed in a shell: in quotes where it holds spaces."""
+    return shlex.quote(str(text))
 
 
 class AlbertkitError(ValueError):

@@ -17,7 +17,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from albertkit.errors import RecipeError
+from albertkit.errors import RecipeError, quoted
 from albertkit.files import write_atomic
 
 Settings = TypeVar("Settings")
@@ -112,7 +112,7 @@ def find(source: str | Path) -> Path:
         "Unknown recipe.",
         expected=f"a TOML file, or one of: {', '.join(names())}",
         found=source if not path.is_dir() else f"{source}, a folder",
-        fix=f"give {inside}" if inside.is_file() else "correct the path, or give one of the names",
+        fix=f"give {quoted(inside)}" if inside.is_file() else "correct it, or give one of these",
     )
 
 

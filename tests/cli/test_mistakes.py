@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,14 @@ def message_of(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 
             "make-data text.txt --vocab nothing --output data",
             "albertkit build-vocab TEXT --output nothing",
         ),
+        # Names with spaces are in quotes.
+        ("pretrain --resume --out 'my run'", f"albertkit pretrain 'my run/{RECIPE}' --resume"),
+        ("pretrain 'my run' --resume", f"give 'my run/{RECIPE}'"),
+        ("pretrain demo --data 'my text.txt' --out new", "make-data 'my text.txt' --vocab VOCAB"),
+        ("pretrain demo --data text.txt --out 'my run'", f"pretrain 'my run/{RECIPE}' --resume"),
+        ("finetune classify --train text.txt --out 'my run'", f"finetune 'my run/{RECIPE}'"),
+        ("make-data text.txt --vocab 'no words' --output data", "TEXT --output 'no words'"),
+        ("fill-mask 'my text.txt'", "give --input 'my text.txt'"),
     ],
 )
 def test_the_answer_can_be_typed(
@@ -65,9 +74,11 @@ def test_the_answer_can_be_typed(
     monkeypatch.chdir(tmp_path)
     Path("text.txt").write_text("The cat sat on the mat. A dog ran.\n")
     Path("reviews.csv").write_text("text,label\n")
-    Path("run").mkdir()
-    Path("run", RECIPE).write_text("")
-    assert answer in message_of(capsys, *arguments.split())
+    Path("my text.txt").write_text("The cat sat on the mat. A dog ran.\n")
+    for run in ("run", "my run"):
+        Path(run).mkdir()
+        Path(run, RECIPE).write_text("")
+    assert answer in message_of(capsys, *shlex.split(arguments))
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from albertkit.cli.python_text import TOPICS, TOPICS_LICENSE, write_topics
 from albertkit.data.corpus import Corpus
 from albertkit.data.shards import VALIDATION
 from albertkit.data.writing import ShardSummary, write_shards
-from albertkit.errors import TrainingError
+from albertkit.errors import TrainingError, quoted
 from albertkit.files import atomic_folder, require_free
 from albertkit.hub import shipped
 from albertkit.hub.by_script import CHINESE, ENGLISH
@@ -223,7 +223,7 @@ def go_on(
         raise TrainingError(
             "The demo was stopped.",
             where=run.folder,
-            fix=f"albertkit pretrain {run.folder / 'recipe.toml'} --resume",
+            fix=f"albertkit pretrain {quoted(run.folder / 'recipe.toml')} --resume",
         )
     return run
 
@@ -276,12 +276,12 @@ def next_steps(model: Path, classifier: Path) -> list[str]:
     import sys
 
     activate = Path(sys.executable).parent / "activate"
-    first = [f"  source {activate}"] if shutil.which("albertkit") is None else []
+    first = [f"  source {quoted(activate)}"] if shutil.which("albertkit") is None else []
     return [
         "try next:",
         *first,
-        f'  albertkit fill-mask "The [MASK] ends a loop." --model {model}',
-        f'  albertkit classify "The soup was hot and very good." --model {classifier}',
+        f'  albertkit fill-mask "The [MASK] ends a loop." --model {quoted(model)}',
+        f'  albertkit classify "The soup was hot and very good." --model {quoted(classifier)}',
         f'  albertkit fill-mask "{MASKED[CHINESE][0][0]}"',
         "  albertkit demo --from-scratch",
     ]

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from albertkit.data import tables
-from albertkit.errors import TrainingError
+from albertkit.errors import TrainingError, quoted
 from albertkit.hub.by_script import ENGLISH
 from albertkit.infer.predictor import Predictor
 from albertkit.train.finetune import FinetuneResult, finetune
@@ -65,7 +65,7 @@ def learn_reviews(console: Console, folder: Path, overrides: Sequence[str]) -> F
         raise TrainingError(
             "The demo was stopped.",
             where=result.folder,
-            fix=f"albertkit finetune {result.folder / 'recipe.toml'} --resume",
+            fix=f"albertkit finetune {quoted(result.folder / 'recipe.toml')} --resume",
         )
     show_answers(console, folder / TEST, result.model)
     return result

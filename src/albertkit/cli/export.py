@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from albertkit.cli.options import Json, SourceOptions
 from albertkit.cli.output import print_json, print_line, print_table
+from albertkit.errors import quoted
 from albertkit.progress import Bar, format_bytes
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _show_costs(done: Quantized) -> None:
     title = f"{found.count:,} of {found.data}"
     print_table(title, ["", "PyTorch, fp32", "int8"], rows, right=[1, 2])
     if found.keeps:
-        print_line(f"next: --model {done.export.folder} in every command that answers")
+        print_line(f"next: --model {quoted(done.export.folder)} in every command that answers")
     else:
         print_line(
             f"note: it lost more than {100 * MAX_LOSS:g} points of {TITLES[found.metric]}; "
@@ -183,4 +184,4 @@ def _show(done: Export) -> None:
         ("PyTorch, fp32", f"{compared.torch_milliseconds:.1f} ms"),
     ]
     print_table("", ["", ""], rows)
-    print_line(f"next: --model {done.folder} in every command that answers")
+    print_line(f"next: --model {quoted(done.folder)} in every command that answers")

@@ -22,7 +22,7 @@ from albertkit.cli.options import (
     not_negative,
 )
 from albertkit.cli.output import output_file, print_json, print_line
-from albertkit.errors import PredictionError
+from albertkit.errors import PredictionError, quoted
 from albertkit.progress import Bar
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def finetune(
         print_json(result.to_json())
     elif result.exit_code == 0:
         name, texts = _ASKED.get(result.task, (result.task, '"..."'))
-        ask = f"albertkit {name} {texts} --model {result.model}"
+        ask = f"albertkit {name} {texts} --model {quoted(result.model)}"
         console.print(f"next: {ask}", soft_wrap=True, markup=False)
     return result.exit_code
 

@@ -24,7 +24,7 @@ from albertkit.data.folder import DataFolder
 from albertkit.data.masked_examples import masked_examples
 from albertkit.data.shards import VALIDATION
 from albertkit.data.writing import write_shards
-from albertkit.errors import CorpusError, TrainingError, VocabularyError
+from albertkit.errors import CorpusError, TrainingError, VocabularyError, quoted
 from albertkit.files import atomic_folder, require_free
 from albertkit.infer.predictor import Predictor
 from albertkit.progress import Bar
@@ -108,7 +108,7 @@ def from_scratch(
         raise TrainingError(
             "The demo was stopped.",
             where=run.folder,
-            fix=f"albertkit pretrain {run.folder / 'recipe.toml'} --resume",
+            fix=f"albertkit pretrain {quoted(run.folder / 'recipe.toml')} --resume",
         )
     gain = run.baselines.unigram_entropy - run.validation["mlm_loss"]
     log(console, "5. masks", "in documents never trained on, the right answer beside the guesses")
@@ -209,14 +209,15 @@ def print_summary(console: Console, result: ScratchResult, language: str) -> Non
             "give more text, or more steps: --set stages.0.steps=4000\n",
             style="bold red",
         )
+    recipe, longer = quoted(run.folder / "recipe.toml"), quoted(f"{run.folder}-longer")
     question = "今天[MASK]气很好。" if language == "zh" else "The [MASK] ends a loop."
     for line in (
         f"model: {run.model}",
         f"report: {run.folder / 'report.html'}",
         "try next:",
-        f'  albertkit fill-mask "{question}" --model {run.model}',
-        f"  albertkit info {run.model}",
-        f"  albertkit pretrain {run.folder / 'recipe.toml'} --out {run.folder}-longer \\",
+        f'  albertkit fill-mask "{question}" --model {quoted(run.model)}',
+        f"  albertkit info {quoted(run.model)}",
+        f"  albertkit pretrain {recipe} --out {longer} \\",
         "    --set stages.0.steps=4000 --set run.stop_below=0",
     ):
         console.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TextIO, TypeVar
 
 from albertkit.cli.output import Output, print_line
-from albertkit.errors import AlbertkitError, CorpusError, TextError, TokenizationError
+from albertkit.errors import AlbertkitError, CorpusError, TextError, TokenizationError, quoted
 from albertkit.progress import Bar
 
 if TYPE_CHECKING:
@@ -290,7 +289,7 @@ def _refuse_name(texts: Sequence[str]) -> None:
         CorpusError: with what reads the file.
     """
     if len(texts) == 1 and Path(texts[0]).suffix and os.path.isfile(texts[0]):
-        name = shlex.quote(texts[0])
+        name = quoted(texts[0])
         if Path(texts[0]).suffix in OF_TABLES:
             fix = f"albertkit predict {name} --model MODEL reads a table, if MODEL is fine-tuned"
         else:

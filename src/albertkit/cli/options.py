@@ -16,7 +16,7 @@ from cyclopts import Group, Parameter
 
 from albertkit.cli.inputs import OF_TABLES, OF_TEXTS
 from albertkit.cli.output import print_line
-from albertkit.errors import AlbertkitError, ConfigError
+from albertkit.errors import AlbertkitError, ConfigError, quoted
 from albertkit.files import is_there
 from albertkit.progress import Bar, format_bytes
 
@@ -232,7 +232,7 @@ class ModelOptions(SourceOptions):
         model, texts = self.model, list(texts)
         if model is None and texts and _is_checkpoint(texts[0]):
             model = texts.pop(0)
-            print_line(f"note: the first argument is taken as --model {model}", stderr=True)
+            print_line(f"note: the first argument is taken as --model {quoted(model)}", stderr=True)
         if model is None:
             self._refuse_to_choose(texts, needs_head)
         path = None if model is None else self.locate(model)

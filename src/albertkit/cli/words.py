@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from albertkit.cli.options import File, Json, Sources
 from albertkit.cli.output import print_json, print_line
-from albertkit.errors import VocabularyError
+from albertkit.errors import VocabularyError, quoted
 from albertkit.progress import Bar, format_bytes
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ def _print(added: AddedWords, old: list[list[str]], out: Path) -> None:
     print_line(
         f"wrote {out}: {len(added.pieces):,} words more, {added.tokenizer.vocab_size:,} pieces"
     )
-    print(f"next: albertkit make-data TEXT --vocab {out} --output data")
-    print(f"      albertkit pretrain --from {out} --data data --out run")
+    print(f"next: albertkit make-data TEXT --vocab {quoted(out)} --output data")
+    print(f"      albertkit pretrain --from {quoted(out)} --data data --out run")
 
 
 def _words(

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from albertkit.errors import ShardError
+from albertkit.errors import ShardError, quoted
 from albertkit.files import sha256_of
 
 Ints = npt.NDArray[np.int64]
@@ -174,8 +174,8 @@ def _read_index(folder: Path) -> dict[str, Any]:
             else "make them with albertkit.make_data",
             command_fix=None
             if inside.is_file()
-            else f"albertkit make-data {text} --vocab VOCAB --output {output} makes them; "
-            "VOCAB may be a model, as albertkit/tiny-en",
+            else f"albertkit make-data {quoted(text)} --vocab VOCAB --output {quoted(output)} "
+            "makes them; VOCAB may be a model, as albertkit/tiny-en",
         )
     try:
         index = json.loads(path.read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from albertkit.errors import VocabularyError
+from albertkit.errors import VocabularyError, quoted
 from albertkit.files import LFS_POINTER, is_web_page
 
 SENTENCEPIECE_FILE = "spiece.model"
@@ -78,7 +78,7 @@ def find_vocabulary(path: Path) -> Path:
             where=path,
             fix="check the path, or give the name of a model",
             command_fix="check the path or the name, or make one: "
-            f"albertkit build-vocab TEXT --output {path}",
+            f"albertkit build-vocab TEXT --output {quoted(path)}",
         )
     if path.suffix not in SUFFIXES:
         raise VocabularyError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
-from albertkit.errors import TrainingError, VocabularyError
+from albertkit.errors import TrainingError, VocabularyError, quoted
 from albertkit.files import clear_leftovers
 from albertkit.hub.by_script import CHINESE, ENGLISH, model_for_most
 from albertkit.tasks.head import TaskHead
@@ -100,5 +100,5 @@ def refuse_unknown(rows: Rows, name: str) -> None:
         expected=f"at most {UNKNOWN_SHARE:.0%} unknown characters",
         found=f"{rows.unknown:.0%} unknown to the tokenizer of {name}",
         fix=f"take a model for their language, such as model={other!r}",
-        command_fix=f"take a model for their language, such as --model {other}",
+        command_fix=f"take a model for their language, such as --model {quoted(other)}",
     )

@@ -26,7 +26,7 @@ from rich.console import Console
 from albertkit import settings as recipes
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.data.masked_examples import masked_examples
-from albertkit.errors import RecipeError, TrainingError
+from albertkit.errors import RecipeError, TrainingError, quoted
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.loading import tensors_of
 from albertkit.progress import Bar
@@ -241,8 +241,8 @@ def _usual_recipe(stated: Mapping[str, Any], resume: bool) -> str:
             "No run was named.",
             expected=f"{RECIPE} of its folder",
             found="resume without a recipe",
-            fix=f"pretrain('{recipe}', resume=True)",
-            command_fix=f"albertkit pretrain {recipe} --resume",
+            fix=f"pretrain({str(recipe)!r}, resume=True)",
+            command_fix=f"albertkit pretrain {quoted(recipe)} --resume",
         )
     if "start.checkpoint" not in stated:
         raise RecipeError(

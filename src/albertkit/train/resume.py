@@ -27,7 +27,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from albertkit import settings
-from albertkit.errors import OutputError, TrainingError
+from albertkit.errors import OutputError, TrainingError, quoted
 from albertkit.files import (
     atomic_folder,
     clear_leftovers,
@@ -71,8 +71,8 @@ def require_new(folder: Path, command: str = "pretrain") -> None:
             expected="a folder that is free",
             where=folder,
             fix=f'{command}("{again}", resume=True) goes on with it; or choose another folder',
-            command_fix=f"albertkit {command} {again} --resume goes on with it; or choose another "
-            "folder",
+            command_fix=f"albertkit {command} {quoted(again)} --resume goes on with it; or choose "
+            "another folder",
         )
     require_free(folder)
     _require_writable(folder)
@@ -94,7 +94,7 @@ def stopped(command: str, folder: Path, step: int) -> str:
     """What a run says that a signal stopped: `command` is that of its task."""
     return (
         f"stopped by a signal after step {step:,}, its state is saved; to go on: "
-        f"albertkit {command} {folder / RECIPE} --resume"
+        f"albertkit {command} {quoted(folder / RECIPE)} --resume"
     )
 
 
@@ -106,7 +106,7 @@ def resumable(command: str, folder: Path) -> Iterator[None]:
     except OutputError as error:
         again, fix = folder / RECIPE, error.facts["to do"]
         error.facts["to do"] = f'{fix}; then {command}("{again}", resume=True) goes on'
-        error.command_fix = f"{fix}; then albertkit {command} {again} --resume goes on"
+        error.command_fix = f"{fix}; then albertkit {command} {quoted(again)} --resume goes on"
         raise
 
 
@@ -276,8 +276,8 @@ def _damaged(path: Path, found: str) -> TrainingError:
     fix = "there is no earlier state: start the run again in another folder"
     command_fix = None
     if before:
-        way_back = f"rm -r {path}; then {{}} goes on from {before[-1].name}"
-        fix, command_fix = way_back.format("resume=True"), way_back.format("--resume")
+        remove, goes_on = f"rm -r {quoted(path)}; then", f"goes on from {before[-1].name}"
+        fix, command_fix = f"{remove} resume=True {goes_on}", f"{remove} --resume {goes_on}"
     return TrainingError(
         "The newest training state is damaged.",
         expected=f"the files that {MANIFEST} describes",

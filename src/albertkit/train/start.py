@@ -22,7 +22,7 @@ from albertkit.checkpoint.checkpoint import Checkpoint, Opened, open_checkpoint
 from albertkit.checkpoint.formats.memory_map import Array
 from albertkit.config import AlbertConfig
 from albertkit.data.folder import DataFolder
-from albertkit.errors import RecipeError, TrainingError, VocabularyError
+from albertkit.errors import RecipeError, TrainingError, VocabularyError, quoted
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.settings import from_table
 from albertkit.text.tokenizer import Tokenizer
@@ -221,7 +221,8 @@ def require_tokenizer(data: DataFolder, tokenizer: Tokenizer, model: str) -> Non
             found=_about(data.tokenizer),
             where=data.path,
             fix=f"albertkit.make_data(TEXT, vocab={model!r}, output=...)",
-            command_fix=f"albertkit make-data TEXT --vocab {model} --output {data.path}-2",
+            command_fix=f"albertkit make-data TEXT --vocab {quoted(model)} "
+            f"--output {quoted(f'{data.path}-2')}",
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.config import AlbertConfig
-from albertkit.errors import ConfigError, listed, shown
+from albertkit.errors import ConfigError, listed, quoted, shown
 from albertkit.files import glimpse_json, strict_json
 from albertkit.tasks.head import TaskHead
 from albertkit.text.vocabulary_files import candidates
@@ -49,7 +49,7 @@ def find_config(folder: Path, names: Iterable[str], overrides: Overrides) -> Pat
         found=looks_like_config(others) or "no such file",
         where=folder,
         fix=f'{copy}pass overrides=Overrides(config="{place}")',
-        command_fix=f"{copy}add --config {place}",
+        command_fix=f"{copy}add --config {quoted(place)}",
     )
 
 

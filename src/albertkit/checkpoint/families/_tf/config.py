@@ -18,7 +18,7 @@ from albertkit.checkpoint.families._configs import detect_dialect, read
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.checkpoint.families._tf.graph import facts_beside
 from albertkit.config import AlbertConfig
-from albertkit.errors import CheckpointError, ConfigError, listed, shown
+from albertkit.errors import CheckpointError, ConfigError, listed, quoted, shown
 from albertkit.files import strict_json
 
 # What both programs compute, whatever a config of another program says.
@@ -99,7 +99,7 @@ def _open_choices(missing: list[str], prefix: Path, file: Path | None) -> Config
     if others:
         found = f"{found}, but {looks_like_config(others)}"
         fix = f'pass overrides=Overrides(config="{others[0]}")'
-        command_fix = f"add --config {others[0]}"
+        command_fix = f"add --config {quoted(others[0])}"
     return ConfigError(
         "The files leave open what this model computes.",
         expected=", ".join(missing),
@@ -132,7 +132,7 @@ def _config_beside(prefix: Path) -> Path | None:
             found=listed([path.name for path in there]),
             where=prefix.parent,
             fix=f"pass overrides=Overrides(config={str(there[0])!r}), or another of them",
-            command_fix=f"add --config {there[0]}, or another of them",
+            command_fix=f"add --config {quoted(there[0])}, or another of them",
         )
     return there[0] if there else None
 
