@@ -32,6 +32,7 @@ ORDER = [
     "checkpoint.families",
     "checkpoint.words",
     "checkpoint.checkpoint",
+    "checkpoint.new_head",
     "checkpoint",
     "model",
     "graph",

@@ -19,6 +19,7 @@ from typing import Self
 
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.checkpoint.families._protocol import Overrides
+from albertkit.checkpoint.new_head import head_for
 from albertkit.checkpoint.tokenizers import AlbertTokenizer
 from albertkit.plugins import need_package
 
@@ -100,22 +101,48 @@ class AlbertForTaskHead(_Pretrained, AlbertForTask):
     """Body and head of whatever task the checkpoint was fine-tuned for."""
 
     @classmethod
+    def from_pretrained(
+        cls, source: str | Path, *, dtype: str = "float32", num_labels: int | None = None
+    ) -> Self:
+        """A fine-tuned checkpoint, or another one with a new head to train.
+
+        dtype: see `load_model`. num_labels: classes of a new head, 1 for a number; not needed for
+        questions and choices.
+
+        Raises:
+            CheckpointError: the head is of another task or size, or nothing says of which size.
+        """
+        return cls._of(head_for(Checkpoint.load(source), cls.__name__, num_labels), dtype)
+
+    @classmethod
     def _build(cls, checkpoint: Checkpoint) -> Self:
         return build_task(checkpoint, kind=cls)
 
 
+class AlbertForSequenceClassification(AlbertForTaskHead):
+    """Logits (B, C) of the classes of a text, or a number for it."""
+
+
+class AlbertForTokenClassification(AlbertForTaskHead):
+    """Logits (B, T, C) of the classes of each token."""
+
+
+class AlbertForQuestionAnswering(AlbertForTaskHead):
+    """Logits (B, T) of the start and the end of an answer."""
+
+
+class AlbertForMultipleChoice(AlbertForTaskHead):
+    """Logits (B, choices)."""
+
+
 AlbertForMaskedLM = AlbertForPreTraining
-AlbertForSequenceClassification = AlbertForTaskHead
-AlbertForTokenClassification = AlbertForTaskHead
-AlbertForQuestionAnswering = AlbertForTaskHead
-AlbertForMultipleChoice = AlbertForTaskHead
 TFAlbertModel = AlbertModel
 TFAlbertForPreTraining = AlbertForPreTraining
 TFAlbertForMaskedLM = AlbertForPreTraining
-TFAlbertForSequenceClassification = AlbertForTaskHead
-TFAlbertForTokenClassification = AlbertForTaskHead
-TFAlbertForQuestionAnswering = AlbertForTaskHead
-TFAlbertForMultipleChoice = AlbertForTaskHead
+TFAlbertForSequenceClassification = AlbertForSequenceClassification
+TFAlbertForTokenClassification = AlbertForTokenClassification
+TFAlbertForQuestionAnswering = AlbertForQuestionAnswering
+TFAlbertForMultipleChoice = AlbertForMultipleChoice
 
 
 def load_model(

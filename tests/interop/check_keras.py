@@ -21,6 +21,8 @@ import tensorflow as tf
 import torch
 from random_models import BARE, OWN_LAYOUT, POOLED, PRETRAINING, UER, Plan, make
 
+import albertkit.keras
+import albertkit.model.pretrained
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.config import CHOICES
 from albertkit.errors import ConfigError
@@ -235,6 +237,19 @@ def test_what_is_saved_is_a_checkpoint_folder_that_torch_opens(tmp_path: Path) -
     assert configs[0] == configs[1]
     assert_same_tensors(*(Checkpoint.load(tmp_path / kind) for kind in ("keras", "torch")))
     assert isinstance(load_model(tmp_path / "keras"), AlbertForTaskHead)
+
+
+def test_a_new_head_has_the_numbers_that_torch_gives_it(tmp_path: Path) -> None:
+    make("keras", Plan("no-head", {}, PRETRAINING)).save(tmp_path / "model")
+    made = []
+    for module in (albertkit.keras, albertkit.model.pretrained):
+        kind = module.AlbertForSequenceClassification
+        with pytest.warns(UserWarning, match="new, to be trained: classifier.bias"):
+            model = kind.from_pretrained(tmp_path / "model", num_labels=3)
+        model.save_pretrained(tmp_path / module.__name__)
+        made.append(Checkpoint.load(tmp_path / module.__name__))
+    assert made[0].head == made[1].head
+    assert_same_tensors(*made)
 
 
 def test_jax_computes_the_same(tmp_path: Path) -> None:

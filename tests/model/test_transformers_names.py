@@ -10,9 +10,14 @@ import transformers
 
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.config import AlbertConfig
-from albertkit.errors import VocabularyError
+from albertkit.errors import CheckpointError, VocabularyError
 from albertkit.model.pretrained import (
     AlbertForMaskedLM,
+    AlbertForMultipleChoice,
+    AlbertForQuestionAnswering,
+    AlbertForSequenceClassification,
+    AlbertForTaskHead,
+    AlbertForTokenClassification,
     AlbertModel,
     AlbertTokenizer,
     load_model,
@@ -49,6 +54,58 @@ def test_every_position_has_its_logits_without_target_positions(tiny_model: Path
         found = AlbertForMaskedLM.from_pretrained(tiny_model / "model")(**GIVEN).logits
     real = MASK.bool()
     torch.testing.assert_close(found[real], expected[real], atol=5e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("ours", "options", "shape"),
+    [
+        (AlbertForSequenceClassification, {"num_labels": 3}, (2, 3)),
+        (AlbertForSequenceClassification, {"num_labels": 1}, (2, 1)),
+        (AlbertForTokenClassification, {"num_labels": 5}, (2, 5, 5)),
+        (AlbertForQuestionAnswering, {}, (2, 5)),
+        (AlbertForMultipleChoice, {}, (1, 2)),
+    ],
+)
+def test_a_new_head_is_made_to_be_trained(
+    ours: type[AlbertForTaskHead],
+    options: dict[str, int],
+    shape: tuple[int, ...],
+    tiny_model: Path,
+    tmp_path: Path,
+) -> None:
+    with pytest.warns(UserWarning, match="new, to be trained: (classifier|span).bias"):
+        model = ours.from_pretrained(tiny_model / "model", **options)
+    given = dict(GIVEN)
+    if ours is AlbertForMultipleChoice:
+        given = {name: value[None] for name, value in GIVEN.items()}
+    found = model(**given)
+    logits = found.start_logits if model.head.kind == "span" else found.logits
+    assert logits.shape == shape
+    weight = model.get_submodule(model.head.part).weight
+    assert 0 < weight.abs().max() <= 2 * model.config.initializer_range
+    logits.sum().backward()
+    assert weight.grad is not None
+    model.save_pretrained(tmp_path / "saved")
+    again = ours.from_pretrained(tmp_path / "saved")  # no warning: the head is there
+    assert again.head == model.head
+    theirs = getattr(transformers, ours.__name__).from_pretrained(tmp_path / "saved").eval()
+    with torch.no_grad():
+        expected, found = theirs(**given)[0], again(**given)[0]
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
+
+
+def test_a_head_of_another_task_or_size_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="pass num_labels=2"):
+        AlbertForSequenceClassification.from_pretrained(tiny_model / "model")
+    with pytest.warns(UserWarning, match="classifier"):
+        model = AlbertForSequenceClassification.from_pretrained(tiny_model / "model", num_labels=3)
+    model.save_pretrained(tmp_path / "saved")
+    for ours, options in (
+        (AlbertForTokenClassification, {}),
+        (AlbertForSequenceClassification, {"num_labels": 2}),
+    ):
+        with pytest.raises(CheckpointError, match="classification with 3"):
+            ours.from_pretrained(tmp_path / "saved", **options)
 
 
 def test_two_names_of_one_argument_are_an_error(tiny_model: Path) -> None:

@@ -220,6 +220,13 @@ def test_the_limit_is_that_of_the_settings_or_of_every_albert(
     assert len(Tokenizer.load(tmp_path)("a b c " * 30, truncation=True).input_ids) == 24
 
 
+@pytest.mark.parametrize("bad", [None, 3, b"a", ["a"], ("a", "b")])
+def test_encode_takes_texts_alone(both: tuple[Tokenizer, Any], bad: Any) -> None:
+    for given in ((bad,), ("a", bad))[: 1 if bad is None else 2]:
+        with pytest.raises(TokenizationError, match=type(bad).__name__):
+            both[0].encode(*given)
+
+
 def test_tokenizer_and_config_open_by_the_name_of_a_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

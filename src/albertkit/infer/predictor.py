@@ -211,8 +211,9 @@ class Predictor(ModelOfTexts):
 
     def hidden_states(self, text: str, *, truncate: bool = False) -> HiddenStates:
         """Every layer's vector of every token of one text, with the tokens and their characters."""
-        self.choose_model_for([text])
-        encoding = self._encode([text], None, truncate)[0]
+        listed = as_list([text])
+        self.choose_model_for(listed)
+        encoding = self._encode(listed, None, truncate)[0]
         [outputs] = self.runner.run([encoding], ("all_layers",))
         return HiddenStates(
             pieces=tuple(self.tokenizer.pieces[i] for i in encoding.ids),

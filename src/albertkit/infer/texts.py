@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from albertkit.errors import PredictionError, TextError
@@ -13,6 +13,8 @@ from albertkit.text.tokenizer import Tokenizer
 
 def as_list(texts: str | Sequence[str]) -> list[str]:
     """One text or several as a list; an error for an empty list and for other things than texts."""
+    if isinstance(texts, (bytes, Mapping)) or not isinstance(texts, Iterable):
+        raise _no_text(type(texts).__name__)
     listed = [texts] if isinstance(texts, str) else list(texts)
     if not listed:
         raise PredictionError(
@@ -21,14 +23,14 @@ def as_list(texts: str | Sequence[str]) -> list[str]:
             found="an empty list",
             fix="pass at least one text",
         )
-    for text in listed:
+    for number, text in enumerate(listed):
         if not isinstance(text, str):
-            raise PredictionError(
-                "A text must be a str.",
-                found=type(text).__name__,
-                fix="pass a str or a list of str",
-            )
+            raise _no_text(f"{type(text).__name__}, text number {number + 1} of {len(listed)}")
     return listed
+
+
+def _no_text(found: str) -> PredictionError:
+    return PredictionError("A text must be a str.", found=found, fix="pass a str or a list of str")
 
 
 def as_pairs(a: str | list[str], b: str | list[str] | None) -> tuple[list[str], list[str] | None]:

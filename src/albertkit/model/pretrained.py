@@ -15,6 +15,7 @@ from typing import Self
 
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.checkpoint.families._protocol import Overrides
+from albertkit.checkpoint.new_head import head_for
 from albertkit.checkpoint.tokenizers import AlbertTokenizer
 from albertkit.model.albert import Albert
 from albertkit.model.heads import AlbertForPretraining
@@ -83,13 +84,15 @@ class AlbertForTaskHead(AlbertForTask):
     """Body and head of whatever task the checkpoint was fine-tuned for."""
 
     @classmethod
-    def from_pretrained(cls, source: str | Path) -> Self:
-        """A fine-tuned checkpoint, in evaluation mode.
+    def from_pretrained(cls, source: str | Path, *, num_labels: int | None = None) -> Self:
+        """A fine-tuned checkpoint, in evaluation mode; or another one with a new head to train.
+
+        num_labels: classes of a new head, 1 for a number; not needed for questions and choices.
 
         Raises:
-            CheckpointError: it has no head of a task.
+            CheckpointError: the head is of another task or size, or nothing says of which size.
         """
-        return cls._of(Checkpoint.load(source))
+        return cls._of(head_for(Checkpoint.load(source), cls.__name__, num_labels))
 
     @classmethod
     def _of(cls, checkpoint: Checkpoint) -> Self:
@@ -103,10 +106,20 @@ class AlbertForTaskHead(AlbertForTask):
         Checkpoint(self.config, tensors_of(self), head=self.head).save(folder)
 
 
-AlbertForSequenceClassification = AlbertForTaskHead
-AlbertForTokenClassification = AlbertForTaskHead
-AlbertForQuestionAnswering = AlbertForTaskHead
-AlbertForMultipleChoice = AlbertForTaskHead
+class AlbertForSequenceClassification(AlbertForTaskHead):
+    """Logits (B, C) of the classes of a text, or a number for it."""
+
+
+class AlbertForTokenClassification(AlbertForTaskHead):
+    """Logits (B, T, C) of the classes of each token."""
+
+
+class AlbertForQuestionAnswering(AlbertForTaskHead):
+    """Logits (B, T) of the start and the end of an answer."""
+
+
+class AlbertForMultipleChoice(AlbertForTaskHead):
+    """Logits (B, choices)."""
 
 
 def load_model(

@@ -33,7 +33,7 @@ from albertkit.text.tokenizer_settings import (
     TokenizerSettings,
     read_settings,
 )
-from albertkit.text.transformers_calls import Ints, TransformersCalls
+from albertkit.text.transformers_calls import Ints, TransformersCalls, not_texts
 from albertkit.text.vocabulary_files import find_vocabulary, refuse_options
 
 MASK = "[MASK]"
@@ -337,6 +337,9 @@ class Tokenizer(TransformersCalls):
         Raises:
             TokenizationError: the limit leaves no room, or the text cannot be encoded.
         """
+        for each in (text, pair or ""):
+            if not isinstance(each, str):
+                raise not_texts(type(each).__name__)
         segments = self._tokens([text] if pair is None else [text, pair], allow_mask)
         ends = (self.cls_id, self.sep_id) if add_special_tokens else None
         return joined(segments, ends, max_tokens, truncate)

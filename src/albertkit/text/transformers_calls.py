@@ -345,17 +345,18 @@ def _pairs(text: Texts, text_pair: str | Sequence[str] | None) -> list[tuple[str
     for number, pair in enumerate(pairs):
         second = pair[-1]
         if len(pair) != 2 or not isinstance(pair[0], str) or not isinstance(second, str | None):
-            raise _not_texts(f"text number {number + 1}: {str(firsts[number])[:60]!r}")
+            raise not_texts(f"text number {number + 1}: {str(firsts[number])[:60]!r}")
     return pairs
 
 
 def _listed(texts: Any) -> list[Any]:
     if not isinstance(texts, Sequence) or isinstance(texts, bytes):
-        raise _not_texts(type(texts).__name__)
+        raise not_texts(type(texts).__name__)
     return list(texts)
 
 
-def _not_texts(found: str) -> TokenizationError:
+def not_texts(found: str) -> TokenizationError:
+    """The error for something else than texts."""
     return TokenizationError(
         "The input is not text.",
         expected="a str, a list of str, or a list of pairs of str",
