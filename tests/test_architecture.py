@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,12 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path): path for path in FILES}
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """What a file says; each is parsed once for all laws."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def part_of(module: str) -> str:
     """The entry of ORDER that a module belongs to: its first two names, or its first."""
     two = ".".join(module.split(".")[:2])
@@ -112,7 +119,7 @@ def imported_names(tree: ast.AST, *, typing: bool = True) -> set[str]:
 def imports_of(module: str) -> set[str]:
     """Modules of ours that a module needs to run."""
     found = set()
-    for name in imported_names(ast.parse(MODULES[module].read_text()), typing=False):
+    for name in imported_names(tree_of(MODULES[module]), typing=False):
         inner = name.removeprefix("albertkit.")
         if inner != name:
             found.add(inner if inner in MODULES else inner.rpartition(".")[0])
@@ -163,14 +170,14 @@ def test_the_root_can_be_named_by_heart() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_frameworks_stay_at_the_edge(path: Path) -> None:
-    for name in imported_names(ast.parse(path.read_text())):
+    for name in imported_names(tree_of(path)):
         allowed = FRAMEWORKS.get(name.split(".")[0])
         assert allowed is None or part_of(module_of(path)) in allowed, f"{path.name} imports {name}"
 
 
 @pytest.mark.parametrize("name", WITHOUT_TORCH)
 def test_questions_are_asked_without_torch(name: str) -> None:
-    tree = ast.parse((PACKAGE / "infer" / f"{name}.py").read_text())
+    tree = tree_of(PACKAGE / "infer" / f"{name}.py")
     imported = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
     for node in imported:
         names = (
@@ -185,9 +192,9 @@ def test_questions_are_asked_without_torch(name: str) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_files_and_functions_hold_one_idea(path: Path) -> None:
-    text = path.read_text()
-    assert text.count("\n") <= MAX_FILE_LINES, "does this file hold two ideas?"
-    for node in ast.walk(ast.parse(text)):
+    lines = path.read_text(encoding="utf-8").count("\n")
+    assert lines <= MAX_FILE_LINES, "does this file hold two ideas?"
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             length = (node.end_lineno or 0) - node.lineno + 1
             assert length <= MAX_FUNCTION_LINES, f"{node.name} has {length} lines"
@@ -195,7 +202,7 @@ def test_files_and_functions_hold_one_idea(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_public_names_have_docstrings(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     assert ast.get_docstring(tree), "the module says what it is"
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
