@@ -14,6 +14,7 @@ from albertkit.errors import ConfigError
 from albertkit.model import albert
 from albertkit.model.albert import Albert, FeedForward, GroupedLinear, UerLayerNorm
 from albertkit.model.heads import AlbertForPretraining
+from albertkit.model.packing import Layout
 
 SMALL = {
     "vocab_size": 50,
@@ -226,6 +227,27 @@ def test_a_row_without_any_token_to_look_at_gives_numbers() -> None:
         tokens = model(IDS, mask=mask, return_all=return_all).hidden
         assert torch.isfinite(tokens).all()
         assert torch.allclose(tokens[0], model(IDS).hidden[0], atol=1e-5)
+
+
+def test_rows_of_many_lengths_are_padded_in_parts_and_are_those_of_each_row_by_itself() -> None:
+    model = body(max_position_embeddings=48).eval()
+    lengths = torch.tensor([40, 3, 22, 9, 41, 30, 1])
+    ids = torch.arange(int(lengths.sum())) % 50
+    rows = ids.split(lengths.tolist())
+    layout = Layout.of(model.config, ids, None, None, lengths)
+    assert sorted(torch.cat([part.tokens for part in layout.parts]).tolist()) == [*range(len(ids))]
+    # Up to 9 tokens, then from 2 ** (k / 2 - 1/4) to 2 ** (k / 2 + 1/4): 19 to 26, 27 to 38, to 53.
+    assert [part.layout.max_length for part in layout.parts] == [9, 22, 30, 41]
+    found = []
+    for tokens in (
+        model(ids, lengths=lengths).hidden,
+        torch.cat([model(x[None]).hidden[0] for x in rows]),
+    ):
+        model.zero_grad()
+        tokens.square().sum().backward()
+        found.append([tokens, *(p.grad for p in model.parameters() if p.grad is not None)])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, atol=1e-3, rtol=1e-4)
 
 
 def test_attention_written_out_is_the_fused_one(monkeypatch: pytest.MonkeyPatch) -> None:

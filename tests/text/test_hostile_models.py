@@ -15,7 +15,7 @@ from sentencepiece import sentencepiece_model_pb2
 
 from albertkit.errors import VocabularyError
 from albertkit.text import unigram
-from albertkit.text.sentencepiece_check import check_model, check_table
+from albertkit.text.sentencepiece_check import check_model, check_table, replaces_ascii
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.vocabulary_files import MAX_PIECES
 
@@ -254,7 +254,24 @@ def test_tables_that_sentencepiece_makes_pass(small_english: Path, tmp_path: Pat
             normalization_rule_name=name,
             minloglevel=2,
         )
-        check_model(made.with_suffix(".model").read_bytes())
+        proto = check_model(made.with_suffix(".model").read_bytes())
+        folds = replaces_ascii(proto.normalizer_spec.precompiled_charsmap)
+        assert folds == name.endswith("_cf")  # case folding alone changes letters without accents
+
+
+@pytest.mark.parametrize("table", [False, True])
+def test_a_table_that_replaces_plain_letters_is_followed_in_batches(
+    table: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "spiece.model").write_bytes(tiny_files.spiece(table=table))
+    tokenizer = Tokenizer.load(tmp_path / "spiece.model", lower_case=False)
+    texts = ["a A", "bA", "ab 1,"]
+    aligned = tokenizer.align_batch(texts)
+    assert aligned == [tokenizer._align(text) for text in texts]
+    space_a, unknown = 5, tokenizer.unk_id
+    assert aligned[0] == (
+        ([space_a, space_a], [(0, 1), (2, 3)]) if table else ([space_a, unknown], [(0, 1), (2, 3)])
+    )
 
 
 def test_every_changed_unit_of_a_table_is_seen_or_harmless() -> None:

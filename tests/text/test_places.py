@@ -118,7 +118,7 @@ def test_offsets_are_starts_and_ends_whether_they_are_kept_or_new() -> None:
     pairs = [(start, start + size) for start in at for size in (0, 1, 15, 16, 10**5)] * 50
     starts, ends = np.array(pairs).T
     for count in (len(pairs), 999, 1):
-        found = shared_offsets(starts[:count], ends[:count])
+        found = shared_offsets(starts[:count], ends[:count]).tolist()
         assert found == pairs[:count]
         assert {type(value) for pair in found for value in pair} == {int}
 

@@ -165,17 +165,30 @@ class Attention(nn.Module):
         needed: Tensor | None = None,
     ) -> Tensor:
         source = self.norm(x) if self.pre_norm else x  # (S, H)
-        split = (self.heads, self.head_width)
-        query, key, value = (
-            layout.to_padded(part(source)).unflatten(-1, split).transpose(1, 2)
-            for part in (self.query, self.key, self.value)
-        )  # (B, N, T, D) each
-        mixed = self.mix(query, key, value, layout.mask, probabilities)  # (B, N, T, D)
-        mixed = layout.to_packed(mixed.transpose(1, 2).flatten(2))  # (S, H)
+        states = [part(source) for part in (self.query, self.key, self.value)]  # (S, H) each
+        mixed = self.look(states, layout, probabilities)  # (S, H)
         if needed is not None:
             x, mixed = x.index_select(0, needed), mixed.index_select(0, needed)  # (M, H)
         x = x + self.dropout(self.output(mixed))
         return x if self.pre_norm else self.norm(x)
+
+    def look(
+        self, states: list[Tensor], layout: Layout, probabilities: list[Tensor] | None
+    ) -> Tensor:
+        """What each token sees in its row (S, H); states: queries, keys and values (S, H)."""
+        if layout.parts and probabilities is None:
+            seen = [
+                self.look([x.index_select(0, part.tokens) for x in states], part.layout, None)
+                for part in layout.parts
+            ]
+            order = torch.cat([part.tokens for part in layout.parts])
+            return torch.zeros_like(states[0]).index_copy(0, order, torch.cat(seen))
+        split = (self.heads, self.head_width)
+        query, key, value = (
+            layout.to_padded(x).unflatten(-1, split).transpose(1, 2) for x in states
+        )  # (B, N, T, D) each
+        mixed = self.mix(query, key, value, layout.mask, probabilities)  # (B, N, T, D)
+        return layout.to_packed(mixed.transpose(1, 2).flatten(2))
 
     def mix(
         self,

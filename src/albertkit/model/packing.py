@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,13 +12,16 @@ from albertkit.config import AlbertConfig
 from albertkit.errors import ConfigError
 from albertkit.model import checks
 
+_SHORT = 8  # tokens; shorter sequences are padded together
+
 
 @dataclass
 class Layout:
     """Positions of S packed tokens, and their indices in the padded batch of B sequences by T.
 
     `indices` is None when the tokens fill the padded batch in order; `mask` is None when every
-    token may look at every token of its sequence, which is the fast case.
+    token may look at every token of its sequence, which is the fast case. `parts`, if any, are
+    layouts of the sequences of about one length, which attention pads together.
     """
 
     batch_size: int
@@ -26,6 +30,7 @@ class Layout:
     first: Tensor  # (B,) index of the first token of each sequence among the S
     indices: Tensor | None = None  # (S,) index of each token in the flattened padded batch
     mask: Tensor | None = None  # (B, 1, 1, T) bool, True where a token may be looked at
+    parts: Sequence[Part] = ()
 
     def to_padded(self, x: Tensor) -> Tensor:
         """(S, H) tokens as (B, T, H), zeros where there is no token."""
@@ -111,6 +116,7 @@ class Layout:
         first = (ends - lengths).to(ids.device)
         full = len(ids) == batch_size * max_length
         mask = None if full else (torch.arange(max_length) < lengths[:, None]).to(ids.device)
+        by_length = can_look_at(ids) and not full
         return cls(
             batch_size=batch_size,
             max_length=max_length,
@@ -118,7 +124,33 @@ class Layout:
             first=first,
             indices=None if full else (row * max_length + column).to(ids.device),
             mask=None if mask is None else mask[:, None, None, :],
+            parts=_parts(config, ids, lengths, row) if by_length else (),
         )
+
+
+@dataclass
+class Part:
+    """Some tokens of a packed batch, and their layout as a batch of their own."""
+
+    tokens: Tensor  # (P,) of the S tokens
+    layout: Layout
+
+
+def _parts(config: AlbertConfig, ids: Tensor, lengths: Tensor, row: Tensor) -> list[Part]:
+    """The sequences in parts of about one length; row (S,) is the sequence of each token.
+
+    Attention takes time with the square of the padded length. None if all are of about one.
+    """
+    kind = (2 * lengths.clamp(min=_SHORT).log2()).round()  # lengths of one kind: up to 1.4 times
+    kinds = kind.unique()
+    if len(kinds) < 2:
+        return []
+    chosen = [kind == each for each in kinds]
+    tokens = [mine[row].nonzero().squeeze(1) for mine in chosen]
+    return [
+        Part(places, Layout._packed(config, ids[places], lengths[mine]))
+        for places, mine in zip(tokens, chosen, strict=True)
+    ]
 
 
 def can_look_at(x: Tensor) -> bool:

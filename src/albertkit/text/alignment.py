@@ -20,6 +20,7 @@ from albertkit.text.encoding import Offsets, refuse_surrogates
 SPACE = "\u2581"  # SentencePiece's mark of a space in front
 DOUBLED_QUOTES = ("``", "''")
 
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _RUNS = re.compile(r"[!-~]+|\s+|.", re.DOTALL)
 _RUNS_AND_QUOTES = re.compile(r"(?P<doubled>``|'')|[!-&(-_a-~]+|\s+|.", re.DOTALL)
 
@@ -64,7 +65,7 @@ class Preprocessing:
             for doubled in DOUBLED_QUOTES:
                 text = text.replace(doubled, '"')
         if not self.keep_accents and not text.isascii():
-            text = text.translate(WITHOUT_ACCENTS)
+            text = _NOT_ASCII.sub(lambda match: match[0].translate(WITHOUT_ACCENTS), text)
         return text.lower() if self.lower_case else text
 
     def aligned(self, text: str) -> Aligned:

@@ -74,4 +74,4 @@ class Chunks:
         starts = np.repeat(self.begins - before[first[:-1]], counts) + before[:-1]
         starts -= np.repeat(self.texts[:-1], np.diff(bounds))
         offsets = shared_offsets(starts, starts + lengths)
-        return zip(split_rows(made.tolist(), bounds), split_rows(offsets, bounds), strict=True)
+        return zip(split_rows(made, bounds), split_rows(offsets, bounds), strict=True)

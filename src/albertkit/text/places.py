@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from functools import cache
-from itertools import compress
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from albertkit.text.alignment import SPACE, Segments
-from albertkit.text.encoding import IdsAndOffsets, Offsets
+from albertkit.text.encoding import IdsAndOffsets
 
-T = TypeVar("T")
 Ids = npt.NDArray[np.int32]
 Places = npt.NDArray[np.int64]
+Objects = npt.NDArray[Any]
 
 _GROUP_CHARACTERS = 1 << 17  # few calls, and little memory for arrays
 _STARTS, _LENGTHS = 2048, 16  # of the offsets that are kept: 3 MB
@@ -34,28 +34,29 @@ def in_groups(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         yield texts[begin:]
 
 
+def _pairs(starts: Places, ends: Places) -> Objects:
+    pairs = zip(starts.tolist(), ends.tolist(), strict=True)
+    return np.fromiter(pairs, dtype=object, count=len(starts))
+
+
 @cache
-def _kept() -> npt.NDArray[Any]:
-    made = np.empty(_STARTS * _LENGTHS, dtype=object)
-    made[:] = [(start, start + size) for start in range(_STARTS) for size in range(_LENGTHS)]
-    return made
+def _kept() -> Objects:
+    starts, sizes = np.divmod(np.arange(_STARTS * _LENGTHS), _LENGTHS)
+    return _pairs(starts, starts + sizes)
 
 
-def shared_offsets(starts: Places, ends: Places) -> Offsets:
-    """Starts (T,) and ends (T,) as pairs.
+def shared_offsets(starts: Places, ends: Places) -> Objects:
+    """Starts (T,) and ends (T,) as pairs (T,).
 
     Most pairs are short and near the start of a text. They are kept and given again, ten times as
     fast as new ones are made, which take memory and the garbage collector's time besides.
     """
     if len(starts) < _FEW:
-        return list(zip(starts.tolist(), ends.tolist(), strict=True))
+        return _pairs(starts, ends)
     sizes = ends - starts
     kept = (starts >= 0) & (starts < _STARTS) & (sizes >= 0) & (sizes < _LENGTHS)
-    made: Offsets = _kept().take(np.where(kept, starts * _LENGTHS + sizes, 0)).tolist()
-    others = np.flatnonzero(~kept)
-    new = zip(others.tolist(), starts[others].tolist(), ends[others].tolist(), strict=True)
-    for place, start, end in new:
-        made[place] = (start, end)
+    made = _kept().take(np.where(kept, starts * _LENGTHS + sizes, 0))
+    made[~kept] = _pairs(starts[~kept], ends[~kept])
     return made
 
 
@@ -69,21 +70,16 @@ def bounds_of(rows: Sequence[Sized]) -> Places:
     return starts_of(list(map(len, rows)))
 
 
-def split_rows(values: list[T], bounds: Places) -> list[list[T]]:
+def split_rows(values: npt.NDArray[Any], bounds: Places) -> list[list[Any]]:
     """The rows that `bounds_of` joined."""
     edges = bounds.tolist()
-    return [values[begin:end] for begin, end in zip(edges, edges[1:], strict=False)]
+    return [values[begin:end].tolist() for begin, end in zip(edges, edges[1:], strict=False)]
 
 
 def rows_of(places: npt.NDArray[np.intp], bounds: Places) -> set[int]:
     """The rows in which some places of all stand."""
     found: list[int] = (np.searchsorted(bounds, places, "right") - 1).tolist()
     return set(found)
-
-
-def marked(prepared: str) -> str:
-    """A prepared text as SentencePiece reads it: a space mark in front and for each space."""
-    return SPACE + prepared.replace(" ", SPACE)
 
 
 def codes_of(text: str) -> npt.NDArray[np.uint32]:
@@ -94,16 +90,16 @@ def codes_of(text: str) -> npt.NDArray[np.uint32]:
 class PieceParts:
     """The tokens that stand for the pieces of a SentencePiece model, and their characters.
 
-    pieces: the vocabulary. cut: (id, start, end) in characters of the piece, for each piece that
-    other tokens stand for; every other piece is a token.
+    pieces: the vocabulary. unk_id: the one of them that stands for any characters that none has.
+    cut: (id, start, end) in characters of the piece, for each piece that other tokens stand for;
+    every other piece is a token.
     """
 
-    def __init__(self, pieces: Sequence[str], cut: Mapping[int, Segments]) -> None:
-        self.sizes = np.array(list(map(len, pieces)))
-        self._codes, self._begins = codes_of("".join(pieces)), bounds_of(pieces)
+    def __init__(self, pieces: Sequence[str], unk_id: int, cut: Mapping[int, Segments]) -> None:
+        self._pieces, self._sizes, self._unk_id = pieces, np.array(list(map(len, pieces))), unk_id
+        single = re.escape("".join(piece for piece in pieces if len(piece) == 1))
+        self._unknown = re.compile(f"[^{SPACE}{single}]+")
         parts = [cut.get(n, [(n, 0, len(piece))]) for n, piece in enumerate(pieces)]
-        self._is_cut = np.array([n in cut for n in range(len(pieces))])
-        self._ids_of_cut = {n: [each for each, _, _ in segments] for n, segments in cut.items()}
         self._counts, self._first = np.array(list(map(len, parts))), bounds_of(parts)
         flat = [
             # No token has a space mark of the text among its characters.
@@ -113,38 +109,21 @@ class PieceParts:
         ]
         self._ids, self._starts, self._rests = np.array(flat, dtype=np.int64).T.copy()
 
-    def stand(self, ids: Ids, sizes: Places, bounds: Places, texts: Sequence[str]) -> list[bool]:
-        """Whether a prepared text is made up of the characters of its pieces (see `marked`).
-
-        ids, sizes: the pieces (P,) of all texts; those of text n are [bounds[n], bounds[n + 1]).
-        """
-        lengths = np.array([1 + len(text) for text in texts], dtype=np.int64)
-        fits = np.diff(starts_of(sizes)[bounds]) == lengths
-        fits &= [SPACE not in text for text in texts]
-        if fits.any():
-            of_these = np.repeat(fits, np.diff(bounds))
-            ids, sizes = ids[of_these], sizes[of_these]
-            index = np.repeat(self._begins[ids] - np.cumsum(sizes) + sizes, sizes)
-            index += np.arange(len(index))
-            codes = codes_of(marked(SPACE.join(compress(texts, fits))))
-            other = np.flatnonzero(self._codes[index] != codes)
-            rows = np.flatnonzero(fits)
-            fits[rows[list(rows_of(other, starts_of(lengths[rows])))]] = False
-        found: list[bool] = fits.tolist()
-        return found
-
     def ids(self, ids: Ids, bounds: Places) -> list[list[int]]:
-        """Ids of the tokens of each text, of whose pieces (P,) bounds (N + 1,) tell."""
-        rows: list[list[int]] = split_rows(ids.tolist(), bounds)
-        for row in rows_of(np.flatnonzero(self._is_cut[ids]), bounds):
-            rows[row] = [x for piece in rows[row] for x in self._ids_of_cut.get(piece, (piece,))]
-        return rows
+        """Ids of the tokens of each text; its pieces are [bounds[n], bounds[n + 1]) of ids (P,)."""
+        counts = self._counts[ids]
+        return split_rows(self._ids[self._index(ids, counts)], starts_of(counts)[bounds])
 
-    def align(self, ids: Ids, sizes: Places, bounds: Places) -> list[IdsAndOffsets]:
-        """The same, with their offsets in the prepared texts.
+    def align(
+        self, ids: Ids, bounds: Places, texts: Sequence[str]
+    ) -> Iterator[IdsAndOffsets | None]:
+        """The same, with their offsets in the texts, which SentencePiece cut as they are.
 
-        sizes: characters (P,) of the pieces. What stands in front of a text is one space mark.
+        What stands in front of a text is one space mark. None: it is not certain which characters
+        its pieces are.
         """
+        sizes = self._sizes_in(ids, bounds, texts)
+        fits = np.diff(starts_of(sizes)[bounds]) == [1 + len(text) for text in texts]
         counts = self._counts[ids]
         index = self._index(ids, counts)
         starts = starts_of(sizes)
@@ -152,8 +131,32 @@ class PieceParts:
         starts = np.repeat(ends - sizes, counts) + self._starts[index]
         offsets = shared_offsets(starts, np.repeat(ends, counts) - self._rests[index])
         inside = starts_of(counts)[bounds]
-        rows = split_rows(self._ids[index].tolist(), inside), split_rows(offsets, inside)
-        return list(zip(*rows, strict=True))
+        rows = zip(split_rows(self._ids[index], inside), split_rows(offsets, inside), strict=True)
+        return (row if fit else None for row, fit in zip(rows, fits.tolist(), strict=True))
+
+    def _sizes_in(self, ids: Ids, bounds: Places, texts: Sequence[str]) -> Places:
+        """How many characters the pieces (P,) have."""
+        sizes = self._sizes[ids]
+        for row in rows_of(np.flatnonzero(ids == self._unk_id), bounds):
+            part = slice(bounds[row], bounds[row + 1])
+            sizes[part] = self._sizes_around_unknown(ids[part].tolist(), texts[row])
+        return sizes
+
+    def _sizes_around_unknown(self, ids: list[int], text: str) -> list[int]:
+        """The same for one text; 0 from where it is not certain.
+
+        An unknown piece is a run of characters that are no piece by themselves; the whole run, if
+        the next piece stands behind it.
+        """
+        text, place, sizes = SPACE + text.replace(" ", SPACE), 0, [0] * len(ids)
+        for number, each in enumerate(ids):
+            run = self._unknown.match(text, place) if each == self._unk_id else None
+            piece = run[0] if run else self._pieces[each]
+            if not text.startswith(piece, place):
+                break
+            sizes[number] = len(piece)
+            place += len(piece)
+        return sizes
 
     def _index(self, ids: Ids, counts: Places) -> Places:
         """Which part of all parts each token of pieces (P,) is; counts: tokens of each."""

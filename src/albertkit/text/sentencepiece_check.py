@@ -151,6 +151,20 @@ def _walk(units: npt.NDArray[np.uint32], texts: int) -> None:
     raise ValueError(f"a normalizer of texts longer than {_MAX_DEPTH} bytes")
 
 
+def replaces_ascii(table: bytes) -> bool:
+    """Whether a table that was checked replaces any text of printable ASCII characters."""
+    units = np.frombuffer(table[4:], "<u4", int.from_bytes(table[:4], "little") // 4)
+    labels = np.arange(0x20, 0x7F, dtype=np.uint32)
+    places = _offset(units[:1])
+    while len(places):
+        children = places[:, None] ^ labels
+        children = children[units[children] & np.uint32(0x8000_00FF) == labels]
+        if np.any(units[children] >> np.uint32(8) & 1):
+            return True
+        places = children ^ _offset(units[children])
+    return False
+
+
 def _offset(unit: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     """How far a unit's children are from it, by exclusive or."""
     wide = (unit & np.uint32(1 << 9)) >> np.uint32(6)

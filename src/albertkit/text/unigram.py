@@ -23,8 +23,8 @@ from albertkit.errors import VocabularyError
 from albertkit.files import translate_os_errors
 from albertkit.text.alignment import SPACE, Normalized, Preprocessing, Segments
 from albertkit.text.encoding import IdsAndOffsets
-from albertkit.text.places import PieceParts, Places, bounds_of, marked, rows_of
-from albertkit.text.sentencepiece_check import check_model
+from albertkit.text.places import PieceParts, Places, bounds_of, rows_of
+from albertkit.text.sentencepiece_check import check_model, replaces_ascii
 from albertkit.text.ties import Ids, Segmenter, TieFinder
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.tokenizer_settings import TokenizerSettings
@@ -186,7 +186,7 @@ class UnigramTokenizer(Tokenizer):
             number: self._cut_segments(self.pieces[number], parts, 0, len(self.pieces[number]))
             for number, parts in self.cut_pieces.items()
         }
-        return PieceParts(self.pieces, cut)
+        return PieceParts(self.pieces, self._model.unk_id(), cut)
 
     def _align_batch(self, texts: Sequence[str]) -> list[IdsAndOffsets]:
         """`_align` of each, by arrays where the characters of a text are those of its pieces.
@@ -194,28 +194,23 @@ class UnigramTokenizer(Tokenizer):
         So it is with most texts; `_align` follows each character through all that is done to it.
         """
         prepared = [self.prepare(text) for text in texts]
-        ids, bounds = self._pieces_of(prepared)
-        sizes = self._parts.sizes[ids]
-        stand = self._parts.stand(ids, sizes, bounds, prepared)
-        for row in rows_of(np.flatnonzero(ids == self.unk_id), bounds):
-            part = slice(bounds[row], bounds[row + 1])
-            written = self._written(prepared[row], ids[part].tolist())
-            stand[row] = SPACE not in prepared[row] and "".join(written) == marked(prepared[row])
-            sizes[part] = list(map(len, written))
-        found = self._parts.align(ids, sizes, bounds)
+        found = self._parts.align(*self._pieces_of(prepared), prepared)
         return [
-            (self._in_text(text, short, tokens) if stands else None) or self._align(text)
-            for text, short, tokens, stands in zip(texts, prepared, found, stand, strict=True)
+            (tokens and self._stays(short) and self._in_text(text, short, tokens))
+            or self._align(text)
+            for text, short, tokens in zip(texts, prepared, found, strict=True)
         ]
 
-    def _written(self, prepared: str, ids: list[int]) -> list[str]:
-        """The text of each piece of a text; what unknown ones stand for SentencePiece says."""
-        shown = self._model.encode(prepared, return_type=str)
-        if len(shown) != len(ids):
-            return [self.pieces[each] for each in ids]
-        # No piece that begins with a space mark is unknown, unless the vocabulary has no mark.
-        pairs = zip(ids, shown, strict=True)
-        return [x.lstrip(SPACE) if n == self.unk_id else self.pieces[n] for n, x in pairs]
+    def _stays(self, prepared: str) -> bool:
+        """Whether all that SentencePiece's normalizer does to a text is to mark its spaces."""
+        if self._keeps_ascii and prepared.isascii() and prepared.isprintable():
+            return True
+        return bool(self._model.normalize(prepared).replace(SPACE, " ") == f" {prepared}")
+
+    @cached_property
+    def _keeps_ascii(self) -> bool:
+        marked = self._model.normalize("a b") == f"{SPACE}a{SPACE}b"
+        return marked and not replaces_ascii(self.proto.normalizer_spec.precompiled_charsmap)
 
     def _in_text(self, text: str, prepared: str, found: IdsAndOffsets) -> IdsAndOffsets | None:
         """Tokens with offsets in a prepared text as those in the text itself."""
