@@ -5,15 +5,22 @@
 
 All start from texts and end at pooled vectors, with batches of 32 texts sorted by length and the
 same number of threads; the others tokenize with the tokenizers library. Needs transformers,
-onnxruntime, openvino and nncf. Printed are real tokens a second (median of the turns, smallest and
-largest) and the mean cosine with transformers in float32; what cannot run here says why.
+sentence-transformers, onnxruntime, openvino and nncf. Printed are real tokens a second (for a
+single text milliseconds), the median of the turns with the smallest and largest, and the mean
+cosine with transformers in float32; what cannot run here says why. --processor-time counts that
+instead of the clock, for a busy machine; use one thread then. --alone opens each in a process
+of its own instead, which answers the texts once: seconds to the first answer, imports included,
+and the largest resident set.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import re
+import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -32,10 +39,12 @@ from albertkit.infer.graph_engines import padded_inputs
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.loading import tensors_of
 from albertkit.plugins import need_package
+from albertkit.progress import format_bytes
 
 BATCH = 32
 Vectors = Callable[[Sequence[str]], np.ndarray]
-LENGTHS = {"short": (28, 96), "long": (173, 24)}  # mean tokens, texts
+# Mean tokens, texts; a single text has just so many.
+LENGTHS = {"short": (28, 96), "long": (173, 24), "one-28": (28, 1), "one-128": (128, 1)}
 
 
 def texts_of(checkpoint: Checkpoint, mean: int, count: int, seed: int = 1) -> list[str]:
@@ -44,7 +53,7 @@ def texts_of(checkpoint: Checkpoint, mean: int, count: int, seed: int = 1) -> li
     sentences = calibration.sample_texts(checkpoint.tokenizer)
     texts = []
     for _ in range(count):
-        wanted = min(draw.gammavariate(2.5, mean / 2.5) + 3, 500)
+        wanted = mean if count == 1 else min(draw.gammavariate(2.5, mean / 2.5) + 3, 500)
         text = ""
         while len(checkpoint.tokenizer.encode(text or "a").ids) < wanted:
             text = f"{text} {draw.choice(sentences)}".strip()
@@ -63,10 +72,12 @@ def by_length(texts: Sequence[str], run: Callable[[list[str]], np.ndarray]) -> n
     return np.stack([found[i] for i in range(len(texts))])
 
 
-def of_transformers(folder: Path, dtype: torch.dtype) -> Vectors:
+def of_transformers(folder: Path, dtype: torch.dtype, compiled: bool = False) -> Vectors:
     """transformers' model, sdpa."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AlbertModel.from_pretrained(folder, dtype=dtype).eval()
+    if compiled:
+        model = torch.compile(model, dynamic=True)
 
     def run(texts: list[str]) -> np.ndarray:
         inputs = tokenizer(texts, padding=True, return_tensors="pt")
@@ -76,14 +87,31 @@ def of_transformers(folder: Path, dtype: torch.dtype) -> Vectors:
     return lambda texts: by_length(texts, run)
 
 
-def of_onnxruntime(folder: Path, threads: int) -> Vectors:
-    """A padded ONNX file, as Optimum would run it."""
+def of_sentence_transformers(folder: Path) -> Vectors:
+    """Vectors of [CLS] by sentence-transformers, which has no pooler of ALBERT's; our tokenizer."""
+    from sentence_transformers import SentenceTransformer, models
+
+    words = models.Transformer(str(folder))
+    pooling = models.Pooling(words.get_word_embedding_dimension(), "cls")
+    model = SentenceTransformer(modules=[words, pooling], device="cpu")
+    return lambda texts: model.encode(list(texts), batch_size=BATCH, show_progress_bar=False)
+
+
+def of_onnxruntime(folder: Path, threads: int, precision: str = "fp32") -> Vectors:
+    """A padded ONNX file, as Optimum would run it; int8 by onnxruntime's own tool."""
     from albertkit.graph.onnx_graph import padded_model
 
     runtime = need_package("onnxruntime", "onnx")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     model = padded_model(Checkpoint.load(folder), "feature-extraction").SerializeToString()
+    if precision == "int8":
+        from onnxruntime.quantization import quantize_dynamic
+
+        file = folder.parent / "int8.onnx"
+        file.with_suffix(".fp32").write_bytes(model)
+        quantize_dynamic(file.with_suffix(".fp32"), file)
+        model = file.read_bytes()
     session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
 
@@ -128,8 +156,11 @@ def contestants(folder: Path, threads: int) -> dict[str, Callable[[], Vectors]]:
     """Who takes part, each made when it is asked for."""
     return {
         "transformers fp32": lambda: of_transformers(folder, torch.float32),
+        "transformers fp32, compiled": lambda: of_transformers(folder, torch.float32, True),
         "transformers bf16": lambda: of_transformers(folder, torch.bfloat16),
+        "sentence-transformers fp32": lambda: of_sentence_transformers(folder),
         "onnxruntime fp32, padded": lambda: of_onnxruntime(folder, threads),
+        "onnxruntime int8, padded": lambda: of_onnxruntime(folder, threads, "int8"),
         "OpenVINO fp32, padded": lambda: of_openvino(folder, threads, "fp32"),
         "OpenVINO int8, padded": lambda: of_openvino(folder, threads, "int8"),
         "albertkit torch": lambda: of_albertkit(folder, threads, "torch", "fp32"),
@@ -146,23 +177,26 @@ def folder_of(model: str, place: Path) -> Path:
     checkpoint = Checkpoint.load("albertkit/tiny-en" if model == "base" else model)
     if model == "base":
         torch.manual_seed(1)
-        config = AlbertConfig()
+        # The table has as many rows as the tokenizer has pieces: a row is looked up, not computed.
+        config = AlbertConfig(vocab_size=checkpoint.config.vocab_size)
         tensors = tensors_of(AlbertForPretraining(config))
         checkpoint = Checkpoint(config, tensors, checkpoint.tokenizer)
     checkpoint.save(place / "model")
     return place / "model"
 
 
-def measure(running: dict[str, Vectors], texts: list[str], turns: int) -> dict[str, list[float]]:
+def measure(
+    running: dict[str, Vectors], texts: list[str], turns: int, clock: Callable[[], float]
+) -> dict[str, list[float]]:
     """Seconds of each, turn by turn, in another order each time; the first turn is not counted."""
     times: dict[str, list[float]] = {name: [] for name in running}
     draw = random.Random(0)
     for turn in range(turns + 1):
         for name in draw.sample(list(running), len(running)):
-            started = time.perf_counter()
+            started = clock()
             running[name](texts)
             if turn:
-                times[name].append(time.perf_counter() - started)
+                times[name].append(clock() - started)
     return times
 
 
@@ -173,20 +207,69 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--lengths", nargs="*", default=list(LENGTHS))
+    parser.add_argument("--count", type=int, help="texts, if not those of a length")
+    parser.add_argument("--without", nargs="*", default=["bf16"], help="words of names left out")
+    parser.add_argument("--processor-time", action="store_true")
+    parser.add_argument("--alone", action="store_true", help="seconds and memory of each")
+    parser.add_argument("--one", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     transformers.logging.set_verbosity_error()
+    if options.one is not None:
+        answer_once(options)
+        return
     with tempfile.TemporaryDirectory() as place:
         folder = folder_of(options.model, Path(place))
+        makers = contestants(folder, options.threads)
+        named = [name for name in makers if not any(word in name for word in options.without)]
+        if options.alone:
+            show_alone(named, folder, options)
+            return
         running = {}
-        for name, make in contestants(folder, options.threads).items():
+        for name in named:
             try:
-                running[name] = make()
+                running[name] = makers[name]()
             except AlbertkitError as error:
                 print(f"{name}: {error.what}", file=sys.stderr)
         for kind in options.lengths:
-            texts = texts_of(Checkpoint.load(folder), *LENGTHS[kind])
-            show(options.model, kind, running, texts, folder, options)
+            show(options.model, kind, running, given(folder, kind, options), folder, options)
+
+
+def given(folder: Path, kind: str, options: argparse.Namespace) -> list[str]:
+    """The texts of a kind."""
+    mean, count = LENGTHS[kind]
+    return texts_of(Checkpoint.load(folder), mean, min(count, options.count or count))
+
+
+def answer_once(options: argparse.Namespace) -> None:
+    """In a process of its own: open one, answer, and print the bytes of the resident set."""
+    name, folder = options.one
+    place = Path(folder)
+    contestants(place, options.threads)[name]()(given(place, options.lengths[0], options))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(f"peak {peak}")
+
+
+def show_alone(names: list[str], folder: Path, options: argparse.Namespace) -> None:
+    """Seconds from nothing to the answers, and memory, the median of the turns."""
+    kind = options.lengths[0]
+    print(f"\n{options.model}, {kind}, each in its own process, {options.turns} turns\n")
+    print("| | s | smallest to largest | resident |\n|---|---:|---:|---:|")
+    for name in names:
+        words = [sys.executable, __file__, "--one", name, str(folder), "--lengths", kind]
+        words += ["--threads", str(options.threads), "--count", str(options.count or BATCH)]
+        seconds, peaks = [], []
+        for _ in range(options.turns):
+            started = time.perf_counter()
+            done = subprocess.run(words, capture_output=True, text=True)
+            seconds.append(time.perf_counter() - started)
+            peaks += [int(x) for x in re.findall(r"^peak (\d+)", done.stdout, re.MULTILINE)]
+        if peaks:
+            print(
+                f"| {name} | {statistics.median(seconds):.1f} | {min(seconds):.1f} to "
+                f"{max(seconds):.1f} | {format_bytes(int(statistics.median(peaks)))} |",
+                flush=True,
+            )
 
 
 def show(
@@ -201,15 +284,18 @@ def show(
     tokenizer = Checkpoint.load(folder).tokenizer
     tokens = sum(len(tokenizer.encode(text).ids) for text in texts)
     vectors = {name: run(texts) for name, run in running.items()}
-    times = measure(running, texts, options.turns)
+    clock = time.process_time if options.processor_time else time.perf_counter
+    times = measure(running, texts, options.turns, clock)
     first = vectors["transformers fp32"]
     print(
         f"\n{model}, {kind}: {len(texts)} texts, mean {tokens / len(texts):.0f} tokens, "
-        f"{options.threads} threads, {options.turns} turns\n"
+        f"{options.threads} threads, {options.turns} turns"
+        f"{', processor time' if options.processor_time else ''}\n"
     )
-    print("| | tokens/s | smallest to largest | cosine |\n|---|---:|---:|---:|")
+    unit = "ms" if len(texts) == 1 else "tokens/s"
+    print(f"| | {unit} | smallest to largest | cosine |\n|---|---:|---:|---:|")
     for name, seconds in times.items():
-        rates = sorted(tokens / each for each in seconds)
+        rates = sorted(1000 * x if len(texts) == 1 else tokens / x for x in seconds)
         norms = np.linalg.norm(first, axis=1) * np.linalg.norm(vectors[name], axis=1)
         cosine = float(((first * vectors[name]).sum(1) / norms).mean())
         print(

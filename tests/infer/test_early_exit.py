@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from numpy_ops import NumpyOps
 
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.checkpoint.early_exit import EARLY_EXIT, TOLERANCE, exit_shapes
@@ -18,7 +20,12 @@ from albertkit.cli import main
 from albertkit.conversion import convert
 from albertkit.data.batch import Batch
 from albertkit.errors import AlbertkitError, CheckpointError, PredictionError
+from albertkit.graph.layouts import PackedLayout
+from albertkit.graph.network import Network
+from albertkit.infer.engine import ExitsEarly
 from albertkit.infer.evaluate import evaluate
+from albertkit.infer.exiting_engine import ExitingEngine
+from albertkit.infer.graph_engines import Graph
 from albertkit.infer.predictor import Predictor
 from albertkit.infer.torch_engine import TorchEngine
 from albertkit.model.albert import Encoder
@@ -90,20 +97,64 @@ def by_hand(folder: Path, text: str, patience: int) -> tuple[np.ndarray, int]:
     return outputs[-1], LAYERS
 
 
+def of_graphs(checkpoint: Checkpoint) -> ExitingEngine:
+    """The engine over graphs, these computed by NumPy."""
+
+    def part(number: int | None) -> Graph:
+        def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            arrays = dict(inputs)
+            x = arrays.pop("x", None)
+            ops = NumpyOps(checkpoint.tensors)
+            pick = "first" if number == LAYERS - 1 else "all"
+            network = Network(checkpoint, ops, PackedLayout(ops, pick, **arrays))
+            if number is None:
+                return {"hidden": network.embeddings()}
+            return network.after_layer(x, number)
+
+        made.append(number)
+        return run
+
+    made: list[int | None] = []
+    engine = ExitingEngine(checkpoint, lambda want: run_nothing, part)
+    engine.made = made  # type: ignore[attr-defined]  # which parts were asked for
+    return engine
+
+
+def run_nothing(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    raise AssertionError("early exit runs no whole network")
+
+
+ENGINES: dict[str, Callable[[Checkpoint], ExitsEarly]] = {
+    "torch": TorchEngine,
+    "graphs": of_graphs,
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("kind", HEADS)
 @pytest.mark.parametrize("patience", [1, 2, 4])
 def test_each_row_of_a_batch_leaves_where_it_would_alone(
-    tuned: dict[str, Path], kind: str, patience: int
+    tuned: dict[str, Path], kind: str, patience: int, engine: str
 ) -> None:
     checkpoint = Checkpoint.load(tuned[kind])
     assert checkpoint.tokenizer is not None
     batch = Batch.of([checkpoint.tokenizer.encode(text) for text in TEXTS])
-    logits, depths = TorchEngine(checkpoint).run_with_patience(batch, patience)
+    logits, depths = ENGINES[engine](checkpoint).run_with_patience(batch, patience)
     expected = [by_hand(tuned[kind], text, patience) for text in TEXTS]
     assert depths.tolist() == [depth for _, depth in expected]
     np.testing.assert_allclose(logits, np.stack([x for x, _ in expected]), atol=1e-5)
     if patience == 1:
         assert len(set(depths.tolist())) > 2  # rows of one batch leave at different layers
+
+
+def test_a_shared_layer_is_one_graph_and_the_last_another(tuned: dict[str, Path]) -> None:
+    checkpoint = Checkpoint.load(tuned["classification"])
+    assert checkpoint.tokenizer is not None
+    batch = Batch.of([checkpoint.tokenizer.encode(text) for text in TEXTS])
+    engine = of_graphs(checkpoint)
+    for _ in range(2):
+        engine.run_with_patience(batch, LAYERS)
+    assert engine.made == [None, 0, LAYERS - 1]  # type: ignore[attr-defined]
 
 
 def test_rows_that_left_are_computed_no_more(

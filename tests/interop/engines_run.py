@@ -60,12 +60,12 @@ def read(case: Case) -> Answer:
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
             export(case.checkpoint, to="onnx", out=folder / "onnx", task=task)
-            problems += copies(onnx.load(str(folder / "onnx" / "model.onnx")), checkpoint)
+            problems += copies(onnx.load(str(onnx_file(folder / "onnx"))), checkpoint)
             given = run_onnx(folder / "onnx", inputs)
             found |= {names[name]: array for name, array in given.items()}
             if task == tasks[0]:
                 export(case.checkpoint, to="onnx", out=folder / "int8", precision="int8")
-                problems += int8_problems(onnx.load(str(folder / "int8" / "model.onnx")))
+                problems += int8_problems(onnx.load(str(onnx_file(folder / "int8"))))
                 export(case.checkpoint, to="onnx", out=folder / "fp16", precision="fp16")
                 export(case.checkpoint, to="openvino", out=folder / "ir")
                 given = run_openvino(folder / "ir", inputs)
@@ -84,9 +84,15 @@ def read(case: Case) -> Answer:
     return Answer(found, left_out, problems)
 
 
+def onnx_file(folder: Path) -> Path:
+    """The one file of an export."""
+    [file] = folder.glob("onnx/*.onnx")
+    return file
+
+
 def run_onnx(folder: Path, inputs: Arrays) -> Arrays:
     """Outputs of a file in ONNX Runtime."""
-    session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+    session = onnxruntime.InferenceSession(str(onnx_file(folder)))
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, inputs), strict=True))
 

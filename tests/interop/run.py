@@ -22,7 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from cases import write_cases
-from environments import HERE, ROOT, STAGES, InstallError, Stage, python_of, versions
+from environments import (
+    EXPORTER,
+    HERE,
+    ROOT,
+    STAGES,
+    InstallError,
+    Stage,
+    python_of,
+    versions,
+)
 from random_models import PLANS
 
 BUILD = ROOT / "build"
@@ -127,6 +136,9 @@ def run_all(stages: list[Stage], folder: Path) -> list[Result]:
         made: dict[str, Future[tuple[Path, float | None]]] = {
             stage.name: pool.submit(python_of, stage) for stage in stages
         }
+        exported = any(stage.exports for stage in stages)
+        if exported and EXPORTER.name not in made:
+            made[EXPORTER.name] = pool.submit(python_of, EXPORTER)
         report = write_cases(folder, list(PLANS))
         for family, facts in report.items():
             print(
@@ -134,6 +146,8 @@ def run_all(stages: list[Stage], folder: Path) -> list[Result]:
                 "are models that it cannot be",
                 flush=True,
             )
+        if exported:
+            write_exports(made[EXPORTER.name].result()[0], folder)
         for stage in stages:
             result = Result(stage.name, versions(stage))
             try:
@@ -147,6 +161,18 @@ def run_all(stages: list[Stage], folder: Path) -> list[Result]:
             results.append(result)
             print(f"{stage.name}: {'differs' if result.problems else 'ok'}", flush=True)
     return results
+
+
+def write_exports(python: Path, folder: Path) -> None:
+    """The cases of the stages that open exported folders.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    words = [str(python), str(HERE / "exported_cases.py"), str(folder)]
+    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, **QUIET})
+    if done.returncode:
+        sys.exit(f"exported_cases.py ended with {done.returncode}: {done.stderr[-3000:]}")
 
 
 def table(results: list[Result]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -214,3 +215,17 @@ def test_the_classifier_by_uers_names_is_uers(pooling: str, shared: Path) -> Non
         src, seg = (torch.from_numpy(inputs[key]) for key in ("src", "seg"))
         found = model.answers(src, seg, "classification", ours)["logits"].numpy()
         assert np.abs(found - expected[f"logits_{pooling}"]).max() <= 2e-5
+
+
+def test_the_packages_of_npm_are_part_of_an_environment(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = next(stage for stage in STAGES if stage.name == "javascript")
+    assert "@huggingface/transformers==" in environments.versions(stage)
+    before = environments.folder_of(stage)
+    lists = tmp_path / "requirements"
+    shutil.copytree(stage.npm.parent, lists)
+    monkeypatch.setattr(environments, "HERE", tmp_path)
+    assert environments.folder_of(stage) == before
+    (lists / "javascript" / "package-lock.json").write_text("{}")
+    assert environments.folder_of(stage) != before

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.graph.onnx_graph import padded_model
+from albertkit.infer.engines.onnxruntime import MODEL_FILES
 from albertkit.plugins import need_package
 
 TITLE = "ONNX"
@@ -14,7 +15,6 @@ PRECISIONS = ("fp32", "fp16", "int8")
 PACKAGES = ("onnx", "onnxruntime")
 CALIBRATES = False
 FIXES_LENGTH = False
-MODEL_FILE = "model.onnx"
 EXAMPLE = '''"""Runs the model of this folder: python example.py"""
 
 from pathlib import Path
@@ -23,7 +23,8 @@ import onnxruntime
 from albertkit import Tokenizer
 
 folder = Path(__file__).resolve().parent
-session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+[file] = folder.glob("onnx/*.onnx")
+session = onnxruntime.InferenceSession(str(file))
 tokenizer = Tokenizer.load(folder)
 {inputs}
 names = [output.name for output in session.get_outputs()]
@@ -43,4 +44,6 @@ def write(
     """See `Exporter.write`."""
     model = padded_model(checkpoint, task, precision)
     need_package("onnx.checker", "onnx").check_model(model)
-    (folder / MODEL_FILE).write_bytes(model.SerializeToString())
+    file = folder / MODEL_FILES[precision]
+    file.parent.mkdir()
+    file.write_bytes(model.SerializeToString())

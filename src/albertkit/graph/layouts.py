@@ -85,13 +85,15 @@ class PackedLayout:
 
     ops: Ops
     pick: str
-    ids: Value
-    segments: Value
-    positions: Value
-    mask: Value
-    to_rows: Value  # (B, T) token at each place of the rectangle; where there is none, any
-    from_rows: Value  # (S,) place of each token in the flattened rectangle
-    chosen: Value  # "first": (B,), "targets": (M,), the picked tokens; "all": (B,) the first ones
+    ids: Value = None  # a network in parts has no more of these than it needs
+    segments: Value = None
+    positions: Value = None
+    mask: Value = None
+    to_rows: Value = None  # (B, T) token at each place of the rectangle; where there is none, any
+    from_rows: Value = None  # (S,) place of each token in the flattened rectangle
+    chosen: Value = (
+        None  # "first": (B,), "targets": (M,), the picked tokens; "all": (B,) the first ones
+    )
     chosen_to_rows: Value = None  # "targets": (B, Q) and (M,), the same for the picked tokens
     chosen_from_rows: Value = None
 
@@ -135,6 +137,10 @@ class PackedLayout:
 
 PACKED_INPUTS = ("ids", "segments", "positions", "mask", "to_rows", "from_rows", "chosen")
 TARGET_INPUTS = ("chosen_to_rows", "chosen_from_rows")
+# Of a network in parts, for early exit: those of the embeddings, and those of a layer beside the
+# output of the one before it.
+EMBEDDING_INPUTS = PACKED_INPUTS[:3]
+LAYER_INPUTS = PACKED_INPUTS[3:]
 
 
 def packed_inputs(batch: Batch, pick: str, targets: Ints | None = None) -> dict[str, np.ndarray]:

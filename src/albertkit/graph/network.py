@@ -65,6 +65,19 @@ def pick_of(checkpoint: Checkpoint, want: Collection[str]) -> str:
     return "targets" if set(want) == {"masked_lm"} else "all"
 
 
+def plan_of(checkpoint: Checkpoint) -> list[tuple[str, str]]:
+    """Names of attention and feed-forward of each layer, inner ones too; shared ones return."""
+    config = checkpoint.config
+    return [
+        (
+            f"albert.encoder.attention.{config.attention_block(layer)}.{inner}",
+            f"albert.encoder.feed_forward.{config.feed_forward_block(layer)}.{inner}",
+        )
+        for layer in range(config.num_hidden_layers)
+        for inner in range(config.inner_group_num)
+    ]
+
+
 @dataclass
 class Network:
     """One checkpoint, ready to be laid out in a framework."""
@@ -93,27 +106,39 @@ class Network:
 
     def encode(self) -> Value:
         """The last layer's vectors of the picked tokens."""
-        config = self.checkpoint.config
-        x = self._embeddings()
-        plan = [
-            (
-                f"albert.encoder.attention.{config.attention_block(layer)}.{inner}",
-                f"albert.encoder.feed_forward.{config.feed_forward_block(layer)}.{inner}",
-            )
-            for layer in range(config.num_hidden_layers)
-            for inner in range(config.inner_group_num)
-        ]
-        for number, (attention, feed_forward) in enumerate(plan):
-            x = self._attention(x, attention, last=number == len(plan) - 1)
-            x = self._feed_forward(x, feed_forward)
-        return self._norm(x, "albert.encoder.norm") if config.final_norm else x
+        plan = plan_of(self.checkpoint)
+        x = self.embeddings()
+        for number, blocks in enumerate(plan):
+            x = self._layer(x, blocks, last=number == len(plan) - 1)
+        return self._finished(x)
+
+    def after_layer(self, x: Value, number: int) -> dict[str, Value]:
+        """For early exit: a layer's output from that of the one before it, and its pooled vectors.
+
+        hidden: of all tokens; after the last layer it is left out. pooled: see `outputs`.
+        """
+        plan = plan_of(self.checkpoint)
+        last = number == len(plan) - 1
+        x = self._layer(x, plan[number], last)
+        first = self._finished(self.layout.first(x))
+        pooled = self.ops.activate(self.ops.linear(first, "albert.pooler"), "tanh")
+        return {"pooled": pooled} if last else {"hidden": x, "pooled": pooled}
+
+    def _layer(self, x: Value, blocks: tuple[str, str], last: bool) -> Value:
+        attention, feed_forward = blocks
+        return self._feed_forward(self._attention(x, attention, last), feed_forward)
+
+    def _finished(self, x: Value) -> Value:
+        final_norm = self.checkpoint.config.final_norm
+        return self._norm(x, "albert.encoder.norm") if final_norm else x
 
     def _norm(self, x: Value, name: str, eps: float | None = None) -> Value:
         config = self.checkpoint.config
         step = self.ops.uer_norm if config.layer_norm_kind == "uer" else self.ops.norm
         return step(x, name, config.layer_norm_eps if eps is None else eps)
 
-    def _embeddings(self) -> Value:
+    def embeddings(self) -> Value:
+        """What the first layer reads."""
         config, ops, layout = self.checkpoint.config, self.ops, self.layout
         name = "albert.embeddings"
         project_first = config.embedding_order == "project_then_norm"

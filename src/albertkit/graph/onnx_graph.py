@@ -10,12 +10,14 @@ from typing import Any
 
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.graph.layouts import (
+    EMBEDDING_INPUTS,
+    LAYER_INPUTS,
     PACKED_INPUTS,
     TARGET_INPUTS,
     PackedLayout,
     PaddedLayout,
 )
-from albertkit.graph.network import Network, pick_of
+from albertkit.graph.network import Network, pick_of, plan_of
 from albertkit.graph.onnx_ops import OPSET, OnnxOps
 from albertkit.graph.tasks import INPUTS, file_names, is_multiple_choice
 from albertkit.plugins import need_package
@@ -65,17 +67,9 @@ def padded_model(checkpoint: Checkpoint, task: str, precision: str = "fp32") -> 
 
 def packed_model(checkpoint: Checkpoint, want: Collection[str], precision: str = "fp32") -> Any:
     """A ModelProto with the inputs of `packed_inputs`; outputs named as those of `Engine`."""
-    onnx = need_package("onnx", "onnx")
     ops, pick = _ops(checkpoint, precision), pick_of(checkpoint, want)
     names = PACKED_INPUTS + (TARGET_INPUTS if pick == "targets" else ())
-    inputs = [
-        _info(
-            name,
-            onnx.TensorProto.BOOL if name == "mask" else onnx.TensorProto.INT32,
-            _SHAPES.get(name, ("tokens",)),
-        )
-        for name in names
-    ]
+    inputs = [_packed_info(ops, name) for name in names]
     layout = PackedLayout(ops, pick, **{name: name for name in names})
     found = Network(checkpoint, ops, layout).outputs(want)
     outputs = [
@@ -83,6 +77,33 @@ def packed_model(checkpoint: Checkpoint, want: Collection[str], precision: str =
         for name, edge in found.items()
     ]
     return _model(ops, inputs, outputs)
+
+
+def packed_part(checkpoint: Checkpoint, number: int | None, precision: str = "fp32") -> Any:
+    """A part of the network as a ModelProto: a layer, see `Network.after_layer`.
+
+    Its inputs are x, the output of the part before it, and LAYER_INPUTS; its outputs hidden and
+    pooled. None: the embeddings, from EMBEDDING_INPUTS to hidden.
+    """
+    ops, width = _ops(checkpoint, precision), checkpoint.config.hidden_size
+    names = EMBEDDING_INPUTS if number is None else LAYER_INPUTS
+    inputs = [_packed_info(ops, name) for name in names]
+    is_last = number == len(plan_of(checkpoint)) - 1
+    layout = PackedLayout(ops, "first" if is_last else "all", **{name: name for name in names})
+    network = Network(checkpoint, ops, layout)
+    if number is None:
+        found = {"hidden": network.embeddings()}
+    else:
+        inputs.append(_info("x", ops.types.FLOAT, ("tokens", width)))
+        x = ops.node("Cast", "x", to=ops.types.FLOAT16) if precision == "fp16" else "x"
+        found = network.after_layer(x, number)
+    outputs = [_output(ops, edge, name, [f"{name}_rows", width]) for name, edge in found.items()]
+    return _model(ops, inputs, outputs)
+
+
+def _packed_info(ops: OnnxOps, name: str) -> Any:
+    kind = ops.types.BOOL if name == "mask" else ops.types.INT32
+    return _info(name, kind, _SHAPES.get(name, ("tokens",)))
 
 
 def _ops(checkpoint: Checkpoint, precision: str) -> OnnxOps:

@@ -8,8 +8,15 @@ from typing import Any
 import numpy as np
 
 from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.graph.layouts import PACKED_INPUTS, TARGET_INPUTS, PackedLayout, PaddedLayout
-from albertkit.graph.network import Network, pick_of
+from albertkit.graph.layouts import (
+    EMBEDDING_INPUTS,
+    LAYER_INPUTS,
+    PACKED_INPUTS,
+    TARGET_INPUTS,
+    PackedLayout,
+    PaddedLayout,
+)
+from albertkit.graph.network import Network, pick_of, plan_of
 from albertkit.graph.openvino_ops import OpenvinoOps
 from albertkit.graph.tasks import INPUTS, file_names, is_multiple_choice
 from albertkit.plugins import need_package
@@ -21,17 +28,24 @@ def packed_model(checkpoint: Checkpoint, want: Collection[str]) -> Any:
     """A model with the inputs of `packed_inputs`; outputs named as those of `Engine`."""
     ops, pick = OpenvinoOps(checkpoint.tensors), pick_of(checkpoint, want)
     names = PACKED_INPUTS + (TARGET_INPUTS if pick == "targets" else ())
-    inputs = {
-        name: _parameter(
-            ops,
-            name,
-            [-1, -1] if name in _RECTANGLES else [-1],
-            np.bool_ if name == "mask" else np.int32,
-        )
-        for name in names
-    }
+    inputs = {name: _packed_parameter(ops, name) for name in names}
     layout = PackedLayout(ops, pick, **inputs)
     found = Network(checkpoint, ops, layout).outputs(want)
+    return _model(inputs, {(name,): [value] for name, value in found.items()})
+
+
+def packed_part(checkpoint: Checkpoint, number: int | None) -> Any:
+    """A part of the network, as that of `onnx_graph.packed_part`."""
+    ops, width = OpenvinoOps(checkpoint.tensors), checkpoint.config.hidden_size
+    names = EMBEDDING_INPUTS if number is None else LAYER_INPUTS
+    inputs = {name: _packed_parameter(ops, name) for name in names}
+    is_last = number == len(plan_of(checkpoint)) - 1
+    network = Network(checkpoint, ops, PackedLayout(ops, "first" if is_last else "all", **inputs))
+    if number is None:
+        found = {"hidden": network.embeddings()}
+    else:
+        inputs["x"] = _parameter(ops, "x", [-1, width], np.float32)
+        found = network.after_layer(inputs["x"], number)
     return _model(inputs, {(name,): [value] for name, value in found.items()})
 
 
@@ -67,6 +81,11 @@ def padded_model(checkpoint: Checkpoint, task: str) -> Any:
                 op.squeeze(part, np.array([-1], np.int32)) for part in outputs[names[name]]
             ]
     return _model(inputs, outputs)
+
+
+def _packed_parameter(ops: OpenvinoOps, name: str) -> Any:
+    shape = [-1, -1] if name in _RECTANGLES else [-1]
+    return _parameter(ops, name, shape, np.bool_ if name == "mask" else np.int32)
 
 
 def _parameter(ops: OpenvinoOps, name: str, shape: list[int], dtype: type) -> Any:

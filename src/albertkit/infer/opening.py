@@ -145,7 +145,7 @@ class ModelOfTexts:
             tokenizer=tokenizer,
             overrides=overrides,
             family=family,
-            # Texts leave early in PyTorch alone.
+            # The trial of auto runs every layer: it would choose for another use.
             engine=None if patience is not None and engine == "auto" else engine,
             offline=offline,
         )

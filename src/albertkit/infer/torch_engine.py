@@ -14,7 +14,8 @@ from albertkit.data.batch import Batch, Ints
 from albertkit.data.padded import Padded
 from albertkit.errors import PredictionError
 from albertkit.infer.engine import Floats
-from albertkit.model.early_exit import agreement, run_with_patience
+from albertkit.infer.patience import agreement, leave_early
+from albertkit.model.early_exit import LayerByLayer
 from albertkit.model.loading import build, build_body, build_task
 from albertkit.model.outputs import AlbertOutput, TaskOutput
 from albertkit.model.task_heads import beam_rows
@@ -84,15 +85,17 @@ class TorchEngine:
             torch.from_numpy(x).to(self.device) for x in (batch.ids, batch.segment_ids)
         )
         with torch.inference_mode():
-            logits, depths = run_with_patience(
-                self._task,
-                ids,
-                segment_ids,
-                lengths=torch.from_numpy(batch.lengths),
+            layers = LayerByLayer(
+                self._task, ids, segment_ids, lengths=torch.from_numpy(batch.lengths)
+            )
+            return leave_early(
+                lambda: layers.step().float().cpu().numpy(),
+                lambda rows: layers.keep(torch.from_numpy(rows)),
+                num_rows=len(batch),
+                num_layers=layers.num_layers,
                 patience=patience,
                 agree=agreement(self._task.head.kind, self._tolerance),
             )
-        return logits.float().cpu().numpy(), depths.numpy()
 
     def span_scores(self, batch: Batch) -> dict[str, Floats]:
         """What the head for `beam_span` gives before its search, at the tokens (S,).

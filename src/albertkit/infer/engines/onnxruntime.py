@@ -10,17 +10,23 @@ import numpy as np
 
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.errors import PredictionError
-from albertkit.graph.onnx_graph import packed_model
+from albertkit.graph.onnx_graph import packed_model, packed_part
 from albertkit.infer.engine import Engine
 from albertkit.infer.engines._cpus import threads_or_cpus
 from albertkit.infer.engines._protocol import EngineSettings
-from albertkit.infer.exported import Manifest
-from albertkit.infer.graph_engines import Arrays, PackedEngine, PaddedEngine
+from albertkit.infer.exiting_engine import ExitingEngine
+from albertkit.infer.exported import Manifest, precision_of
+from albertkit.infer.graph_engines import Arrays, PaddedEngine
 from albertkit.plugins import need_package
 
 TITLE = "ONNX Runtime"
 PRECISIONS = ("fp32", "fp16", "int8")
-MODEL_FILE = "model.onnx"
+# Where transformers.js looks for them; Optimum finds them there, too.
+MODEL_FILES = {
+    "fp32": "onnx/model.onnx",
+    "fp16": "onnx/model_fp16.onnx",
+    "int8": "onnx/model_quantized.onnx",
+}
 
 
 def make(checkpoint: Checkpoint, settings: EngineSettings) -> Engine:
@@ -32,13 +38,18 @@ def make(checkpoint: Checkpoint, settings: EngineSettings) -> Engine:
         model = packed_model(checkpoint, want, precision)
         return partial(_run, _session(model.SerializeToString(), settings))
 
-    return PackedEngine(checkpoint, compile)
+    def compile_part(number: int | None) -> partial[dict[str, np.ndarray]]:
+        model = packed_part(checkpoint, number, precision)
+        return partial(_run, _session(model.SerializeToString(), settings))
+
+    return ExitingEngine(checkpoint, compile, compile_part)
 
 
 def open_exported(folder: Path, settings: EngineSettings) -> Engine:
     """See `EngineKind.open_exported`; the precision is that of the file."""
-    manifest = Manifest.load(folder, TITLE, MODEL_FILE, settings.precision)
-    return PaddedEngine(manifest, partial(_run, _session(str(folder / MODEL_FILE), settings)))
+    file = MODEL_FILES.get(precision_of(folder), MODEL_FILES["fp32"])
+    manifest = Manifest.load(folder, TITLE, file, settings.precision)
+    return PaddedEngine(manifest, partial(_run, _session(str(folder / file), settings)))
 
 
 def _session(model: bytes | str, settings: EngineSettings) -> Any:

@@ -11,12 +11,13 @@ import numpy as np
 
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.errors import PredictionError
-from albertkit.graph.openvino_graph import packed_model
+from albertkit.graph.openvino_graph import packed_model, packed_part
 from albertkit.infer.calibration import calibration_batches
 from albertkit.infer.engine import Engine
 from albertkit.infer.engines._cpus import threads_or_cpus
 from albertkit.infer.engines._protocol import EngineSettings
 from albertkit.infer.engines._quantized import quantized_model
+from albertkit.infer.exiting_engine import ExitingEngine
 from albertkit.infer.exported import Manifest
 from albertkit.infer.graph_engines import Arrays, PackedEngine, PaddedEngine
 from albertkit.plugins import need_package
@@ -28,7 +29,7 @@ Outputs = dict[str, np.ndarray]
 
 
 def make(checkpoint: Checkpoint, settings: EngineSettings) -> Engine:
-    """See `EngineKind.make`; auto is fp32."""
+    """See `EngineKind.make`; auto is fp32, and int8 has no early exit."""
     core = _core(settings)
     if settings.precision == "int8":
         longest = checkpoint.config.max_position_embeddings
@@ -42,7 +43,13 @@ def make(checkpoint: Checkpoint, settings: EngineSettings) -> Engine:
         )
         return _compiled(core, model, settings)
 
-    return PackedEngine(checkpoint, compile)
+    if settings.precision == "int8":
+        return PackedEngine(checkpoint, compile)
+
+    def compile_part(number: int | None) -> Callable[[Arrays], Outputs]:
+        return _compiled(core, packed_part(checkpoint, number), settings)
+
+    return ExitingEngine(checkpoint, compile, compile_part)
 
 
 def open_exported(folder: Path, settings: EngineSettings) -> Engine:
