@@ -21,10 +21,10 @@ from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.checkpoint.new_head import head_for
 from albertkit.checkpoint.tokenizers import AlbertTokenizer
-from albertkit.plugins import need_package
+from albertkit.plugins import need_keras, need_package
 
 need_package(os.environ.get("KERAS_BACKEND", "tensorflow"), "tensorflow")
-need_package("keras", "tensorflow")
+need_keras()
 
 from albertkit.model.keras_calls import AlbertKerasModel  # noqa: E402
 from albertkit.model.keras_heads import AlbertForPretraining, AlbertForTask  # noqa: E402

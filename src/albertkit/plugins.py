@@ -64,6 +64,23 @@ def need_package(name: str, extra: str) -> ModuleType:
         ) from error
 
 
+def need_keras() -> ModuleType:
+    """Keras 3.
+
+    Raises:
+        AlbertkitError: it is not installed, or it is Keras 2.
+    """
+    keras = need_package("keras", "tensorflow")
+    if not hasattr(keras, "ops"):  # which came with 3
+        raise AlbertkitError(
+            "The installed Keras is too old.",
+            expected="Keras 3, which the extra 'tensorflow' installs",
+            found=keras.__version__,
+            fix='pip install --upgrade "albertkit[tensorflow]"',
+        )
+    return keras
+
+
 def place_of(path_or_name: str | Path) -> Path:
     """A path as it is; for the name of a model the folder it is in, downloaded if need be.
 

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.data.batch import Batch
 from albertkit.errors import AlbertkitError, PredictionError
 from albertkit.exporters import refuse_far
+from albertkit.exporters._integers import rows_without_padding
 from albertkit.graph.quantized import LARGEST, quantize
 from albertkit.graph.tasks import choose_task, file_names, tasks_of
 from albertkit.infer.calibration import calibration_batches, sample_texts
@@ -62,11 +64,42 @@ def test_a_missing_package_is_named_with_its_extra(
     assert refused.value.facts["to do"] == install
 
 
+@pytest.mark.parametrize("to", ["saved_model", "litert"])
+def test_a_missing_or_too_old_keras_is_named_with_its_extra(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    keras = ModuleType("keras")
+    keras.__version__ = "2.15.0"
+    monkeypatch.setitem(sys.modules, "tensorflow", ModuleType("tensorflow"))
+    monkeypatch.setitem(sys.modules, "keras", keras)
+    with pytest.raises(AlbertkitError, match="too old") as refused:
+        export(tiny_model / "model", to=to, out=tmp_path / "out")
+    assert refused.value.facts["found"] == "2.15.0"
+    assert refused.value.facts["to do"] == 'pip install --upgrade "albertkit[tensorflow]"'
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(AlbertkitError) as refused:
+        export(tiny_model / "model", to=to, out=tmp_path / "out")
+    assert refused.value.facts["to do"] == 'pip install "albertkit[tensorflow]"'
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_to_calibrate_with_are_full_and_begin_with_each_text() -> None:
+    batch = Batch(np.array([5, 6, 7, 8, 9]), np.array([0, 1, 0, 0, 0]), np.array([2, 3]))
+    first, second = rows_without_padding([batch], 4, choices=False)
+    assert first["input_ids"].tolist() == [[5, 6, 7, 8]]
+    assert first["token_type_ids"].tolist() == [[0, 1, 0, 0]]
+    assert second["input_ids"].tolist() == [[7, 8, 9, 5]]  # after the last text comes the first
+    assert second["attention_mask"].tolist() == [[1, 1, 1, 1]]
+    (row, _) = rows_without_padding([batch], 4, choices=True)
+    assert {x.shape for x in row.values()} == {(1, 1, 4)}
+    assert {x.dtype for x in row.values()} == {np.dtype(np.int32)}
+
+
 def test_what_is_not_calibrated_takes_no_texts(tiny_model: Path, tmp_path: Path) -> None:
     lines = tmp_path / "lines.txt"
     lines.write_text("the cat\n")
-    for to, precision in (("onnx", "int8"), ("openvino", "fp32")):
-        with pytest.raises(PredictionError, match="int8 of openvino only"):
+    for to, precision in (("onnx", "int8"), ("openvino", "fp32"), ("litert", "fp16")):
+        with pytest.raises(PredictionError, match="int8 of openvino and litert only"):
             export(
                 tiny_model / "model",
                 to=to,
@@ -243,13 +276,19 @@ def test_tasks_have_the_names_of_the_hub_and_outputs_those_of_optimum() -> None:
     }
 
 
-def test_a_beam_search_is_refused_by_its_name() -> None:
+@pytest.mark.parametrize("to", ["onnx", "openvino", "saved_model", "litert"])
+def test_a_beam_search_is_refused_by_its_name(tmp_path: Path, to: str) -> None:
     plain = fine_tuned("span")
     head = TaskHead("beam_span", 2)
     model = AlbertForTask(plain.config, head)
+    Checkpoint(plain.config, tensors_of(model), head=head).save(tmp_path / "model")
     with pytest.raises(PredictionError) as refused:
-        choose_task(Checkpoint(plain.config, tensors_of(model), head=head), None)
+        export(tmp_path / "model", to=to, out=tmp_path / "out")
     assert "beam_span" in refused.value.facts["found"]
+    assert (
+        "checkpoint itself" in refused.value.facts["to do"]
+    )  # an export has no engine to leave out
+    assert not (tmp_path / "out").exists()
 
 
 def test_int8_numbers_are_the_nearest_with_a_scale_for_each_output() -> None:

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,15 @@ from albertkit import Predictor, export
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.cli import main
 from albertkit.data.batch import Batch
-from albertkit.errors import PredictionError
-from albertkit.model.loading import build, build_body, build_task
+from albertkit.errors import OutputError, PredictionError
+from albertkit.infer.engines import open_exported
+from albertkit.infer.engines._protocol import EngineSettings
+from albertkit.infer.patience import with_exits
+from albertkit.model.loading import build, build_body, build_task, tensors_of
+from albertkit.model.task_heads import AlbertForTask
 from albertkit.tasks.head import TaskHead
 from albertkit.tasks.kinds import KINDS
+from albertkit.text.tokenizer import Tokenizer
 
 EXAMPLES = Path(albertkit.__file__).parent / "examples"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "mobile.md"
@@ -214,6 +220,64 @@ def test_a_file_for_one_length_gives_shorter_texts_the_same(
     assert max(done.compared.difference.values()) < 3e-5  # its batch has rows of 4 to 16 tokens
     with pytest.raises(PredictionError, match="cannot have this length"):
         export(checkpoints[name], to="litert", out=tmp_path / "other", length=41)
+
+
+def test_a_full_disk_leaves_nothing_behind(
+    checkpoints: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:  # what TensorFlow does there
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.saved_model, "save", full)
+    for to in ("saved_model", "litert"):
+        with pytest.raises(OutputError) as refused:
+            export(checkpoints["body"], to=to, out=tmp_path / "made")
+        assert refused.value.facts["expected"] == "free space on the disk"
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_with_early_exits_is_exported_with_all_its_layers(tmp_path: Path) -> None:
+    made = make("export", PLANS["classification"])
+    tensors = tensors_of(AlbertForTask(made.config, made.head, early_exit=True))
+    exits = {name: tensors.pop(name) for name in list(tensors) if name.startswith("exits.")}
+    assert exits
+    replace(made, tensors=tensors, exits=exits).save(tmp_path / "model")
+    done = export(tmp_path / "model", to="saved_model", out=tmp_path / "made")
+    assert max(done.compared.difference.values()) < 3e-5  # PyTorch's are those of the last layer
+    with pytest.raises(PredictionError, match="no early exit"):
+        with_exits(open_exported("tensorflow", tmp_path / "made", EngineSettings()), 1)
+
+
+@pytest.mark.parametrize("length", [None, 16])
+def test_calibrated_files_compute_products_with_integers(
+    tmp_path: Path, length: int | None
+) -> None:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{n}" for n in range(92))]
+    (tmp_path / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+    lines = [" ".join(f"w{n * k % 92}" for k in range(12)) for n in range(1, 17)]
+    (tmp_path / "lines.txt").write_text("\n".join(lines), encoding="utf-8")
+    tokenizer, out = Tokenizer.load(tmp_path / "vocab.txt"), tmp_path / "made"
+    made = replace(make("export", PLANS["classification"]), tokenizer=tokenizer)
+    made.save(tmp_path / "model")
+    done = export(
+        tmp_path / "model",
+        to="litert",
+        out=out,
+        precision="int8",
+        calibrate=tmp_path / "lines.txt",
+        length=length,
+    )
+    assert max(done.compared.difference.values()) < 0.25  # its tokens are any, its texts padded
+    interpreter = tf.lite.Interpreter(str(out / "model.tflite"))
+    kinds = {each["index"]: each["dtype"] for each in interpreter.get_tensor_details()}
+    operations = interpreter._get_ops_details()
+    assert not {x["op_name"] for x in operations if "Flex" in x["op_name"]}
+    names = ("FULLY_CONNECTED", "BATCH_MATMUL", "GATHER")
+    products = [x for x in operations if x["op_name"] in names]
+    assert {x["op_name"] for x in products} == set(names)
+    assert {kinds[place] for x in products for place in x["outputs"]} <= {np.int8, np.int32}
+    numbers = sum(x.size for x in made.tensors.values())
+    assert bytes_of_tensors(out) < 1.5 * numbers  # one byte each, of the layer once, and biases
 
 
 @pytest.fixture(scope="module")

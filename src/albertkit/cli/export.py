@@ -47,7 +47,8 @@ def export(
     precision
         fp32, fp16 or int8: int8 is smaller and faster on CPUs, fp16 is for GPUs.
     calibrate
-        Texts for openvino's int8, one on each line, like those that the model will read.
+        Texts for int8 of openvino and litert, one on each line, like those that the model will
+        read; litert then computes with integers whose ranges were found on them.
     length
         litert only: the model takes one row of so many tokens at a time; any number of both if
         left out.
@@ -101,7 +102,8 @@ def quantize(
     to
         For which engine: onnx, openvino or litert.
     calibrate
-        Texts for openvino's int8, one on each line, like those that the model will read.
+        Texts for int8 of openvino and litert, one on each line, like those that the model will
+        read; litert then computes with integers whose ranges were found on them.
     json
         One JSON object.
     """

@@ -72,8 +72,8 @@ def export(
         task: feature-extraction, fill-mask, pretraining, or that of its head; the head's, else
             fill-mask, if left out.
         precision: fp32, fp16 (for GPUs and phones) or int8.
-        calibrate: texts for openvino's int8, a file with one on each line; if left out, texts of
-            ours.
+        calibrate: texts for int8 of openvino and litert, a file with one on each line. Left out,
+            openvino takes texts of ours, and litert quantizes activations while it runs.
         length: litert only: the model takes one row of so many tokens at a time; any number of
             both if left out.
         tokenizer, overrides, family, offline: see `open_checkpoint`.
@@ -126,8 +126,8 @@ def _exporter(name: str, precision: str, calibrates: bool) -> ModuleType:
         )
     if calibrates and not (exporter.CALIBRATES and precision == "int8"):
         raise PredictionError(
-            "calibrate is for int8 of openvino only.",
-            expected="to='openvino' and precision='int8', or no texts to calibrate with",
+            "calibrate is for int8 of openvino and litert only.",
+            expected="one of these and precision='int8', or no texts to calibrate with",
             found=f"{name}, {precision}",
             fix="leave calibrate out",
             command_fix="leave --calibrate out",

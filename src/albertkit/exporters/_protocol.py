@@ -12,7 +12,7 @@ class Exporter(Protocol):
     """A module of this folder.
 
     ENGINE: of `infer/engines`, opens what it writes. PACKAGES: whose versions the manifest holds.
-    CALIBRATES: whether its int8 needs texts. FIXES_LENGTH: whether it can write a model for rows
+    CALIBRATES: whether its int8 takes texts. FIXES_LENGTH: whether it can write a model for rows
     of one length. EXAMPLE: the program that is left beside the model,
     with {inputs} to fill.
     """

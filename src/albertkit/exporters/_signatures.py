@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,9 @@ def save(
 
     hub: also the signatures of TF-Hub's ALBERT, and the task's under the name `task`. length: the
     usual signature takes one row of so many tokens; None: any number of both.
+
+    Raises:
+        OSError: the disk is full.
     """
     models = build_models(checkpoint)
     encode = _encoder(models)
@@ -45,7 +50,10 @@ def save(
         if model is not None
         for name, variable in parameters(model, "albert." if model is models.body else "")
     }
-    tf.saved_model.save(module, str(folder), signatures=signatures)
+    try:
+        tf.saved_model.save(module, str(folder), signatures=signatures)
+    except tf.errors.ResourceExhaustedError as error:  # TensorFlow's own error for a full disk
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
 def _encoder(models: Models) -> Encode:

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.exporters._integers import (
+    CALIBRATION_TOKENS,
+    convert_to_integers,
+    rows_without_padding,
+)
+from albertkit.graph.tasks import is_multiple_choice
+from albertkit.infer.calibration import calibration_batches
 from albertkit.infer.engines.litert import MODEL_FILE
 from albertkit.infer.engines.tensorflow import need_tensorflow
 
@@ -13,7 +23,7 @@ TITLE = "LiteRT"
 ENGINE = "litert"
 PRECISIONS = ("fp32", "fp16", "int8")
 PACKAGES = ("tensorflow", "keras")
-CALIBRATES = False
+CALIBRATES = True
 FIXES_LENGTH = True
 EXAMPLE = '''"""Runs the model of this folder: python example.py"""
 
@@ -46,19 +56,40 @@ def write(
     calibrate: str | Path | None,
     length: int | None,
 ) -> None:
-    """See `Exporter.write`; int8 quantizes weights, and activations while it runs."""
+    """See `Exporter.write`; int8 without texts quantizes activations while it runs."""
     tensorflow = need_tensorflow()
     from albertkit.exporters._signatures import SERVING, save
 
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory(dir=folder) as place:  # not on another disk, which may be full
         save(checkpoint, Path(place), task, hub=False, length=length)
         converter = tensorflow.lite.TFLiteConverter.from_saved_model(
             place, signature_keys=[SERVING]
         )
         # The built-in operations of LiteRT alone: the others need TensorFlow in the program.
         converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS]
-        if precision != "fp32":
-            converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
-        if precision == "fp16":
-            converter.target_spec.supported_types = [tensorflow.float16]
-        (folder / MODEL_FILE).write_bytes(converter.convert())
+        if calibrate is None:
+            made = _converted(tensorflow, converter, precision)
+        else:
+            rows = _calibration_rows(checkpoint, task, calibrate, length)
+            made = convert_to_integers(tensorflow, converter, SERVING, rows)
+        (folder / MODEL_FILE).write_bytes(made)
+
+
+def _converted(tensorflow: Any, converter: Any, precision: str) -> bytes:
+    """The file without texts to calibrate with."""
+    if precision != "fp32":
+        converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
+    if precision == "fp16":
+        converter.target_spec.supported_types = [tensorflow.float16]
+    made: bytes = converter.convert()
+    return made
+
+
+def _calibration_rows(
+    checkpoint: Checkpoint, task: str, texts: str | Path, length: int | None
+) -> list[dict[str, np.ndarray]]:
+    """Rows of texts, as long as the model takes them."""
+    longest = checkpoint.config.max_position_embeddings
+    batches = calibration_batches(checkpoint.tokenizer, texts, longest)
+    columns = length or min(longest, CALIBRATION_TOKENS)
+    return list(rows_without_padding(batches, columns, is_multiple_choice(task)))

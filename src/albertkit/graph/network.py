@@ -30,20 +30,23 @@ def outputs_of(checkpoint: Checkpoint) -> frozenset[str]:
     return frozenset(name for name, is_there in there.items() if is_there)
 
 
-def require_task(checkpoint: Checkpoint) -> None:
-    """Refuse a head that no graph has.
+def require_task(checkpoint: Checkpoint, *, exporting: bool = False) -> None:
+    """Refuse a head that no graph has; exporting: what asks is no engine but an exporter.
 
     Raises:
         PredictionError: beam search, or the pooling of UER-py.
     """
     problem = _not_in_graphs(checkpoint)
     if problem:
+        way, typed = "leave engine out", "leave --engine out"
+        if exporting:
+            way, typed = "open the checkpoint itself", "give --model the checkpoint itself"
         raise PredictionError(
             "Only PyTorch computes this head.",
             expected="classes, numbers, choices, tags or a span",
             found=problem,
-            fix="leave engine out to compute it with PyTorch",
-            command_fix="leave --engine out to compute it with PyTorch",
+            fix=f"{way} to compute it with PyTorch",
+            command_fix=f"{typed} to compute it with PyTorch",
         )
 
 

@@ -29,7 +29,7 @@ def tasks_of(checkpoint: Checkpoint) -> list[str]:
     if checkpoint.has_masked_lm:
         found.sort(key=lambda task: task != "fill-mask")
     if checkpoint.head is not None:
-        require_task(checkpoint)
+        require_task(checkpoint, exporting=True)
         found.insert(0, checkpoint.head.traits.pipeline)
     return found
 

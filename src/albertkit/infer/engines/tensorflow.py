@@ -15,7 +15,7 @@ from albertkit.infer.engine import Engine
 from albertkit.infer.engines._protocol import EngineSettings
 from albertkit.infer.exported import Manifest
 from albertkit.infer.graph_engines import Arrays, PaddedEngine
-from albertkit.plugins import need_package
+from albertkit.plugins import need_keras, need_package
 
 TITLE = "TensorFlow"
 PRECISIONS = ("fp32", "bf16")
@@ -59,12 +59,12 @@ def need_tensorflow() -> Any:
     """TensorFlow, with Keras on it.
 
     Raises:
-        AlbertkitError: one of them is not installed.
+        AlbertkitError: one of them is not installed, or Keras is older than 3.
         PredictionError: Keras runs on another backend.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # it greets with its build options
     tensorflow = need_package("tensorflow", "tensorflow")
-    keras = need_package("keras", "tensorflow")
+    keras = need_keras()
     if keras.backend.backend() != "tensorflow":
         raise PredictionError(
             "Keras was started with another backend.",

@@ -1,0 +1,104 @@
+"""A fine-tuned classifier as the files for phones, beside PyTorch: answers, size, time, memory.
+
+    python bench/mobile.py MODEL ROWS [--calibrate TEXTS] [--without-answers]
+
+MODEL is a checkpoint folder, ROWS labelled examples as `evaluate` takes them. Exports a SavedModel
+and LiteRT in each precision (int8 also with integers inside, if there are TEXTS), scores each file
+with `evaluate`, and runs each LiteRT file on 128 tokens in a process of its own with ai-edge-litert
+alone. Prints one JSON object a line. Needs the extras tensorflow and litert.
+
+albert_zh's README claims 120 ms for 128 tokens and 60 MB from load to first run for its tiny model
+(4 layers of width 312, float) on a phone. This is a core of the machine that runs it, no phone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from albertkit import Predictor, evaluate, export
+from albertkit.exporters._quantize import agreement_of
+from albertkit.infer.evaluate import head_to_measure
+
+TOKENS, TURNS = 128, 21
+# Run with a file, threads: memory and time of a program that has LiteRT and NumPy alone.
+ALONE = f"""
+import json, re, sys, time
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+def megabytes(name):
+    return int(re.search(name + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+
+before = megabytes("VmRSS")
+inputs = {{
+    "input_ids": np.arange(5, 5 + {TOKENS}, dtype=np.int32)[None],
+    "attention_mask": np.ones((1, {TOKENS}), np.int32),
+    "token_type_ids": np.zeros((1, {TOKENS}), np.int32),
+}}
+run = Interpreter(sys.argv[1], num_threads=int(sys.argv[2])).get_signature_runner()
+run(**inputs)
+memory, times = megabytes("VmHWM") - before, []
+for _ in range({TURNS}):
+    started = time.perf_counter()
+    run(**inputs)
+    times.append(1000 * (time.perf_counter() - started))
+quarter, median, other = np.quantile(times, [0.25, 0.5, 0.75])
+print(json.dumps({{
+    "milliseconds": round(median, 1),
+    "quartiles": [round(quarter, 1), round(other, 1)],
+    "megabytes": round(memory, 1),
+}}))
+"""
+
+
+def main() -> None:
+    """Measure every file."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("rows", type=Path)
+    parser.add_argument("--calibrate", type=Path)
+    parser.add_argument("--without-answers", action="store_true", help="size, time and memory")
+    asked = parser.parse_args()
+    original = Predictor(asked.model, threads=1)
+    head = head_to_measure(original)
+    before = None if asked.without_answers else evaluate(original, asked.rows)
+    files: list[tuple[str, str, Path | None]] = [
+        *(("litert", precision, None) for precision in ("fp32", "fp16", "int8")),
+        ("saved_model", "fp32", None),
+    ]
+    if asked.calibrate is not None:
+        files.insert(0, ("litert", "int8", asked.calibrate))
+    for to, precision, texts in files:
+        found: dict[str, Any] = {"to": to, "precision": precision, "calibrated": texts is not None}
+        with tempfile.TemporaryDirectory() as place:
+            out = Path(place) / "made"
+            done = export(asked.model, to=to, out=out, precision=precision, calibrate=texts)
+            found |= {"bytes": done.bytes, "difference": dict(done.compared.difference)}
+            if before is not None:
+                after = evaluate(Predictor(out), asked.rows)
+                metric = str(before.figures["metric"])
+                names = ("agreement", "clear_agreement", "clear_count")
+                found |= dict(zip(names, agreement_of(head, before, after), strict=True))
+                found |= {"metric": metric, "torch": before.figures[metric]}
+                found["found"] = after.figures[metric]
+            if to == "litert":
+                found |= {f"threads_{n}": alone(out / "model.tflite", n) for n in (1, 2)}
+        print(json.dumps(found), flush=True)
+
+
+def alone(file: Path, threads: int) -> dict[str, Any]:
+    """Time and memory of a file in a clean process."""
+    words = [sys.executable, "-c", ALONE, str(file), str(threads)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+if __name__ == "__main__":
+    main()
