@@ -72,11 +72,12 @@ def need_keras() -> ModuleType:
     """
     keras = need_package("keras", "tensorflow")
     if not hasattr(keras, "ops"):  # which came with 3
+        upgrade = 'pip install --upgrade "albertkit[tensorflow]"'
         raise AlbertkitError(
             "The installed Keras is too old.",
             expected="Keras 3, which the extra 'tensorflow' installs",
             found=keras.__version__,
-            fix='pip install --upgrade "albertkit[tensorflow]"',
+            fix=upgrade,
         )
     return keras
 

@@ -39,6 +39,7 @@ from albertkit.model.loading import build, build_body, build_task, tensors_of
 from albertkit.model.task_heads import AlbertForTask
 from albertkit.tasks.head import TaskHead
 from albertkit.tasks.kinds import KINDS
+from albertkit.text.tokenizer import Tokenizer
 
 EXAMPLES = Path(albertkit.__file__).parent / "examples"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "mobile.md"
@@ -245,6 +246,38 @@ def test_a_model_with_early_exits_is_exported_with_all_its_layers(tmp_path: Path
     assert max(done.compared.difference.values()) < 3e-5  # PyTorch's are those of the last layer
     with pytest.raises(PredictionError, match="no early exit"):
         with_exits(open_exported("tensorflow", tmp_path / "made", EngineSettings()), 1)
+
+
+@pytest.mark.parametrize("length", [16])
+def test_calibrated_files_compute_products_with_integers(
+    tmp_path: Path, length: int | None
+) -> None:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{n}" for n in range(92))]
+    (tmp_path / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+    lines = [" ".join(f"w{n * k % 92}" for k in range(12)) for n in range(1, 17)]
+    (tmp_path / "lines.txt").write_text("\n".join(lines), encoding="utf-8")
+    tokenizer, out = Tokenizer.load(tmp_path / "vocab.txt"), tmp_path / "made"
+    made = replace(make("export", PLANS["classification"]), tokenizer=tokenizer)
+    made.save(tmp_path / "model")
+    done = export(
+        tmp_path / "model",
+        to="litert",
+        out=out,
+        precision="int8",
+        calibrate=tmp_path / "lines.txt",
+        length=length,
+    )
+    assert done.precision == "int8"
+    interpreter = tf.lite.Interpreter(str(out / "model.tflite"))
+    kinds = {each["index"]: each["dtype"] for each in interpreter.get_tensor_details()}
+    operations = interpreter._get_ops_details()
+    assert not {x["op_name"] for x in operations if "Flex" in x["op_name"]}
+    names = ("FULLY_CONNECTED", "BATCH_MATMUL", "GATHER")
+    products = [x for x in operations if x["op_name"] in names]
+    assert {x["op_name"] for x in products} == set(names)
+    assert {kinds[place] for x in products for place in x["outputs"]} <= {np.int8, np.int32}
+    numbers = sum(x.size for x in made.tensors.values())
+    assert bytes_of_tensors(out) < 2 * numbers  # one byte each, of the layer once, and biases
 
 
 @pytest.fixture(scope="module")
