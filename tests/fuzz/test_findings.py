@@ -30,6 +30,7 @@ NO_PARSERS = {
     "checkpoint.finite": "numbers that were read",
     "checkpoint.checkpoint": "what the families read",
     "checkpoint.tokenizers": "opens what others read",
+    "checkpoint.new_head": "adds a head to what was read",
     "checkpoint.words": "adds rows to what was read",
     "checkpoint.families.huggingface.wrappers": "names that were read",
     "checkpoint.families": "chooses a family",

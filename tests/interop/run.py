@@ -35,7 +35,7 @@ from environments import (
 from random_models import PLANS
 
 BUILD = ROOT / "build"
-READ_SECONDS = 900
+READ_SECONDS = 1800
 QUIET = {
     "PYTHONWARNINGS": "ignore",
     "PYTHONNOUSERSITE": "1",
