@@ -315,11 +315,12 @@ def test_a_fine_tuned_model_gives_the_labels_of_pytorch(page: Path) -> None:
         for file in sorted((page / "demo-run").glob("*.csv"))
         for row in csv.DictReader(file.read_text("utf-8").splitlines())
     ]
-    assert len(texts) >= 200
+    assert len(texts) == 240
     expected, found, small = (logits(page / x, texts) for x in (model, "float", "reviews-phone"))
     sure = np.abs(expected[:, 0] - expected[:, 1]) > 1e-3
     assert (found.argmax(1) == expected.argmax(1))[sure].all()
-    assert (small.argmax(1) == expected.argmax(1))[sure].mean() >= 0.99
+    # Of so few texts 7 or more differ once in a hundred times where 1 % of all texts do.
+    assert (small.argmax(1) != expected.argmax(1))[sure].sum() <= 6
 
 
 def logits(model: Path, texts: list[str]) -> np.ndarray:
