@@ -189,6 +189,27 @@ def test_it_is_a_part_of_models_made_of_layers(body: AlbertModel) -> None:
     assert len(model.trainable_weights) == len(body.trainable_weights) + 2
 
 
+@pytest.mark.parametrize("values", [{}, UER, {"ffn_groups": 8}], ids=["plain", "uer", "fast"])
+def test_a_graph_that_leaves_padding_out_computes_the_same(values: dict[str, Any]) -> None:
+    body = AlbertModel._of(make("keras", Plan("packed", values, POOLED)), "float32")
+    inputs = batch(body.config)
+    inputs["mask"][0, 0] = False  # `pooled` reads the first token also where it is masked
+    padded, real = body(**inputs), inputs["mask"]
+    packed = tf.function(body)(**inputs, packed=True)
+    full = tf.function(body)(inputs["ids"], packed=True)
+    np.testing.assert_allclose(packed.hidden[real], padded.hidden[real], atol=BOUND)
+    np.testing.assert_allclose(packed.pooled, padded.pooled, atol=BOUND)
+    np.testing.assert_allclose(full.hidden, body(inputs["ids"]).hidden, atol=BOUND)
+    assert not np.asarray(packed.hidden)[1:][~real[1:]].any()
+    places = tf.constant([1, 12, 5])
+    for output in (
+        body(**inputs, positions=places),
+        tf.function(body)(**inputs, positions=places, packed=True),
+    ):
+        expected = np.asarray(padded.hidden).reshape(-1, 24)[places]
+        np.testing.assert_allclose(output.hidden, expected, atol=BOUND)
+
+
 @pytest.mark.parametrize(
     ("given", "found"),
     [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -36,13 +37,25 @@ def batch(seed: int = 0) -> Batch:
     return Batch(draws.integers(1, 97, 24), segments, lengths)
 
 
+def full_batch() -> Batch:
+    """Sequences of one length, which need no padding."""
+    ids = np.random.default_rng(1).integers(1, 97, 24)
+    return Batch(ids, (np.arange(24) % 8 > 4).astype(np.int64), np.full(3, 8))
+
+
 def assert_equal_engines(plan: Plan) -> None:
     checkpoint = make("engine", plan)
     engines = TensorflowEngine(checkpoint), TorchEngine(checkpoint)
     assert engines[0].outputs == engines[1].outputs
-    want = engines[0].outputs
-    positions = np.array([1, 10, 23]) if "masked_lm" in want else None
-    found, expected = (engine.run(batch(), want, positions) for engine in engines)
+    every = engines[0].outputs
+    requests = [(batch(), every), (full_batch(), every - {"all_layers"})]
+    requests += [(batch(), {name}) for name in sorted(every - {"all_layers", "hidden"})]
+    for given, want in requests:
+        positions = np.array([1, 10, 23]) if "masked_lm" in want else None
+        assert_equal_outputs(*(engine.run(given, want, positions) for engine in engines))
+
+
+def assert_equal_outputs(found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert found.keys() == expected.keys()
     for name, theirs in expected.items():
         assert found[name].shape == theirs.shape

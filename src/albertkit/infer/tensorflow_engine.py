@@ -32,7 +32,7 @@ class TensorflowEngine:
         with tf.device(self.device), precision(policy):
             models = build_models(checkpoint)
         self._body, self._pretrained, self._task = models.body, models.pretrained, models.task
-        self._graphs: dict[frozenset[str], Callable[..., dict[str, Tensor]]] = {}
+        self._graphs: dict[tuple[frozenset[str], bool], Callable[..., dict[str, Tensor]]] = {}
         outputs = {
             "hidden": True,
             "all_layers": True,
@@ -50,9 +50,9 @@ class TensorflowEngine:
         """See `Engine.run`."""
         padded = Padded.of(batch)
         places = padded.positions(np.zeros(0, np.int64) if positions is None else positions)
-        wanted = frozenset(want)
+        wanted = frozenset(want), bool(padded.real.all())
         if wanted not in self._graphs:
-            self._graphs[wanted] = self._graph(wanted)
+            self._graphs[wanted] = self._graph(*wanted)
         with tf.device(self.device):
             found = self._graphs[wanted](
                 *(tf.constant(x, tf.int32) for x in (padded.ids, padded.segment_ids)),
@@ -83,12 +83,15 @@ class TensorflowEngine:
             "unanswerable": beam.unanswerable.numpy(),
         }
 
-    def _graph(self, want: frozenset[str]) -> Callable[..., dict[str, Tensor]]:
-        """The function that computes these outputs, for rows of any number and length."""
+    def _graph(self, want: frozenset[str], full: bool) -> Callable[..., dict[str, Tensor]]:
+        """The function that computes these outputs, for rows of any number and length.
+
+        full: for batches without padding.
+        """
         integers, flags = (tf.TensorSpec([None, None], kind) for kind in (tf.int32, tf.bool))
         places = tf.TensorSpec([None], tf.int32)
         function: Callable[..., dict[str, Tensor]] = tf.function(
-            partial(self._compute, want),
+            partial(self._compute, want, full),
             input_signature=[integers, integers, flags, places, flags],
         )
         return function
@@ -96,6 +99,7 @@ class TensorflowEngine:
     def _compute(
         self,
         want: frozenset[str],
+        full: bool,
         ids: Tensor,
         segment_ids: Tensor,
         real: Tensor,
@@ -103,13 +107,21 @@ class TensorflowEngine:
         allowed: Tensor,
     ) -> dict[str, Tensor]:
         """The wanted outputs; those for tokens still padded."""
-        every = "all_layers" in want
-        task = None
+        every, task = "all_layers" in want, None
+        mask = None if full else real
+        whole = every or "hidden" in want  # else the last layer has only to compute some tokens
         if self._task is not None and {"task", "unanswerable"} & want:
-            task = self._run_task(ids, segment_ids, real, allowed, every)
-            encoder = task.encoder
+            task = self._run_task(ids, segment_ids, mask, allowed, every)
+            encoder, whole = task.encoder, True
         else:
-            encoder = self._body(ids, segment_ids, mask=real, return_all=every)
+            encoder = self._body(
+                ids,
+                segment_ids,
+                mask=mask,
+                positions=None if whole else places,
+                return_all=every,
+                packed=True,
+            )
         found: dict[str, Tensor] = {}
         if "hidden" in want:
             found["hidden"] = encoder.hidden
@@ -118,8 +130,9 @@ class TensorflowEngine:
         if "pooled" in want:
             found["pooled"] = encoder.pooled
         if "masked_lm" in want and self._pretrained is not None:
-            flat = tf.reshape(encoder.hidden, [-1, self.config.hidden_size])
-            targets = tf.gather(flat, places)  # (M, H)
+            targets = encoder.hidden  # (M, H)
+            if whole:
+                targets = tf.gather(tf.reshape(targets, [-1, self.config.hidden_size]), places)
             embeddings = self._body.embeddings
             found["masked_lm"] = self._pretrained.masked_lm(targets, embeddings=embeddings)
         if "sentence_order" in want and self._pretrained is not None:
@@ -129,15 +142,18 @@ class TensorflowEngine:
         return {name: tf.cast(x, tf.float32) for name, x in found.items()}
 
     def _run_task(
-        self, ids: Tensor, segment_ids: Tensor, real: Tensor, allowed: Tensor, every: bool
+        self, ids: Tensor, segment_ids: Tensor, mask: Tensor | None, allowed: Tensor, every: bool
     ) -> TaskOutput:
         """What the head gives; a batch of an engine has each choice as a row of its own."""
         assert self._task is not None
         assert self.head is not None
         if self.head.kind == "multiple_choice":
-            ids, segment_ids, real = (x[:, None] for x in (ids, segment_ids, real))
+            ids, segment_ids = ids[:, None], segment_ids[:, None]
+            mask = None if mask is None else mask[:, None]
         places = {"allowed": allowed} if self.head.kind == "beam_span" else {}
-        output: TaskOutput = self._task(ids, segment_ids, mask=real, return_all=every, **places)
+        output: TaskOutput = self._task(
+            ids, segment_ids, mask=mask, return_all=every, packed=True, **places
+        )
         return output
 
 

@@ -42,6 +42,9 @@ class AlbertKerasModel(keras.Model):
     def __init__(self) -> None:
         super().__init__()
         self.built = True  # as in Block
+        # TensorFlow's XLA compiles again for every shape, and cannot leave padding out: `fit`
+        # takes it only where compile(jit_compile=True) says so.
+        self.supports_jit = keras.backend.backend() != "tensorflow"
 
     def __call__(self, ids: Any = None, segment_ids: Any = None, **others: Any) -> Any:
         """Check the batch as far as its values are known, and compute."""

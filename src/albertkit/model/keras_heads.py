@@ -72,6 +72,7 @@ class AlbertForPretraining(AlbertKerasModel):
         lengths: Tensor | None = None,
         target_positions: Tensor | None = None,
         return_all: bool = False,
+        packed: bool | None = None,
         training: bool | None = None,
     ) -> PretrainingOutput:
         """Logits at the target positions, or of every token (B, T, V).
@@ -81,7 +82,13 @@ class AlbertForPretraining(AlbertKerasModel):
         The other arguments are those of `Albert`.
         """
         encoder = self.albert(
-            ids, segment_ids, mask=mask, lengths=lengths, return_all=return_all, training=training
+            ids,
+            segment_ids,
+            mask=mask,
+            lengths=lengths,
+            return_all=return_all,
+            packed=packed,
+            training=training,
         )
         targets = encoder.hidden
         if target_positions is not None and len(target_positions.shape) == 2:
@@ -214,6 +221,7 @@ class AlbertForTask(AlbertKerasModel):
         allowed: Tensor | None = None,
         start_places: Tensor | None = None,
         return_all: bool = False,
+        packed: bool | None = None,
         training: bool | None = None,
     ) -> TaskOutput:
         """Logits of the task for a padded batch; see `Albert`.
@@ -229,6 +237,7 @@ class AlbertForTask(AlbertKerasModel):
                 token if left out.
             start_places: `beam_span` only; (B,) true starts, to get the ends given them.
             return_all: also keep every hidden state and attention.
+            packed: leave padding out, see `Albert`.
             training: whether dropout drops; `fit` sets it.
         """
         kind, choices = self.head.kind, None
@@ -237,7 +246,13 @@ class AlbertForTask(AlbertKerasModel):
             ids, segment_ids, mask = (as_rows(x) for x in (ids, segment_ids, mask))
             lengths = None if lengths is None else ops.reshape(lengths, (-1,))
         encoder = self.albert(
-            ids, segment_ids, mask=mask, lengths=lengths, return_all=return_all, training=training
+            ids,
+            segment_ids,
+            mask=mask,
+            lengths=lengths,
+            return_all=return_all,
+            packed=packed,
+            training=training,
         )
         real = real_tokens(ids, mask, lengths)
         module = getattr(self, self.head.part)

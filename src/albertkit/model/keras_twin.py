@@ -1,6 +1,7 @@
 """ALBERT in Keras, class by class as in `albert.py`: the same names, the same numbers.
 
-Axes as there: B, T, V, E, H, N, D, I. A batch is always padded, (B, T), with a mask. The
+Axes as there: B, S, T, V, E, H, N, D, I. A batch is always padded, (B, T), with a mask; inside, a
+graph of TensorFlow may leave the padding out (keras_packing.py), and "..." is B, T or S. The
 parameters are those of Keras' own layers (a Dense has a `kernel`, (in, out)); `keras_loading.py`
 gives them the names of a checkpoint. Written in `keras.ops`, for TensorFlow; JAX runs it too.
 """
@@ -19,6 +20,7 @@ from keras import layers, ops
 from albertkit.config import AlbertConfig
 from albertkit.model import checks
 from albertkit.model.keras_calls import AlbertKerasModel, Block
+from albertkit.model.keras_packing import Layout, packs
 from albertkit.model.outputs import AlbertOutput
 
 Tensor = Any  # of Keras' backend
@@ -69,11 +71,12 @@ class GroupedLinear(Block):
         self.bias = self.add_weight((width_out,), "zeros", name="bias")
 
     def call(self, x: Tensor) -> Tensor:
-        """(B, T, in) to (B, T, out)."""
-        columns = ops.shape(x)[1]
-        x = ops.reshape(x, (-1, columns, x.shape[-1] // self.groups, self.groups))
-        x = ops.einsum("btig,goi->btgo", x, self.weight)
-        return ops.reshape(x, (-1, columns, self.width_out)) + self.bias
+        """(..., in) to (..., out)."""
+        columns = ops.shape(x)[1:-1]  # (T,), or none when packed
+        axes = "bt" if columns else "b"
+        x = ops.reshape(x, (-1, *columns, x.shape[-1] // self.groups, self.groups))
+        x = ops.einsum(f"{axes}ig,goi->{axes}go", x, self.weight)
+        return ops.reshape(x, (-1, *columns, self.width_out)) + self.bias
 
 
 def initial_values(spread: float) -> keras.initializers.Initializer:
@@ -144,15 +147,15 @@ class Embeddings(Block):
         """Width E to width H."""
         return x if self.projection is None else self.projection(x)
 
-    def call(self, ids: Tensor, segment_ids: Tensor) -> Tensor:
-        """Ids and segments (B, T) to (B, T, H)."""
-        x = self.word(ids)  # (B, T, E)
+    def call(self, ids: Tensor, segment_ids: Tensor, positions: Tensor) -> Tensor:
+        """Ids and segments (...) to (..., H)."""
+        x = self.word(ids)  # (..., E)
         if self.project_first:
-            x = self.project(x)  # (B, T, H)
-        x = x + self.position(ops.arange(ops.shape(ids)[1]))
+            x = self.project(x)  # (..., H)
+        x = x + self.position(positions)
         x = x + self.segment(segment_ids + self.first_segment)
         x = self.dropout(self.norm(x))
-        return x if self.project_first else self.project(x)  # (B, T, H)
+        return x if self.project_first else self.project(x)  # (..., H)
 
 
 class Attention(Block):
@@ -171,23 +174,25 @@ class Attention(Block):
         self.probability_dropout = layers.Dropout(config.attention_probs_dropout_prob)
         self.dropout = layers.Dropout(config.hidden_dropout_prob)
 
-    def call(self, x: Tensor, barrier: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(B, T, H) to the same, and the probabilities (B, N, T, T).
-
-        barrier: (B, 1, 1, T), added to the scores: 0 for tokens that may be looked at, else the
-        smallest number.
-        """
+    def call(
+        self, x: Tensor, layout: Layout, needed: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(..., H) to the same or the needed rows of it, and the probabilities (B, N, T, T)."""
         source = self.norm(x) if self.pre_norm else x
         query, key, value = (
-            self.split(part(source)) for part in (self.query, self.key, self.value)
+            self.split(layout.to_padded(part(source)))
+            for part in (self.query, self.key, self.value)
         )  # (B, N, T, D) each
         query = query * ops.cast(1 / math.sqrt(self.head_width), query.dtype)
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # (B, N, T, T)
-        if barrier is not None:
-            scores = scores + ops.cast(barrier, scores.dtype)
+        if layout.barrier is not None:
+            scores = scores + ops.cast(layout.barrier, scores.dtype)
         weights = self.probability_dropout(ops.softmax(scores, -1))
         mixed = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))  # (B, T, N, D)
-        mixed = ops.reshape(mixed, (-1, ops.shape(x)[1], self.heads * self.head_width))
+        mixed = ops.reshape(mixed, (-1, ops.shape(mixed)[1], self.heads * self.head_width))
+        mixed = layout.to_packed(mixed)  # (..., H)
+        if needed is not None:
+            x, mixed = ops.take(x, needed, axis=0), ops.take(mixed, needed, axis=0)  # (M, H)
         x = x + self.dropout(self.output_map(mixed))
         return (x if self.pre_norm else self.norm(x)), weights
 
@@ -210,8 +215,8 @@ class FeedForward(Block):
         self.dropout = layers.Dropout(config.hidden_dropout_prob)
 
     def call(self, x: Tensor) -> Tensor:
-        """(B, T, H) to the same."""
-        inner = self.activation(self.up(self.norm(x) if self.pre_norm else x))  # (B, T, I)
+        """(..., H) to the same."""
+        inner = self.activation(self.up(self.norm(x) if self.pre_norm else x))  # (..., I)
         x = x + self.dropout(self.down(inner))
         return x if self.pre_norm else self.norm(x)
 
@@ -236,17 +241,29 @@ class Encoder(Block):
         self.norm = make_norm(config, config.hidden_size) if config.final_norm else None
 
     def call(
-        self, x: Tensor, barrier: Tensor | None, return_all: bool = False
-    ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """(B, T, H) to the same; on request also that of every block, and its attentions."""
-        states, probabilities = [x], []
-        for attend, feed, inner in self.plan:
-            x, weights = self.attention[attend][inner](x, barrier=barrier)
-            x = self.feed_forward[feed][inner](x)
+        self,
+        x: Tensor,
+        layout: Layout,
+        needed: Tensor | None = None,
+        return_all: bool = False,
+    ) -> tuple[Tensor, Tensor | None, tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """(..., H) to the same; on request also that of every block, and its attentions.
+
+        needed: (M,) rows of a packed batch, whose vectors (M, H) come out second: computed by a
+        last layer for these alone. A graph computes only the one of both that is read.
+        """
+        states, probabilities, chosen = [x], [], None
+        for number, (attend, feed, inner) in enumerate(self.plan):
+            attention, feed_forward = self.attention[attend][inner], self.feed_forward[feed][inner]
+            if needed is not None and number == len(self.plan) - 1:
+                some, _ = attention(x, layout=layout, needed=needed)
+                chosen = self.finish(feed_forward(some))
+            x, weights = attention(x, layout=layout)
+            x = feed_forward(x)
             if return_all:
-                states.append(self.finish(x))
+                states.append(layout.to_padded(self.finish(x)))
                 probabilities.append(weights)
-        return self.finish(x), tuple(states) if return_all else (), tuple(probabilities)
+        return self.finish(x), chosen, tuple(states) if return_all else (), tuple(probabilities)
 
     def finish(self, x: Tensor) -> Tensor:
         """What an encoder that stopped here would give: with `final_norm` one more norm."""
@@ -269,7 +286,9 @@ class Albert(AlbertKerasModel):
         segment_ids: Tensor | None = None,
         mask: Tensor | None = None,
         lengths: Tensor | None = None,
+        positions: Tensor | None = None,
         return_all: bool = False,
+        packed: bool | None = None,
         training: bool | None = None,
     ) -> AlbertOutput:
         """Encode a padded batch (B, T).
@@ -279,17 +298,43 @@ class Albert(AlbertKerasModel):
             segment_ids: 0 or 1 for each token; 0 if left out.
             mask: (B, T) bool, True for tokens that may be looked at.
             lengths: instead of a mask, tokens of each row (B,).
+            positions: (M,) the tokens whose vectors are needed, as indices into B * T; `hidden` is
+                then (M, H).
             return_all: also keep every hidden state and attention.
+            packed: leave padding out, which is faster; its vectors are 0. Only graphs of
+                TensorFlow do, and in training without being asked.
             training: whether dropout drops; `fit` sets it.
 
         transformers' names of these work too: input_ids, token_type_ids, attention_mask.
         """
         segments = ops.zeros_like(ids) if segment_ids is None else segment_ids
-        x = self.embeddings(ids, segment_ids=segments)  # (B, T, H)
-        barrier = barrier_of(real_tokens(ids, mask, lengths), x.dtype)
-        x, states, probabilities = self.encoder(x, barrier=barrier, return_all=return_all)
-        pooled = None if self.pooler is None else ops.tanh(self.pooler(x[:, 0]))
-        return AlbertOutput(x, pooled, states, probabilities)
+        real = real_tokens(ids, mask, lengths)
+        barrier = barrier_of(real, self.compute_dtype)
+        layout = (
+            Layout.packed(ids, real, barrier)
+            if packs(packed, training) and not return_all
+            else Layout(barrier, ops.arange(ops.shape(ids)[1]))
+        )
+        x = self.embeddings(
+            layout.flat(ids), segment_ids=layout.flat(segments), positions=layout.positions
+        )  # (..., H)
+        x, chosen, states, probabilities = self.encoder(
+            x, layout=layout, needed=layout.needed(positions), return_all=return_all
+        )
+        if chosen is None:
+            hidden = x if positions is None else ops.take(rows_of(x), positions, axis=0)
+            first = x[:, 0]
+        else:
+            rows = ops.shape(ids)[0]
+            first = chosen[:rows]  # (B, H)
+            hidden = layout.to_padded(x) if positions is None else chosen[rows:]
+        pooled = None if self.pooler is None else ops.tanh(self.pooler(first))
+        return AlbertOutput(hidden, pooled, states, probabilities)
+
+
+def rows_of(x: Tensor) -> Tensor:
+    """(B, T, H) to (B * T, H)."""
+    return ops.reshape(x, (-1, x.shape[-1]))
 
 
 def real_tokens(ids: Tensor, mask: Tensor | None, lengths: Tensor | None) -> Tensor | None:
