@@ -34,22 +34,23 @@ from albertkit.tasks.head import TaskHead
 WORKER = Path(__file__).with_name("tensorflow_worker.py")
 SHAPES = {"base": (768, 12, 12, 128), "tiny-zh": (312, 12, 4, 128)}  # H, N, layers, E
 BATCH = {"base": 8, "tiny-zh": 16}
-WAYS = {"albertkit": ("graph",), "keras-hub": ("graph", "xla"), "transformers": ("graph", "xla")}
+SIDES = ("albertkit", "keras-hub", "transformers")
 Times = dict[str, list[tuple[float, float]]]
 
 
 def main() -> None:
     """Measure what was asked for; print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    for name in WAYS:
+    for name in SIDES:
         parser.add_argument(f"--{name}", help="Python that has it")
     parser.add_argument("--shape", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--layers", type=int, help="instead of the shape's own number")
     parser.add_argument("--work", nargs="+", default=["pooled", "hidden", "train"])
     parser.add_argument("--rows", nargs="+", default=["short", "full"])
+    parser.add_argument("--ways", nargs="+", default=["graph", "xla"], help="of the peers")
     parser.add_argument("--turns", type=int, default=5)
     options = parser.parse_args()
-    pythons = {name: vars(options)[name.replace("-", "_")] for name in WAYS}
+    pythons = {name: vars(options)[name.replace("-", "_")] for name in SIDES}
     print("| shape | work | rows | peer | wall | processor | difference |\n" + "|---" * 7 + "|")
     for shape in options.shape:
         with tempfile.TemporaryDirectory() as place:
@@ -58,7 +59,7 @@ def main() -> None:
             workers = {name: Worker(name, python, place) for name, python in pythons.items()}
             for work in options.work:
                 for rows in options.rows:
-                    found = measure(workers, work, rows, options.turns)
+                    found = measure(workers, work, rows, options)
                     show(f"{shape}, {layers} layers", work, rows, *found)
             for worker in workers.values():
                 worker.process.communicate()
@@ -113,7 +114,6 @@ class Worker:
             [python, str(WORKER), name, place],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
             env={**os.environ, **own},
         )
@@ -128,17 +128,18 @@ class Worker:
 
 
 def measure(
-    workers: dict[str, Worker], work: str, rows: str, turns: int
+    workers: dict[str, Worker], work: str, rows: str, options: argparse.Namespace
 ) -> tuple[Times, dict[str, np.ndarray]]:
     """Wall and processor seconds of every way, turn by turn, and the outputs of each."""
     kind = "short train" if (rows, work) == ("short", "train") else rows
-    ways = [(name, way) for name in workers for way in WAYS[name]]
+    peers = [(name, way) for name in SIDES[1:] for way in options.ways]
+    ways = [("albertkit", "graph"), *peers]
     outputs = {
         f"{name} {way}": np.array(workers[name].ask(do="prepare", work=work, rows=kind, way=way))
         for name, way in ways
     }
     times: Times = {f"{name} {way}": [] for name, way in ways}
-    for turn in range(turns + 1):
+    for turn in range(options.turns + 1):
         for name, way in ways if turn % 2 else reversed(ways):
             spent = workers[name].ask(do="run", way=way)
             if turn:  # the first warms up

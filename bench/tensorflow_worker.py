@@ -99,12 +99,15 @@ def training(name: str, folder: Path, batches: list[Arrays], work: str, xla: boo
 
     else:
         body, weights = PEERS[name](folder)
-        kernel = tf.Variable(np.load(folder / "head.npz")["kernel"])
-        bias = tf.Variable(tf.zeros(2))
+        if name == "transformers":
+            make = tf.Variable
+        else:
+            from keras import Variable as make
+        kernel, bias = make(np.load(folder / "head.npz")["kernel"]), make(np.zeros(2, np.float32))
         weights = [*weights, kernel, bias]
 
         def logits_of(ids: Any, mask: Any) -> Any:
-            return tf.matmul(body(ids, mask, True)[1], kernel) + bias
+            return tf.matmul(body(ids, mask, True)[1], tf.convert_to_tensor(kernel)) + bias
 
     return steps(name, logits_of, weights, batches, xla)
 
@@ -119,7 +122,7 @@ def steps(name: str, logits_of: Any, weights: list[Any], batches: list[Arrays], 
         import keras
     optimizer = keras.optimizers.AdamW(1e-4, weight_decay=0.01)
     optimizer.build(weights)
-    variables = weights if name == "transformers" else [getattr(x, "value", x) for x in weights]
+    variables = weights if name == "transformers" else [x.value for x in weights]
 
     def step(ids: Any, mask: Any, labels: Any) -> Any:
         with tf.GradientTape() as tape:
