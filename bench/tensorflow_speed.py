@@ -84,7 +84,8 @@ def prepare(place: Path, shape: str, layers: int) -> None:
         numbers = 0.05 * draw.standard_normal(size, dtype=np.float32)
         tensors[name] = numbers + 1 if name.endswith("norm.weight") else numbers
     Checkpoint(config, tensors, head=head).save(place / "albertkit")
-    np.savez(place / "head.npz", kernel=tensors["classifier.weight"].T)
+    head_parts = {"kernel": tensors["classifier.weight"].T, "bias": tensors["classifier.bias"]}
+    np.savez(place / "head.npz", **head_parts)
     body = {name: x for name, x in tensors.items() if name.startswith("albert.")}
     Checkpoint(config, body).save(place / "transformers")
     convert(place / "transformers", place / "keras-hub", "keras_hub")

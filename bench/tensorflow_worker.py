@@ -103,11 +103,14 @@ def training(name: str, folder: Path, batches: list[Arrays], work: str, xla: boo
             make = tf.Variable
         else:
             from keras import Variable as make
-        kernel, bias = make(np.load(folder / "head.npz")["kernel"]), make(np.zeros(2, np.float32))
+        parts = np.load(folder / "head.npz")
+        kernel, bias = make(parts["kernel"]), make(parts["bias"])
         weights = [*weights, kernel, bias]
 
         def logits_of(ids: Any, mask: Any) -> Any:
-            return tf.matmul(body(ids, mask, True)[1], tf.convert_to_tensor(kernel)) + bias
+            return tf.matmul(
+                body(ids, mask, True)[1], tf.convert_to_tensor(kernel)
+            ) + tf.convert_to_tensor(bias)
 
     return steps(name, logits_of, weights, batches, xla)
 
