@@ -54,7 +54,7 @@ FRAMEWORKS = {
     "transformers": set(),
     # Asked for by name (`plugins.need_package`), so that nothing imports them.
     **dict.fromkeys(("onnx", "onnxruntime", "openvino", "nncf"), set()),
-    "tensorflow": {"train", "infer", "exporters"},
+    "tensorflow": {"model", "train", "infer", "exporters"},
     "keras": {"model", "train"},
 }
 # In infer/ the engines alone: what asks, decodes and batches runs on any of them.

@@ -257,11 +257,8 @@ class AlbertForTask(AlbertKerasModel):
         real = real_tokens(ids, mask, lengths)
         module = getattr(self, self.head.part)
         if kind == "beam_span":
-            beam = module(
-                encoder.hidden,
-                allowed=self.checked(allowed, ids, real),
-                start_places=start_places,
-            )
+            allowed = self.checked(allowed, ids, real)
+            beam = module(encoder.hidden, allowed=allowed, start_places=start_places)
             return TaskOutput(encoder, beam=beam)
         if kind == "span":
             start, end = ops.unstack(module(encoder.hidden), 2, axis=-1)
