@@ -5,8 +5,8 @@
 
 Each is a process of its own Python (tensorflow_worker.py), with the same random weights and two
 threads: inference to pooled vectors or to those of all tokens, and training steps of a classifier
-(forward, backward, Keras' AdamW; no dropout). Peers run in the faster of a graph and XLA, padded to
-the longest text of a batch, and with both compiled before. Short rows have 28 tokens in the mean,
+(forward, backward, Keras' AdamW; no dropout). Peers run in a graph and with XLA, a line each,
+padded to the longest text of a batch, and compiled before. Short rows have 28 tokens in the mean,
 sorted by length for inference and as drawn in training; full rows have 128. Printed are ratios of
 wall and of processor time, peer / albertkit (median, smallest and largest of the turns), and the
 largest difference of the outputs, for training of the losses of the first steps.

@@ -202,7 +202,7 @@ class AlbertConfig:
 
         Args:
             path: such as config.json or albert_config.json, or a folder with one; or the name of a
-                model, if there is no such folder here.
+                model (a path that exists wins).
             dialect, vocab_size: see `from_json`.
 
         Raises:

@@ -118,9 +118,11 @@ def assert_same(model: Any, torch_model: Any, found: np.ndarray, expected: list[
     np.testing.assert_allclose(found, expected, atol=1e-4)
     weights = model.to_checkpoint().tensors
     for name, tensor in tensors_of(torch_model).items():
+        bound = 2e-4
         if name == "classifier.bias" and model.head.kind == "multiple_choice":
-            continue  # the softmax of the choices cancels it: its gradient is rounding alone
-        np.testing.assert_allclose(weights[name], tensor, atol=2e-4, err_msg=name)
+            # The softmax of the choices cancels it: its gradient is rounding, enlarged by Adam.
+            bound = STEPS * SCHEDULE.peak_learning_rate
+        np.testing.assert_allclose(weights[name], tensor, atol=bound, err_msg=name)
 
 
 def pretraining_batch(seed: int) -> PretrainingBatch:

@@ -85,15 +85,15 @@ class PackedLayout:
 
     ops: Ops
     pick: str
-    ids: Value = None  # a network in parts has no more of these than it needs
+    # A part of a network has only the inputs that it reads.
+    ids: Value = None
     segments: Value = None
     positions: Value = None
     mask: Value = None
     to_rows: Value = None  # (B, T) token at each place of the rectangle; where there is none, any
     from_rows: Value = None  # (S,) place of each token in the flattened rectangle
-    chosen: Value = (
-        None  # "first": (B,), "targets": (M,), the picked tokens; "all": (B,) the first ones
-    )
+    # "first": (B,), "targets": (M,), the picked tokens; "all": (B,) the first ones
+    chosen: Value = None
     chosen_to_rows: Value = None  # "targets": (B, Q) and (M,), the same for the picked tokens
     chosen_from_rows: Value = None
 

@@ -31,7 +31,7 @@ def outputs_of(checkpoint: Checkpoint) -> frozenset[str]:
 
 
 def require_task(checkpoint: Checkpoint, *, exporting: bool = False) -> None:
-    """Refuse a head that no graph has; exporting: what asks is no engine but an exporter.
+    """Refuse a head that graphs cannot compute; exporting: an exporter asks, not an engine.
 
     Raises:
         PredictionError: beam search, or the pooling of UER-py.

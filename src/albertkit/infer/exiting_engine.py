@@ -70,10 +70,8 @@ class _LayerByLayer:
 
     def __init__(self, checkpoint: Checkpoint, part: CompilePart, batch: Batch) -> None:
         assert checkpoint.head is not None  # the engine has one
-        self._tensors, self._last_part = (
-            {**checkpoint.tensors, **checkpoint.exits},
-            checkpoint.head.part,
-        )
+        self._tensors = {**checkpoint.tensors, **checkpoint.exits}
+        self._last_part = checkpoint.head.part
         self._num_exits = sum(name.endswith(".weight") for name in checkpoint.exits)
         self._part, self._depth = part, 0
         self._use(batch)

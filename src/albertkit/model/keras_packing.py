@@ -34,7 +34,7 @@ class Layout:
 
     @classmethod
     def packed(cls, ids: Tensor, real: Tensor | None, barrier: Tensor | None) -> Layout:
-        """The layout that leaves padding out. real: (B, T) bool; None: there is no padding."""
+        """The layout that leaves padding out. real: (B, T) bool, None without padding."""
         rows, columns = (ops.shape(ids)[axis] for axis in (0, 1))
         every = ops.arange(columns)
         if real is None:

@@ -69,7 +69,7 @@ class Tokenizer(TransformersCalls):
 
         Args:
             path: folder with spiece.model, vocab.txt or tokenizer.json, or such a file; or a name
-                such as albert-base-v2, if there is no such folder here. Settings are those beside
+                such as albert-base-v2 (a path that exists wins). Settings are those beside
                 the file (tokenizer_config.json, special_tokens_map.json, added_tokens.json); what
                 is not honoured stands in `notes`.
             lower_case: as the vocabulary was made; from tokenizer_config.json if left out, else
