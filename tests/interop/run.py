@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -36,10 +36,14 @@ from random_models import PLANS
 
 BUILD = ROOT / "build"
 READ_SECONDS = 1800
+CORES = len(os.sched_getaffinity(0))
+LONGEST = ("keras", "engines")  # they start first, so that the last core does not run alone
 QUIET = {
     "PYTHONWARNINGS": "ignore",
     "PYTHONNOUSERSITE": "1",
     "OMP_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
     "HF_HUB_OFFLINE": "1",  # everything is a local folder: a download would be a mistake
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
@@ -51,24 +55,57 @@ PYTEST = ("-q", "-rfE", "--noconftest", "-c", os.devnull, "-p", "no:cacheprovide
 class Result:
     """What came of one stage."""
 
-    stage: str
-    versions: str
+    stage: str = ""  # and versions: set where the parts are joined
+    versions: str = ""
     cases: int = 0
     largest: float = 0.0  # difference, over the largest expected value
     install_seconds: float | None = None  # None: the environment was there
-    run_seconds: float = 0.0
+    run_seconds: float = 0.0  # of all parts; they run side by side
     problems: list[str] = field(default_factory=list)
 
 
-def run_stage(stage: Stage, python: Path, folder: Path, result: Result) -> None:
-    """Run every reader of a stage over its cases."""
-    started = time.monotonic()
+# A function that runs a python with these arguments and adds to a result what came of it.
+Part = tuple[Callable[[list[str], Result], None], list[str]]
+
+
+def parts(stage: Stage, folder: Path) -> Iterator[Part]:
+    """What a stage runs: every reader over its cases of each kind, then every file of tests."""
     for script, kinds in stage.readers.items():
         for kind in kinds:
-            run_reader([str(python), str(HERE / script), str(folder / kind)], result)
+            yield run_reader, [str(HERE / script), str(folder / kind)]
     for name in stage.checks:
-        run_tests([str(python), "-m", "pytest", *PYTEST, str(HERE / name)], result)
-    result.run_seconds = time.monotonic() - started
+        yield run_tests, ["-m", "pytest", *PYTEST, str(HERE / name)]
+
+
+def run_part(part: Part, made: Future[tuple[Path, float | None]]) -> Result:
+    """Run one part of a stage as soon as its environment is there."""
+    result = Result()
+    run, words = part
+    try:
+        python, result.install_seconds = made.result()
+    except InstallError as error:
+        result.problems.append(f"install failed: {error}")
+    else:
+        started = time.monotonic()
+        run([str(python), *words], result)
+        result.run_seconds = time.monotonic() - started
+    return result
+
+
+def joined(stage: Stage, found: list[Result]) -> Result:
+    """The parts of a stage as one result."""
+    result = Result(
+        stage.name,
+        versions(stage),
+        cases=sum(x.cases for x in found),
+        largest=max(x.largest for x in found),
+        install_seconds=found[0].install_seconds,
+        run_seconds=sum(x.run_seconds for x in found),
+        problems=list(dict.fromkeys(problem for x in found for problem in x.problems)),
+    )
+    if not result.cases:
+        result.problems.append("no cases")
+    return result
 
 
 def run_reader(words: list[str], result: Result) -> None:
@@ -130,15 +167,13 @@ def parsed(text: str) -> Iterator[dict[str, Any]]:
 
 
 def run_all(stages: list[Stage], folder: Path) -> list[Result]:
-    """Every stage; environments are made side by side, since most of that is waiting."""
+    """Every stage: environments are made side by side, then a part runs on each core."""
     results = []
-    with ThreadPoolExecutor(max_workers=3) as pool:
-        made: dict[str, Future[tuple[Path, float | None]]] = {
-            stage.name: pool.submit(python_of, stage) for stage in stages
-        }
-        exported = any(stage.exports for stage in stages)
-        if exported and EXPORTER.name not in made:
-            made[EXPORTER.name] = pool.submit(python_of, EXPORTER)
+    with ThreadPoolExecutor(max_workers=3) as installing, ThreadPoolExecutor(CORES) as running:
+        wanted = sorted(stages, key=lambda stage: stage.name not in LONGEST)
+        if exported := any(stage.exports for stage in stages):
+            wanted += [] if EXPORTER in wanted else [EXPORTER]
+        made = {stage.name: installing.submit(python_of, stage) for stage in wanted}
         report = write_cases(folder, list(PLANS))
         for family, facts in report.items():
             print(
@@ -148,16 +183,15 @@ def run_all(stages: list[Stage], folder: Path) -> list[Result]:
             )
         if exported:
             write_exports(made[EXPORTER.name].result()[0], folder)
+        running_parts = {
+            stage.name: [
+                running.submit(run_part, part, made[stage.name]) for part in parts(stage, folder)
+            ]
+            for stage in wanted
+            if stage in stages
+        }
         for stage in stages:
-            result = Result(stage.name, versions(stage))
-            try:
-                python, result.install_seconds = made[stage.name].result()
-            except InstallError as error:
-                result.problems.append(f"install failed: {error}")
-            else:
-                run_stage(stage, python, folder, result)
-            if not result.cases:
-                result.problems.append("no cases")
+            result = joined(stage, [part.result() for part in running_parts[stage.name]])
             results.append(result)
             print(f"{stage.name}: {'differs' if result.problems else 'ok'}", flush=True)
     return results

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def test_a_reader_that_skips_or_fails_is_found(
     make_case(tmp_path / "cases" / "one", np.ones((1, 3, 1), np.float32))
     script = tmp_path / "reader.py"
     script.write_text(f"print({printed!r}); raise SystemExit({status})", encoding="utf-8")
-    result = run.Result("stage", "")
+    result = run.Result()
     run.run_reader([run.sys.executable, str(script), str(tmp_path / "cases")], result)
     assert (not result.problems) if problem is None else (problem in result.problems[0])
 
@@ -93,9 +94,23 @@ def test_a_reader_that_skips_or_fails_is_found(
 def test_a_folder_without_cases_is_found(tmp_path: Path) -> None:
     script = tmp_path / "reader.py"
     script.write_text("", encoding="utf-8")
-    result = run.Result("stage", "")
+    result = run.Result()
     run.run_reader([run.sys.executable, str(script), str(tmp_path)], result)
     assert "0 cases read of 0" in result.problems[0]
+
+
+def test_a_stage_joins_its_parts_and_a_failed_install_is_named_once() -> None:
+    stage = replace(LISTED, checks=("check_one.py",))
+    made: Future[tuple[Path, float | None]] = Future()
+    made.set_exception(InstallError("no network"))
+    found = [run.run_part(part, made) for part in run.parts(stage, GOLDEN)]
+    assert len(found) == 2
+    problems = ["install failed: no network", "no cases"]
+    assert run.joined(stage, found).problems == problems
+    found = [run.Result(cases=2, largest=1e-6, problems=["bad"]), run.Result(cases=1)]
+    whole = run.joined(stage, found)
+    assert (whole.stage, whole.cases, whole.largest) == (stage.name, 3, 1e-6)
+    assert whole.problems == ["bad"]
 
 
 def test_an_environment_is_made_once_and_a_failed_one_is_removed(
