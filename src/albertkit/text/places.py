@@ -137,26 +137,28 @@ class PieceParts:
     def _sizes_in(self, ids: Ids, bounds: Places, texts: Sequence[str]) -> Places:
         """How many characters the pieces (P,) have."""
         sizes = self._sizes[ids]
-        for row in rows_of(np.flatnonzero(ids == self._unk_id), bounds):
+        unknown = ids == self._unk_id
+        sizes[unknown] = 0
+        for row in rows_of(np.flatnonzero(unknown), bounds):
             part = slice(bounds[row], bounds[row + 1])
-            sizes[part] = self._sizes_around_unknown(ids[part].tolist(), texts[row])
+            self._measure_unknown(np.flatnonzero(unknown[part]), sizes[part], texts[row])
         return sizes
 
-    def _sizes_around_unknown(self, ids: list[int], text: str) -> list[int]:
-        """The same for one text; 0 from where it is not certain.
+    def _measure_unknown(self, unknown: Places, sizes: Places, text: str) -> None:
+        """Sets the sizes of the unknown ones among the pieces (P,) of a text, 0 until now.
 
-        An unknown piece is a run of characters that are no piece by themselves; the whole run, if
-        the next piece stands behind it.
+        An unknown piece is a run of characters that are no piece by themselves. The whole run is
+        taken: where the next piece has the end of it, the sizes come to more than the text has.
+        All are 0 where there is no such run.
         """
-        text, place, sizes = SPACE + text.replace(" ", SPACE), 0, [0] * len(ids)
-        for number, each in enumerate(ids):
-            run = self._unknown.match(text, place) if each == self._unk_id else None
-            piece = run[0] if run else self._pieces[each]
-            if not text.startswith(piece, place):
-                break
-            sizes[number] = len(piece)
-            place += len(piece)
-        return sizes
+        text, longer = SPACE + text.replace(" ", SPACE), 0
+        for number, place in zip(unknown.tolist(), starts_of(sizes)[unknown].tolist(), strict=True):
+            run = self._unknown.match(text, place + longer)
+            if run is None:
+                sizes[:] = 0
+                return
+            sizes[number] = len(run[0])
+            longer += len(run[0])
 
     def _index(self, ids: Ids, counts: Places) -> Places:
         """Which part of all parts each token of pieces (P,) is; counts: tokens of each."""
