@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sentencepiece import sentencepiece_model_pb2
 
 from albertkit.text import places
-from albertkit.text.places import in_groups, shared_offsets
+from albertkit.text.places import PieceParts, bounds_of, in_groups, shared_offsets
 from albertkit.text.tokenizer import Tokenizer
 from albertkit.text.tokenizer_settings import AddedToken, TokenizerSettings
 from albertkit.text.wordpiece import WordPieceTokenizer
@@ -149,3 +149,22 @@ def test_texts_with_added_words_are_those_of_each_text_by_itself(
     aligned = tokenizer.align_batch(texts)
     assert aligned == [tokenizer.align(text) for text in texts]
     assert tokenizer.ids_batch(texts) == [ids for ids, _ in aligned]
+
+
+@pytest.mark.parametrize(
+    ("text", "ids", "offsets"),
+    [
+        ("QQaR", [1, 0, 2, 0], [(0, 0), (0, 2), (2, 3), (3, 4)]),
+        ("Q a", [1, 0, 1, 2], [(0, 0), (0, 1), (2, 2), (2, 3)]),
+        ("Qxy", [1, 0, 3], None),  # the run of what is no piece has the first letters of one
+        ("QxyaRS", [1, 0, 3, 2, 0], None),  # what is too long is as much as what is missing
+        ("a", [1, 0], None),  # not unknown: other pieces than those of this text
+        ("Qa", [1, 0, 0], None),
+    ],
+)
+def test_an_unknown_piece_is_the_run_between_its_neighbours_or_not_certain(
+    text: str, ids: list[int], offsets: list[tuple[int, int]] | None
+) -> None:
+    parts = PieceParts(["<unk>", SPACE, "a", "xy"], unk_id=0, cut={})
+    [found] = parts.align(np.array(ids, np.int32), bounds_of([ids]), [text])
+    assert found == (None if offsets is None else (ids, offsets))
