@@ -161,8 +161,9 @@ def test_a_manifest_says_which_engine_opens_the_folder_and_notices_changed_files
         Manifest.load(tmp_path, "It", "model.onnx", "auto")
     values = json.loads((tmp_path / MANIFEST).read_text())
     (tmp_path / MANIFEST).write_text(json.dumps({**values, "format": 99}))
-    with pytest.raises(PredictionError, match="another version"):
+    with pytest.raises(PredictionError, match="another version") as refused:
         Manifest.load(tmp_path, "It", "model.onnx", "auto")
+    assert refused.value.facts["found"] == "format 99 (int)"
 
 
 EXPORTER = """

@@ -204,7 +204,7 @@ def test_filling_a_mask_imports_no_compiler(tiny_model: Path) -> None:
 
 
 def test_an_unknown_engine_or_precision_is_named_with_those_there_are(tiny_model: Path) -> None:
-    with pytest.raises(PredictionError, match=r"engine must be one of .*torch") as refused:
+    with pytest.raises(PredictionError, match=r"engine must be one of auto, .*torch") as refused:
         Predictor(tiny_model / "model", engine="fast")
     assert refused.value.facts["found"] == "fast"
     with pytest.raises(PredictionError, match="precision of the engine torch") as refused:

@@ -83,7 +83,12 @@ STAGES = (
     Stage(
         "engines",
         {"engines_run.py": ("huggingface", "uer")},
-        ("check_engine_pages.py", "check_early_exit.py"),
+        (
+            "check_engine_pages.py",
+            "check_early_exit.py",
+            "check_batch_independence.py",
+            "check_openvino_cache.py",
+        ),
     ),
     Stage("optimum", {"optimum_reads.py": ("onnx",)}, exports=True),
     Stage("optimum_intel", {"optimum_reads.py": ("openvino",)}, whole=True, exports=True),

@@ -1,7 +1,8 @@
 """The steps of `Ops` as ONNX nodes: fp32, fp16, or int8 with dynamically quantized activations.
 
-In int8 every matrix is an int8 initializer, quantized once, and each use of it is a MatMulInteger:
-the form that onnxruntime fuses. A value is the name of an edge.
+In int8 every matrix is an int8 initializer, quantized once, and each use of it is a MatMulInteger.
+Activations have a scale for each token, so that its numbers do not depend on those beside it. A
+value is the name of an edge.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from albertkit.plugins import need_package
 OPSET = 20  # the first with Gelu
 Array = npt.NDArray[Any]
 _WORDS = "albert.embeddings.word"
+_NOTHING = 1e-12  # of a row of zeros, which has a scale, too
 
 
 class OnnxOps:
@@ -153,16 +155,30 @@ class OnnxOps:
 
     def _integer_product(self, x: str, numbers: str, scale: str) -> str:
         """x times an int8 matrix; x is quantized once for all matrices that it meets."""
+        # uint8 around 128: onnxruntime has no fast product of int8 and int8 without VNNI.
+        middle = self.stored("uint8_middle", np.array(128, np.uint8))
         if ("quantized", x) not in self._made:
-            parts = self.nodes_of("DynamicQuantizeLinear", 3, x)
-            for part, name in zip(("quantized", "scale", "zero"), parts, strict=True):
-                self._made[part, x] = name
+            largest = self.node("ReduceMax", self.node("Abs", x), self.ints(-1), keepdims=1)
+            largest = self.node("Max", largest, self.number(_NOTHING))
+            rows = self.node("Mul", largest, self.number(1 / 127))
+            integers = self.node("Mul", x, self.node("Reciprocal", rows))
+            self._made["quantized", x] = self.node(
+                "QuantizeLinear", integers, self.number(1.0), middle
+            )
+            self._made["scale", x] = rows
         zero = self.stored("int8_zero", np.array(0, np.int8))
-        product = self.node(
-            "MatMulInteger", self._made["quantized", x], numbers, self._made["zero", x], zero
-        )
+        product = self.node("MatMulInteger", self._made["quantized", x], numbers, middle, zero)
         floats = self.node("Cast", product, to=self.types.FLOAT)
-        return self.node("Mul", floats, self.node("Mul", self._made["scale", x], scale))
+        scaled = self.node("Mul", floats, self.node("Mul", self._computed_one(x), scale))
+        return self.node("Mul", scaled, self._made["scale", x])
+
+    def _computed_one(self, x: str) -> str:
+        """1.0 that is no constant: with one onnxruntime does not fuse product, cast and scale."""
+        if ("one",) not in self._made:
+            size = self.node("Size", x)
+            same = self.node("Equal", size, size)
+            self._made["one",] = self.node("Cast", same, to=self.types.FLOAT)
+        return self._made["one",]
 
     def norm(self, x: str, name: str, eps: float) -> str:
         """See `Ops`."""

@@ -62,13 +62,15 @@ class Manifest:
                 version, or a file was changed.
         """
         values = _object(folder)
-        if values.pop("format", None) != _FORMAT:
+        format = values.pop("format", None)
+        if format != _FORMAT:
             raise PredictionError(
                 "This folder was exported by another version of albertkit.",
                 expected=f"format {_FORMAT}",
-                found=shown(strict_json(folder / MANIFEST)),
+                found=f"format {shown(format)}",
                 where=folder,
-                fix="export the model again",
+                fix="export the model again with this version, or update albertkit: "
+                "pip install --upgrade albertkit",
             )
         head = values.pop("head", None)
         try:

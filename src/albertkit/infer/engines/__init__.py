@@ -38,7 +38,7 @@ def _kind(name: str, settings: EngineSettings) -> EngineKind:
     known = plugins.names("engines")
     if name not in known:
         raise PredictionError(
-            f"engine must be one of {', '.join(sorted(known))}.",
+            f"engine must be one of auto, {', '.join(sorted(known))}.",
             found=name,
             fix="leave engine out",
             command_fix="leave --engine out",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from typing import Any
 
 import numpy as np
 
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.data.batch import Batch
+from albertkit.errors import OutputError
 from albertkit.files import atomic_folder
 from albertkit.graph.layouts import packed_inputs
 from albertkit.graph.network import pick_of
@@ -28,11 +29,15 @@ def quantized_model(checkpoint: Checkpoint, want: tuple[str, ...], batches: Sequ
     """The packed graph of some outputs in int8; from the cache if it was made before."""
     openvino = need_package("openvino", "openvino")
     folder = cache_folder() / "openvino" / _key(checkpoint, want, batches)
-    if not (folder / _FILE).is_file():
-        model = quantize_packed(checkpoint, want, batches)
-        with atomic_folder(folder, replace=True) as temporary:
-            openvino.save_model(model, temporary / _FILE, compress_to_fp16=False)
-    return openvino.Core().read_model(folder / _FILE)
+    if (folder / _FILE).is_file():
+        with suppress(RuntimeError):  # damaged: it is made again
+            return openvino.Core().read_model(folder / _FILE)
+    model = quantize_packed(checkpoint, want, batches)
+    # A cache that cannot be written costs time only; OpenVINO's own errors are RuntimeErrors.
+    writes = suppress(OutputError, OSError, RuntimeError)
+    with writes, atomic_folder(folder, replace=True) as temporary:
+        openvino.save_model(model, temporary / _FILE, compress_to_fp16=False)
+    return model
 
 
 def quantize_packed(checkpoint: Checkpoint, want: tuple[str, ...], batches: Sequence[Batch]) -> Any:
