@@ -69,8 +69,7 @@ class Manifest:
                 expected=f"format {_FORMAT}",
                 found=f"format {shown(format)}",
                 where=folder,
-                fix="export the model again with this version, or update albertkit: "
-                "pip install --upgrade albertkit",
+                fix="export the model again with this version, or update it with pip",
             )
         head = values.pop("head", None)
         try:
