@@ -1,11 +1,13 @@
 """A fine-tuned classifier as the files for phones, beside PyTorch: answers, size, time, memory.
 
-    python bench/mobile.py MODEL ROWS [--calibrate TEXTS] [--without-answers]
+    python bench/mobile.py MODEL ROWS [--calibrate TEXTS] [--length 64] [--without-answers]
 
 MODEL is a checkpoint folder, ROWS labelled examples as `evaluate` takes them. Exports a SavedModel
 and LiteRT in each precision (int8 also with integers inside, if there are TEXTS), scores each file
 with `evaluate`, and runs each LiteRT file on 128 tokens in a process of its own with ai-edge-litert
-alone. Prints one JSON object a line. Needs the extras tensorflow and litert.
+alone. With --length all of them, PyTorch too, are the model with so many positions, and LiteRT
+files take one row of this length. Prints one JSON object a line. Needs the extras tensorflow and
+litert.
 
 albert_zh's README claims 120 ms for 128 tokens and 60 MB from load to first run for its tiny model
 (4 layers of width 312, float) on a phone. This is a core of the machine that runs it, no phone.
@@ -21,12 +23,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from albertkit import Predictor, evaluate, export
+from albertkit import Checkpoint, Predictor, evaluate, export
+from albertkit.exporters._length import shortened
 from albertkit.exporters._quantize import agreement_of
 from albertkit.infer.evaluate import head_to_measure
 
 TOKENS, TURNS = 128, 21
-# Run with a file, threads: memory and time of a program that has LiteRT and NumPy alone.
+# Run with a file, threads, tokens: memory and time of a program that has LiteRT and NumPy alone.
 ALONE = f"""
 import json, re, sys, time
 import numpy as np
@@ -35,11 +38,11 @@ from ai_edge_litert.interpreter import Interpreter
 def megabytes(name):
     return int(re.search(name + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 
-before = megabytes("VmRSS")
+before, tokens = megabytes("VmRSS"), int(sys.argv[3])
 inputs = {{
-    "input_ids": np.arange(5, 5 + {TOKENS}, dtype=np.int32)[None],
-    "attention_mask": np.ones((1, {TOKENS}), np.int32),
-    "token_type_ids": np.zeros((1, {TOKENS}), np.int32),
+    "input_ids": np.arange(5, 5 + tokens, dtype=np.int32)[None],
+    "attention_mask": np.ones((1, tokens), np.int32),
+    "token_type_ids": np.zeros((1, tokens), np.int32),
 }}
 run = Interpreter(sys.argv[1], num_threads=int(sys.argv[2])).get_signature_runner()
 run(**inputs)
@@ -63,8 +66,19 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("rows", type=Path)
     parser.add_argument("--calibrate", type=Path)
+    parser.add_argument("--length", type=int)
     parser.add_argument("--without-answers", action="store_true", help="size, time and memory")
     asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        if asked.length is not None:  # a text that is cut, is cut for all of them
+            made = shortened(Checkpoint.load(asked.model), asked.length, "litert", True)
+            asked.model = Path(place) / "model"
+            made.save(asked.model)
+        measure(asked)
+
+
+def measure(asked: argparse.Namespace) -> None:
+    """One line for each file."""
     original = Predictor(asked.model, threads=1)
     head = head_to_measure(original)
     before = None if asked.without_answers else evaluate(original, asked.rows)
@@ -78,7 +92,10 @@ def main() -> None:
         found: dict[str, Any] = {"to": to, "precision": precision, "calibrated": texts is not None}
         with tempfile.TemporaryDirectory() as place:
             out = Path(place) / "made"
-            done = export(asked.model, to=to, out=out, precision=precision, calibrate=texts)
+            length = asked.length if to == "litert" else None
+            done = export(
+                asked.model, to=to, out=out, precision=precision, calibrate=texts, length=length
+            )
             found |= {"bytes": done.bytes, "difference": dict(done.compared.difference)}
             if before is not None:
                 after = evaluate(Predictor(out), asked.rows)
@@ -88,13 +105,14 @@ def main() -> None:
                 found |= {"metric": metric, "torch": before.figures[metric]}
                 found["found"] = after.figures[metric]
             if to == "litert":
-                found |= {f"threads_{n}": alone(out / "model.tflite", n) for n in (1, 2)}
+                file, tokens = out / "model.tflite", asked.length or TOKENS
+                found |= {f"threads_{n}": alone(file, n, tokens) for n in (1, 2)}
         print(json.dumps(found), flush=True)
 
 
-def alone(file: Path, threads: int) -> dict[str, Any]:
+def alone(file: Path, threads: int, tokens: int) -> dict[str, Any]:
     """Time and memory of a file in a clean process."""
-    words = [sys.executable, "-c", ALONE, str(file), str(threads)]
+    words = [sys.executable, "-c", ALONE, str(file), str(threads), str(tokens)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found

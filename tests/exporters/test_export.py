@@ -49,6 +49,20 @@ def manifest(folder: Path, **changes: object) -> Manifest:
     return made
 
 
+def test_only_a_saved_model_takes_its_tokenizer_along(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "lines.txt").write_text("a\n")
+    for to in ("onnx", "openvino", "litert"):
+        with pytest.raises(PredictionError, match="Only a SavedModel") as refused:
+            export(
+                tiny_model / "model",
+                to=to,
+                out=tmp_path / "out",
+                tokenize=tmp_path / "lines.txt",
+            )
+        assert refused.value.facts["found"] == to
+        assert not (tmp_path / "out").exists()
+
+
 def test_a_missing_package_is_named_with_its_extra(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,14 @@ def test_the_command_shows_the_costs(
     assert {"after", "agreement", "clear_agreement", "bytes", "speed", "keeps"} <= set(found)
 
 
+def test_a_length_reaches_the_exporter(
+    tuned: Path, dev: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["quantize", str(tuned), "--check", str(dev), "--to", "rounded"]
+    assert main([*command, "--length", "16", "--out", str(tmp_path / "a")]) != 0
+    assert "writes models for any length" in capsys.readouterr().err  # this exporter's answer
+
+
 def test_nothing_stays_of_a_model_that_cannot_be_checked(
     tuned: Path, dev: Path, tiny_model: Path, tmp_path: Path
 ) -> None:

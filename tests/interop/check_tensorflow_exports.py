@@ -272,12 +272,34 @@ def test_calibrated_files_compute_products_with_integers(
     kinds = {each["index"]: each["dtype"] for each in interpreter.get_tensor_details()}
     operations = interpreter._get_ops_details()
     assert not {x["op_name"] for x in operations if "Flex" in x["op_name"]}
-    names = ("FULLY_CONNECTED", "BATCH_MATMUL", "GATHER")
-    products = [x for x in operations if x["op_name"] in names]
+    last = {each["index"] for each in interpreter.get_output_details()}
+    names = ("FULLY_CONNECTED", "GATHER")
+    products = [x for x in operations if x["op_name"] in names and not last & set(x["outputs"])]
     assert {x["op_name"] for x in products} == set(names)
     assert {kinds[place] for x in products for place in x["outputs"]} <= {np.int8, np.int32}
+    few = [x for x in operations if x["op_name"] == "BATCH_MATMUL" or last & set(x["outputs"])]
+    assert {kinds[place] for x in few for place in (*x["inputs"], *x["outputs"])} == {np.float32}
     numbers = sum(x.size for x in made.tensors.values())
     assert bytes_of_tensors(out) < 2 * numbers  # one byte each, of the layer once, and biases
+
+
+def test_a_few_large_columns_do_not_blur_the_tables_of_a_small_file(tmp_path: Path) -> None:
+    made = make("export", PLANS["classification"])
+    segment = "albert.embeddings.segment.weight"
+    table = made.tensors[segment].copy()
+    table[:, 0] *= 10
+    replace(made, tensors={**made.tensors, segment: table}).save(tmp_path / "model")
+    export(tmp_path / "model", to="litert", out=tmp_path / "made", precision="int8")
+    interpreter = tf.lite.Interpreter(str(tmp_path / "made" / "model.tflite"))
+    details = {x["index"]: x for x in interpreter.get_tensor_details()}
+    tables = [
+        details[x["inputs"][0]]
+        for x in interpreter._get_ops_details()
+        if x["op_name"] in ("GATHER", "EMBEDDING_LOOKUP")
+    ]
+    steps = {float(x["quantization"][0]) for x in tables if x["dtype"] == np.int8}
+    assert steps
+    assert max(steps) == pytest.approx(1 / 127, rel=1e-3)  # numbers up to 1, whatever the columns
 
 
 @pytest.fixture(scope="module")

@@ -76,6 +76,7 @@ STAGES = (
             "check_tensorflow_engine.py",
             "check_tensorflow_page.py",
             "check_tensorflow_exports.py",
+            "check_text_graph.py",
             "check_keras_training.py",
         ),
     ),

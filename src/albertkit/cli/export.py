@@ -28,6 +28,7 @@ def export(
     precision: str = "fp32",
     calibrate: Path | None = None,
     length: int | None = None,
+    tokenize: Path | None = None,
     options: SourceOptions = NO_OPTIONS,
     json: Json = False,
 ) -> None:
@@ -52,6 +53,9 @@ def export(
     length
         litert only: the model takes one row of so many tokens at a time; any number of both if
         left out.
+    tokenize
+        saved_model only: texts, one on each line; the graph then also takes texts, provided that
+        it gives our ids for these and for hard ones of our own.
     json
         One JSON object.
     """
@@ -68,6 +72,7 @@ def export(
             precision=precision,
             calibrate=calibrate,
             length=length,
+            tokenize=tokenize,
             tokenizer=options.tokenizer,
             overrides=overrides,
             family=options.family,
@@ -86,6 +91,7 @@ def quantize(
     out: Path,
     to: str = "openvino",
     calibrate: Path | None = None,
+    length: int | None = None,
     options: SourceOptions = NO_OPTIONS,
     json: Json = False,
 ) -> None:
@@ -104,6 +110,9 @@ def quantize(
     calibrate
         Texts for int8 of openvino and litert, one on each line, like those that the model will
         read; litert then computes with integers whose ranges were found on them.
+    length
+        litert only: the model takes one row of so many tokens at a time; any number of both if
+        left out.
     json
         One JSON object.
     """
@@ -118,6 +127,7 @@ def quantize(
             out=out,
             to=to,
             calibrate=calibrate,
+            length=length,
             tokenizer=options.tokenizer,
             overrides=overrides,
             family=options.family,

@@ -7,6 +7,7 @@ are no exporters.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -58,6 +59,7 @@ def export(
     precision: str = "fp32",
     calibrate: str | Path | None = None,
     length: int | None = None,
+    tokenize: str | Path | None = None,
     tokenizer: str | Path | None = None,
     overrides: Overrides | None = None,
     family: str | None = None,
@@ -76,6 +78,9 @@ def export(
             openvino takes texts of ours, and litert quantizes activations while it runs.
         length: litert only: the model takes one row of so many tokens at a time; any number of
             both if left out.
+        tokenize: saved_model only: a file of texts, one on each line. The tokenizer becomes part of
+            the graph, with a signature `texts`, if it gives our ids for these and for texts of ours
+            that are hard to get right; else nothing is written.
         tokenizer, overrides, family, offline: see `open_checkpoint`.
 
     Raises:
@@ -88,12 +93,16 @@ def export(
         model, family=family, tokenizer=tokenizer, overrides=overrides, offline=offline
     )
     exporter = _exporter(to, precision, calibrate is not None)
+    packages = list(exporter.PACKAGES)
+    texts = {} if tokenize is None else {"tokenize": tokenize}
+    if texts:
+        packages.append(_tokenizer_package(exporter, to))
     checkpoint, started = opened.checkpoint, time.monotonic()
     if length is not None:
         checkpoint = shortened(checkpoint, length, to, exporter.FIXES_LENGTH)
     task = choose_task(checkpoint, task)
     with atomic_folder(Path(out)) as folder:
-        exporter.write(checkpoint, folder, task, precision, calibrate, length)
+        exporter.write(checkpoint, folder, task, precision, calibrate, length, **texts)
         size = sum(path.stat().st_size for path in _files(folder))
         write_config_file(checkpoint, folder)
         if checkpoint.tokenizer is not None:
@@ -101,7 +110,9 @@ def export(
             inputs = inputs_of_example(checkpoint, task, length)
             example = exporter.EXAMPLE.replace("{inputs}", inputs)
             (folder / "example.py").write_text(example, encoding="utf-8")
-        compared = _run_it(exporter, checkpoint, folder, task, precision, str(model))
+        compared = _run_it(
+            exporter.ENGINE, packages, checkpoint, folder, task, precision, str(model)
+        )
     seconds = time.monotonic() - started
     before = sum(4 * tensor.size for tensor in checkpoint.tensors.values())
     return Export(Path(out), task, precision, size, before, seconds, compared)
@@ -135,13 +146,28 @@ def _exporter(name: str, precision: str, calibrates: bool) -> ModuleType:
     return exporter
 
 
+def _tokenizer_package(exporter: ModuleType, name: str) -> str:
+    """What a tokenizer inside the file needs."""
+    package: str | None = getattr(exporter, "TOKENIZER_PACKAGE", None)
+    if package is None:
+        raise PredictionError(
+            "Only a SavedModel can hold the tokenizer.",
+            expected="to='saved_model', or no texts for a tokenizer",
+            found=name,
+            fix="leave tokenize out, and give the model ids of albertkit's Tokenizer",
+            command_fix="leave --tokenize out, and give the model ids of albertkit's Tokenizer",
+        )
+    return package
+
+
 def _files(folder: Path) -> list[Path]:
     """Every file of a folder and of those in it."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _run_it(
-    exporter: ModuleType,
+    engine_name: str,
+    packages: Iterable[str],
     checkpoint: Checkpoint,
     folder: Path,
     task: str,
@@ -150,7 +176,7 @@ def _run_it(
 ) -> Compared:
     """Write the manifest, open the folder as its users will, and compare it with PyTorch."""
     manifest = Manifest(
-        engine=exporter.ENGINE,
+        engine=engine_name,
         precision=precision,
         task=task,
         outputs=file_names(checkpoint, task),
@@ -160,12 +186,12 @@ def _run_it(
         versions={
             "albertkit": __version__,
             # Of the module: one package may come from several (tensorflow_cpu).
-            **{name: import_module(name).__version__ for name in exporter.PACKAGES},
+            **{name: import_module(name).__version__ for name in packages},
         },
         source=source,
     )
     manifest.save(folder)
-    engine: Engine = open_exported(exporter.ENGINE, folder, EngineSettings())
+    engine: Engine = open_exported(engine_name, folder, EngineSettings())
     compared = compare(checkpoint, engine)
     refuse_far(compared, precision)
     return compared

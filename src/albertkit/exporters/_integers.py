@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,20 @@ from albertkit.data.batch import Batch
 from albertkit.graph.tasks import INPUTS
 
 CALIBRATION_TOKENS = 128  # of a row, where the model takes rows of any length
-# Kept in float32: sums, normalisation, softmax and the pooler's tanh. With 256 steps between the
-# smallest and the largest number of a tensor, variances and the barrier of attention (-1e30 for
-# padding) leave no step to the others.
+# Kept in float32: sums, normalisation, softmax, the pooler's tanh, and the products of attention.
+# With 256 steps between the smallest and the largest number of a tensor, variances and the barrier
+# of attention (-1e30 for padding) leave no step to the others; a probability shared by a hundred
+# tokens has two or three.
 _FLOAT = (
     *("ADD", "SUB", "MUL", "DIV", "NEG", "MEAN", "SUM", "SQUARE", "SQUARED_DIFFERENCE"),
     *("SQRT", "RSQRT", "SOFTMAX", "SELECT", "SELECT_V2", "TANH", "LOGISTIC"),
+    "BATCH_MATMUL",
 )
+
+
+# The product that gives a model's outputs stays in float32 up to this many of them: its weights are
+# few, and with 256 steps two classes are soon the same.
+_FEW_OUTPUTS = 256
 
 
 def rows_without_padding(
@@ -61,9 +69,12 @@ def convert_to_integers(
     converter.optimizations = [lite.Optimize.DEFAULT]
     converter.representative_dataset = samples
     converter.target_spec.supported_ops = [lite.OpsSet.TFLITE_BUILTINS_INT8]
-    options = lite.experimental.QuantizationDebugOptions(denylisted_ops=list(_FLOAT))
+    made_options = partial(lite.experimental.QuantizationDebugOptions, denylisted_ops=list(_FLOAT))
     debugger = lite.experimental.QuantizationDebugger(
-        converter=converter, debug_dataset=samples, debug_options=options
+        converter=converter, debug_dataset=samples, debug_options=made_options()
     )
+    measured = lite.Interpreter(model_content=debugger.calibrated_model)
+    few = [x["name"] for x in measured.get_output_details() if x["shape"][-1] <= _FEW_OUTPUTS]
+    debugger.options = made_options(denylisted_nodes=few)
     made: bytes = bytes(debugger.get_nondebug_quantized_model())
     return made

@@ -13,8 +13,10 @@ class Exporter(Protocol):
 
     ENGINE: of `infer/engines`, opens what it writes. PACKAGES: whose versions the manifest holds.
     CALIBRATES: whether its int8 takes texts. FIXES_LENGTH: whether it can write a model for rows
-    of one length. EXAMPLE: the program that is left beside the model,
-    with {inputs} to fill.
+    of one length. EXAMPLE: the program that is left beside the model, with {inputs} to fill.
+
+    One more is there only where a file can hold a tokenizer: TOKENIZER_PACKAGE, the package that
+    this needs; `write` then also takes `tokenize`, the texts to compare it on.
     """
 
     TITLE: str

@@ -54,6 +54,7 @@ def quantize(
     out: str | Path,
     to: str = "openvino",
     calibrate: str | Path | None = None,
+    length: int | None = None,
     tokenizer: str | Path | None = None,
     overrides: Overrides | None = None,
     family: str | None = None,
@@ -68,7 +69,7 @@ def quantize(
         check: labelled examples as `evaluate` takes them, which the model was not trained with.
         out: folder to make; must be free.
         to: onnx, openvino or litert.
-        calibrate, tokenizer, overrides, family, offline: see `export`.
+        calibrate, length, tokenizer, overrides, family, offline: see `export`.
 
     Raises:
         PredictionError: the model was not fine-tuned, or see `export`.
@@ -87,6 +88,7 @@ def quantize(
             out=folder,
             precision="int8",
             calibrate=calibrate,
+            length=length,
             tokenizer=tokenizer,
             overrides=overrides,
             family=family,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from albertkit.checkpoint.checkpoint import Checkpoint
@@ -23,17 +24,29 @@ SERVING = "serving_default"  # the signature that TensorFlow's own programs run 
 
 
 def save(
-    checkpoint: Checkpoint, folder: Path, task: str, *, hub: bool, length: int | None = None
+    checkpoint: Checkpoint,
+    folder: Path,
+    task: str,
+    *,
+    hub: bool,
+    length: int | None = None,
+    texts: Any = None,
+    spread_tables: bool = False,
 ) -> None:
     """Write a SavedModel whose usual signature is a task's, by the names of `graph/tasks.py`.
 
     hub: also the signatures of TF-Hub's ALBERT, and the task's under the name `task`. length: the
-    usual signature takes one row of so many tokens; None: any number of both.
+    usual signature takes one row of so many tokens; None: any number of both. texts: a `TextGraph`,
+    whose ids the signature `texts` gives to the usual one. spread_tables: see `_spread`.
 
     Raises:
         OSError: the disk is full.
     """
     models = build_models(checkpoint)
+    if spread_tables:
+        embeddings = models.body.embeddings
+        for layer in (embeddings.word, embeddings.position, embeddings.segment):
+            _spread(layer)
     encode = _encoder(models)
     shape: Shape = [None, None] if length is None else [1, length]
     signatures = {SERVING: _of_task(checkpoint, models, encode, task, shape)}
@@ -44,6 +57,9 @@ def save(
             same = signatures[SERVING] if own == task else None
             signatures["task"] = same or _of_task(checkpoint, models, encode, own, shape)
     module = tf.Module()
+    if texts is not None:
+        module.tokenizer = texts
+        signatures["texts"] = _of_texts(checkpoint, texts, signatures[SERVING])
     module.parameters = {
         name: variable.value
         for model in (models.pretrained, models.body, models.task)
@@ -54,6 +70,18 @@ def save(
         tf.saved_model.save(module, str(folder), signatures=signatures)
     except tf.errors.ResourceExhaustedError as error:  # TensorFlow's own error for a full disk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+
+
+def _spread(layer: Any) -> None:
+    """Let a table be read as numbers up to 1 and a factor for each column.
+
+    int8 has one step for a whole table: a few large columns leave the others few steps.
+    """
+    table = layer.embeddings.numpy()
+    largest = np.abs(table).max(0)
+    factors = np.where(largest > 0, largest, 1).astype(np.float32)
+    rows = tf.constant(table / factors)
+    layer.call = lambda ids: tf.gather(rows, ids) * factors
 
 
 def _encoder(models: Models) -> Encode:
@@ -91,6 +119,26 @@ def _of_task(
     rows, columns = shape
     whole = [rows, rows, columns] if is_multiple_choice(task) else shape
     return _function(compute, dict.fromkeys(INPUTS, whole))
+
+
+def _of_texts(
+    checkpoint: Checkpoint, to_ids: Callable[[Tensor], Tensor], run: Callable[..., Outputs]
+) -> Callable[..., Outputs]:
+    """Texts (B,) to what `run` gives for them, with ids and mask (B, T) beside it."""
+    tokenizer, room = checkpoint.tokenizer, checkpoint.config.max_position_embeddings - 2
+    assert tokenizer is not None
+
+    def compute(texts: Tensor) -> Outputs:
+        ids, side = to_ids(texts)[:, :room], tf.ones([tf.size(texts), 1], tf.int32)
+        rows = tf.concat([tokenizer.cls_id * side, ids, tokenizer.sep_id * side], 1)
+        padded = rows.to_tensor(tokenizer.pad_id)
+        mask = tf.sequence_mask(rows.row_lengths(), dtype=tf.int32)
+        given = dict(zip(INPUTS, (padded, mask, tf.zeros_like(padded)), strict=True))
+        return {**run(**given), "input_ids": padded, "attention_mask": mask}
+
+    texts = tf.TensorSpec([None], tf.string, "texts")
+    function: Callable[..., Outputs] = tf.function(compute, input_signature=[texts])
+    return function
 
 
 def _pretrained(models: Models, encode: Encode, want: Any, *batch: Tensor) -> Outputs:

@@ -61,7 +61,14 @@ def write(
     from albertkit.exporters._signatures import SERVING, save
 
     with tempfile.TemporaryDirectory(dir=folder) as place:  # not on another disk, which may be full
-        save(checkpoint, Path(place), task, hub=False, length=length)
+        save(
+            checkpoint,
+            Path(place),
+            task,
+            hub=False,
+            length=length,
+            spread_tables=precision == "int8",
+        )
         converter = tensorflow.lite.TFLiteConverter.from_saved_model(
             place, signature_keys=[SERVING]
         )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.infer.engines.tensorflow import need_tensorflow
+from albertkit.infer.calibration import read_texts
+from albertkit.infer.engines.tensorflow import TEXT_EXTRA, TEXT_PACKAGE, need_tensorflow
+from albertkit.plugins import need_package
 
 TITLE = "SavedModel"
 ENGINE = "tensorflow"
@@ -13,6 +15,7 @@ PRECISIONS = ("fp32",)
 PACKAGES = ("tensorflow", "keras")
 CALIBRATES = False
 FIXES_LENGTH = False
+TOKENIZER_PACKAGE = TEXT_PACKAGE
 EXAMPLE = '''"""Runs the model of this folder: python example.py"""
 
 from pathlib import Path
@@ -38,9 +41,16 @@ def write(
     precision: str,
     calibrate: str | Path | None,
     length: int | None,
+    tokenize: str | Path | None = None,
 ) -> None:
-    """See `Exporter.write`."""
+    """See `Exporter.write`; tokenize: texts that a tokenizer in the graph must cut as ours does."""
     need_tensorflow()
     from albertkit.exporters._signatures import save
 
-    save(checkpoint, folder, task, hub=True)
+    texts = None
+    if tokenize is not None:
+        need_package(TEXT_PACKAGE, TEXT_EXTRA)
+        from albertkit.exporters._text_graph import checked_text_graph
+
+        texts = checked_text_graph(checkpoint, task, read_texts(tokenize))
+    save(checkpoint, folder, task, hub=True, texts=texts)

@@ -76,7 +76,7 @@ def calibration_batches(
             fix="open a model with a tokenizer, or use precision='fp32'",
             command_fix="open a model with a tokenizer, or give --precision fp32",
         )
-    texts = sample_texts(tokenizer) if file is None else _lines(Path(file))
+    texts = sample_texts(tokenizer) if file is None else read_texts(file)[:MAX_LINES]
     encodings = tokenizer.encode_batch(texts, max_tokens=max_tokens)
     return [
         Batch.of(encodings[begin : begin + _AT_ONCE])
@@ -84,21 +84,27 @@ def calibration_batches(
     ]
 
 
-def _lines(file: Path) -> list[str]:
+def read_texts(file: str | Path) -> list[str]:
+    """The lines of a file that are not empty.
+
+    Raises:
+        PredictionError: it cannot be read or has no text.
+    """
+    file = Path(file)
     try:
-        found = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+        found = [line.strip() for line in file.read_text(encoding="utf-8").split("\n")]
     except (OSError, UnicodeDecodeError) as error:
         raise PredictionError(
-            "The texts to calibrate with cannot be read.",
+            "The file of texts cannot be read.",
             expected="UTF-8, a text on each line",
             found=str(error),
             where=file,
             fix="check the path",
         ) from error
-    texts = [line for line in found if line][:MAX_LINES]
+    texts = [line for line in found if line]
     if not texts:
         raise PredictionError(
-            "There are no texts to calibrate with.",
+            "There are no texts in this file.",
             expected="a text on each line",
             found="none",
             where=file,

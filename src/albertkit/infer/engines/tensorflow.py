@@ -20,6 +20,7 @@ from albertkit.plugins import need_keras, need_package
 TITLE = "TensorFlow"
 PRECISIONS = ("fp32", "bf16")
 MODEL_FILE = "saved_model.pb"
+TEXT_PACKAGE, TEXT_EXTRA = "tensorflow_text", "tensorflow-text"  # a tokenizer in the graph
 _POLICIES = {"auto": "float32", "fp32": "float32", "bf16": "mixed_bfloat16"}
 
 
@@ -37,6 +38,8 @@ def open_exported(folder: Path, settings: EngineSettings) -> Engine:
     """See `EngineKind.open_exported`; the precision is that of the file."""
     manifest = Manifest.load(folder, TITLE, MODEL_FILE, settings.precision)
     tensorflow = need_tensorflow()
+    if TEXT_PACKAGE in manifest.versions:  # TensorFlow reads no graph with unknown operations
+        need_package(TEXT_PACKAGE, TEXT_EXTRA)
     if settings.threads is not None:
         _set_threads(tensorflow, settings.threads)
     from albertkit.infer.tensorflow_engine import choose_device
