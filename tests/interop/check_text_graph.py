@@ -17,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 import tensorflow as tf
-from random_models import POOLED, Plan, make
+from random_models import BARE, POOLED, Plan, make
 
 import albertkit
 from albertkit import Predictor, export
@@ -79,7 +79,7 @@ def classifier(tmp_path: Path) -> Path:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{n}" for n in range(92))]
     (tmp_path / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
     (tmp_path / "lines.txt").write_text("w1 w2\n\nW3 unknown\n", encoding="utf-8")
-    plan = Plan("classification", POOLED, TaskHead("classification", 3))
+    plan = Plan("classification", {}, POOLED, TaskHead("classification", 3))
     tokenizer = Tokenizer.load(tmp_path / "vocab.txt")
     replace(make("export", plan), tokenizer=tokenizer).save(tmp_path / "model")
     return tmp_path
@@ -121,7 +121,7 @@ def test_other_ids_are_refused_with_the_line_and_leave_nothing(
 
 
 def test_tasks_of_several_texts_are_refused(tmp_path: Path) -> None:
-    plan = Plan("span", POOLED, TaskHead("span", 2))
+    plan = Plan("span", {}, BARE, TaskHead("span", 2))
     checkpoint = replace(make("export", plan), tokenizer=Tokenizer.load(OWN / "vocab.txt"))
     with pytest.raises(PredictionError, match="cannot be part of the graph"):
         _text_graph.checked_text_graph(checkpoint, "question-answering", ["a"])
