@@ -48,14 +48,11 @@ def export(
     precision
         fp32, fp16 or int8: int8 is smaller and faster on CPUs, fp16 is for GPUs.
     calibrate
-        Texts for int8 of openvino and litert, one on each line, like those that the model will
-        read; litert then computes with integers whose ranges were found on them.
+        Texts for int8 of openvino and litert, one on each line, like those that the model reads.
     length
-        litert only: the model takes one row of so many tokens at a time; any number of both if
-        left out.
+        litert only: the model takes one row of so many tokens at a time, else any number of both.
     tokenize
-        saved_model only: texts, one on each line; the graph then also takes texts, provided that
-        it gives our ids for these and for hard ones of our own.
+        saved_model only: texts, one on each line; the graph takes texts, too, if its ids are ours.
     json
         One JSON object.
     """

@@ -93,10 +93,8 @@ def export(
         model, family=family, tokenizer=tokenizer, overrides=overrides, offline=offline
     )
     exporter = _exporter(to, precision, calibrate is not None)
-    packages = list(exporter.PACKAGES)
     texts = {} if tokenize is None else {"tokenize": tokenize}
-    if texts:
-        packages.append(_tokenizer_package(exporter, to))
+    packages = [*exporter.PACKAGES, *(_tokenizer_package(exporter, to) for _ in texts)]
     checkpoint, started = opened.checkpoint, time.monotonic()
     if length is not None:
         checkpoint = shortened(checkpoint, length, to, exporter.FIXES_LENGTH)
@@ -104,15 +102,10 @@ def export(
     with atomic_folder(Path(out)) as folder:
         exporter.write(checkpoint, folder, task, precision, calibrate, length, **texts)
         size = sum(path.stat().st_size for path in _files(folder))
-        write_config_file(checkpoint, folder)
-        if checkpoint.tokenizer is not None:
-            checkpoint.tokenizer.save(folder)
-            inputs = inputs_of_example(checkpoint, task, length)
-            example = exporter.EXAMPLE.replace("{inputs}", inputs)
-            (folder / "example.py").write_text(example, encoding="utf-8")
-        compared = _run_it(
-            exporter.ENGINE, packages, checkpoint, folder, task, precision, str(model)
-        )
+        inputs = inputs_of_example(checkpoint, task, length)
+        _write_beside(checkpoint, folder, exporter.EXAMPLE.replace("{inputs}", inputs))
+        engine = exporter.ENGINE
+        compared = _run_it(engine, packages, checkpoint, folder, task, precision, str(model))
     seconds = time.monotonic() - started
     before = sum(4 * tensor.size for tensor in checkpoint.tensors.values())
     return Export(Path(out), task, precision, size, before, seconds, compared)
@@ -163,6 +156,14 @@ def _tokenizer_package(exporter: ModuleType, name: str) -> str:
 def _files(folder: Path) -> list[Path]:
     """Every file of a folder and of those in it."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _write_beside(checkpoint: Checkpoint, folder: Path, example: str) -> None:
+    """What a folder has besides the model: config, and tokenizer and program where there is one."""
+    write_config_file(checkpoint, folder)
+    if checkpoint.tokenizer is not None:
+        checkpoint.tokenizer.save(folder)
+        (folder / "example.py").write_text(example, encoding="utf-8")
 
 
 def _run_it(

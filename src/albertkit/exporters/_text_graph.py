@@ -35,36 +35,29 @@ TOO_LONG = "\x01"  # a word that is no piece: control characters were dropped be
 # whose small letter depends on the place, repetitions, what looks like a special piece, words that
 # are too long, characters that are dropped.
 HARD = (
-    *("In 1999, 10, 2,5 and 1,000, they won 3-0,", "7,", "A.B, 3.5, x9,y", "\u0661\u0662, \u4e09,"),
-    *(
-        " a \t b\u00a0c\u3000d\u2028e\x1cf\x85g ",
-        "",
-        "   ",
-        "a \u00a8 b",
-        "\u200b\ufeff\u00adx\u0000y\ufffd",
-    ),
-    *(
-        "Caf\u00e9 na\u00efve \u00c5ngstr\u00f6m \u1ec7",
-        "e\u0301\u0323 \u0301x",
-        "\ufb01t \u00bd \u338f \u2460 \uff21",
-        "\ud55c\uad6d\uc5b4",
-    ),
-    *(
-        "\u0130stanbul STRASSE \u1e9e",
-        "\u039f\u0394\u039f\u03a3 \u03a3\u03a3 \u03a3, \u0391\u03a3'\u0391 \u0391\u03a3\u0301.",
-        "\U0001d6ba\u03a3 \U0001f600\u200d",
-    ),
-    *(
-        "66666 6 777777 lolololol ------",
-        "``a'' 'b' \"c\" \u201cd\u201d",
-        "[MASK] [cls]<unk><0xE4> \u2581x",
-    ),
-    *(
-        "x" * 200,
-        "x" * 201 + " y",
-        "unaffable, don't!?",
-        "\u6211\u7231Python3.5\uff0c\u771f\u7684\u3002\u9f98\U00020000\uf900",
-    ),
+    "In 1999, 10, 2,5 and 1,000, they won 3-0,",
+    "7,",
+    "A.B, 3.5, x9,y",
+    "\u0661\u0662, \u4e09,",
+    " a \t b\u00a0c\u3000d\u2028e\x1cf\x85g ",
+    "",
+    "   ",
+    "a \u00a8 b",
+    "\u200b\ufeff\u00adx\u0000y\ufffd",
+    "Caf\u00e9 na\u00efve \u00c5ngstr\u00f6m \u1ec7",
+    "e\u0301\u0323 \u0301x",
+    "\ufb01t \u00bd \u338f \u2460 \uff21",
+    "\ud55c\uad6d\uc5b4",
+    "\u0130stanbul STRASSE \u1e9e",
+    "\u039f\u0394\u039f\u03a3 \u03a3\u03a3 \u03a3, \u0391\u03a3'\u0391 \u0391\u03a3\u0301.",
+    "\U0001d6ba\u03a3 \U0001f600\u200d",
+    "66666 6 777777 lolololol ------",
+    "``a'' 'b' \"c\" \u201cd\u201d",
+    "[MASK] [cls]<unk><0xE4> \u2581x",
+    "x" * 200,
+    "x" * 201 + " y",
+    "unaffable, don't!?",
+    "\u6211\u7231Python3.5\uff0c\u771f\u7684\u3002\u9f98\U00020000\uf900",
 )
 
 
@@ -112,9 +105,8 @@ def _refused(expected: str, found: object) -> PredictionError:
         found=found,
         fix="leave tokenize out; Tokenizer.load(folder)(texts, padding=True, return_tensors='np') "
         "gives what the other signatures take",
-        command_fix="leave --tokenize out; in Python, "
-        "Tokenizer.load(folder)(texts, padding=True, return_tensors='np') gives what the other "
-        "signatures take",
+        command_fix="leave --tokenize out, and give the other signatures ids of albertkit's "
+        "Tokenizer, as example.py does",
     )
 
 
@@ -136,7 +128,7 @@ class TextGraph(tf.Module):  # type: ignore[misc]  # TensorFlow has no types her
     def __call__(self, texts: Tensor) -> Tensor:
         for step in self._steps:
             texts = step(texts)
-        return self._cut(texts)
+        return tf.cast(self._cut(texts), tf.int32)
 
 
 def _english(tokenizer: UnigramTokenizer, resources: list[Any]) -> tuple[list[Step], Step]:
