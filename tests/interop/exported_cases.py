@@ -44,8 +44,8 @@ TEXTS = {
 }
 PLAIN = ["It rained all night.", "The soup was cold, said Ann."]
 TRAINING = [("A fine film.", "good"), ("The soup was cold.", "bad"), ("Well made.", "good")]
-# In int8 a last bit decides how an activation is rounded, and each rounding the next ones: with norms
-# changed by 1e-7 ONNX Runtime itself gives logits that differ by 0.011 to 0.025.
+# In int8 a last bit decides how an activation is rounded, and each rounding the next ones: with
+# norms changed by 1e-7 ONNX Runtime itself gives logits that differ by 0.011 to 0.025.
 INT8 = 0.05
 # Outputs of an `Engine` as cases.py calls them.
 NAMES = {"pooled": "pooled", "masked_lm": "mlm_logits", "sentence_order": "sop_logits"}
