@@ -43,7 +43,6 @@ QUIET = {
     "PYTHONNOUSERSITE": "1",
     "OMP_NUM_THREADS": "1",
     "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
     "HF_HUB_OFFLINE": "1",  # everything is a local folder: a download would be a mistake
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
