@@ -80,8 +80,8 @@ class Run:
     resident: list[tuple[int, int]] = field(default_factory=list)
     screens: list[str] = field(default_factory=list)
 
-    def told(self) -> str:
-        """Its memory."""
+    def memory(self) -> str:
+        """The largest resident set after a tenth of the rows and at the end."""
         begin, end = self.resident[0][0], self.resident[-1][0]
         tenth = next(each for each in self.resident if each[0] - begin >= (end - begin) / 10)
         return (
@@ -262,7 +262,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(
                 f"{options.command}: {'ended' if output.exists() else 'killed'} with {each.code} "
                 f"at row {end:,} of {options.count:,}; {(end - before) / each.processor:,.0f} "
-                f"lines a second of processor time, {each.seconds:.0f} s in all; {each.told()}",
+                f"lines a second of processor time, {each.seconds:.0f} s in all; {each.memory()}",
                 flush=True,
             )
             shown = each.screens

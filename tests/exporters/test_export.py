@@ -183,9 +183,9 @@ def test_a_manifest_says_which_engine_opens_the_folder_and_notices_changed_files
 EXPORTER = """
 from pathlib import Path
 TITLE, ENGINE, PRECISIONS, PACKAGES = "Nested", "nested", ("fp32",), ()
-CALIBRATES, FIXES_LENGTH, EXAMPLE = False, {fixes}, "{{inputs}}"
+CALIBRATES, FIXES_LENGTH, TOKENIZER_PACKAGE, EXAMPLE = False, {fixes}, None, "{{inputs}}"
 
-def write(checkpoint, folder, task, precision, calibrate, length):
+def write(checkpoint, folder, task, precision, calibrate, length, tokenize):
     (folder / "deep").mkdir()
     checkpoint.save(folder / "deep" / "model")
 """

@@ -45,10 +45,10 @@ EXPORTER = """
 import numpy as np
 
 TITLE, ENGINE, PRECISIONS, PACKAGES = "Rounded", "rounded", ("int8",), ("numpy",)
-CALIBRATES, FIXES_LENGTH, EXAMPLE = False, False, "{inputs}"
+CALIBRATES, FIXES_LENGTH, TOKENIZER_PACKAGE, EXAMPLE = False, False, None, "{inputs}"
 
 
-def write(checkpoint, folder, task, precision, calibrate, length):
+def write(checkpoint, folder, task, precision, calibrate, length, tokenize):
     steps = 127 / max(np.abs(x).max() for x in checkpoint.tensors.values())
     rounded = {n: (np.round(x * steps) / steps).astype("f4") for n, x in checkpoint.tensors.items()}
     np.savez(folder / "model.npz", **rounded)

@@ -156,9 +156,9 @@ def test_texts_with_added_words_are_those_of_each_text_by_itself(
     [
         ("QQaR", [1, 0, 2, 0], [(0, 0), (0, 2), (2, 3), (3, 4)]),
         ("Q a", [1, 0, 1, 2], [(0, 0), (0, 1), (2, 2), (2, 3)]),
-        ("Qxy", [1, 0, 3], None),  # the run of what is no piece has the first letters of one
-        ("QxyaRS", [1, 0, 3, 2, 0], None),  # what is too long is as much as what is missing
-        ("a", [1, 0], None),  # not unknown: other pieces than those of this text
+        ("Qxy", [1, 0, 3], None),  # the run takes letters of the next piece
+        ("QxyaRS", [1, 0, 3, 2, 0], None),  # one size too long, another missing: the sum fits
+        ("a", [1, 0], None),  # its characters are in the vocabulary
         ("Qa", [1, 0, 0], None),
     ],
 )

@@ -93,14 +93,15 @@ def export(
         model, family=family, tokenizer=tokenizer, overrides=overrides, offline=offline
     )
     exporter = _exporter(to, precision, calibrate is not None)
-    texts = {} if tokenize is None else {"tokenize": tokenize}
-    packages = [*exporter.PACKAGES, *(_tokenizer_package(exporter, to) for _ in texts)]
+    packages = exporter.PACKAGES
+    if tokenize is not None:
+        packages += (_tokenizer_package(exporter, to),)
     checkpoint, started = opened.checkpoint, time.monotonic()
     if length is not None:
         checkpoint = shortened(checkpoint, length, to, exporter.FIXES_LENGTH)
     task = choose_task(checkpoint, task)
     with atomic_folder(Path(out)) as folder:
-        exporter.write(checkpoint, folder, task, precision, calibrate, length, **texts)
+        exporter.write(checkpoint, folder, task, precision, calibrate, length, tokenize)
         size = sum(path.stat().st_size for path in _files(folder))
         inputs = inputs_of_example(checkpoint, task, length)
         _write_beside(checkpoint, folder, exporter.EXAMPLE.replace("{inputs}", inputs))
@@ -141,7 +142,7 @@ def _exporter(name: str, precision: str, calibrates: bool) -> ModuleType:
 
 def _tokenizer_package(exporter: ModuleType, name: str) -> str:
     """What a tokenizer inside the file needs."""
-    package: str | None = getattr(exporter, "TOKENIZER_PACKAGE", None)
+    package: str | None = exporter.TOKENIZER_PACKAGE
     if package is None:
         raise PredictionError(
             "Only a SavedModel can hold the tokenizer.",

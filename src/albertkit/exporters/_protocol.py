@@ -13,10 +13,8 @@ class Exporter(Protocol):
 
     ENGINE: of `infer/engines`, opens what it writes. PACKAGES: whose versions the manifest holds.
     CALIBRATES: whether its int8 takes texts. FIXES_LENGTH: whether it can write a model for rows
-    of one length. EXAMPLE: the program that is left beside the model, with {inputs} to fill.
-
-    One more is there only where a file can hold a tokenizer: TOKENIZER_PACKAGE, the package that
-    this needs; `write` then also takes `tokenize`, the texts to compare it on.
+    of one length. TOKENIZER_PACKAGE: what a tokenizer inside the file needs; None: it cannot hold
+    one. EXAMPLE: the program that is left beside the model, with {inputs} to fill.
     """
 
     TITLE: str
@@ -25,6 +23,7 @@ class Exporter(Protocol):
     PACKAGES: tuple[str, ...]
     CALIBRATES: bool
     FIXES_LENGTH: bool
+    TOKENIZER_PACKAGE: str | None
     EXAMPLE: str
 
     def write(
@@ -35,8 +34,10 @@ class Exporter(Protocol):
         precision: str,
         calibrate: str | Path | None,
         length: int | None,
+        tokenize: str | Path | None,
     ) -> None:
         """Write the model's files into an empty folder, for a task of `graph/tasks.py`.
 
         length: tokens of every row, as many as the model has positions; None: any number.
+        tokenize: texts that a tokenizer inside the file must cut as ours does; None: no tokenizer.
         """

@@ -28,7 +28,7 @@ from albertkit.text.wordpiece import MAX_WORD_CHARACTERS, WordPieceTokenizer
 Tensor = Any
 Step = Callable[[Tensor], Tensor]  # texts or words to texts or words
 KEPT = "\xff"  # of a table, for characters that it does not change: no text has this byte
-TOO_LONG = "\x01"  # a word that is no piece: control characters were dropped before
+UNKNOWN = "\x01"  # in no vocabulary: control characters have been removed before
 
 
 # Numbers before commas, white space of all kinds, accents and letters that fall apart, capitals
@@ -176,7 +176,7 @@ def _chinese(tokenizer: WordPieceTokenizer, resources: list[Any]) -> tuple[list[
 
     def pieces(words: Tensor) -> Tensor:
         long = tf.strings.length(words.flat_values, "UTF8_CHAR") > MAX_WORD_CHARACTERS
-        words = words.with_flat_values(tf.where(long, TOO_LONG, words.flat_values))
+        words = words.with_flat_values(tf.where(long, UNKNOWN, words.flat_values))
         return model.tokenize(words).merge_dims(1, 2)
 
     return steps, pieces

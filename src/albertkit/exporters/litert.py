@@ -25,6 +25,7 @@ PRECISIONS = ("fp32", "fp16", "int8")
 PACKAGES = ("tensorflow", "keras")
 CALIBRATES = True
 FIXES_LENGTH = True
+TOKENIZER_PACKAGE = None
 EXAMPLE = '''"""Runs the model of this folder: python example.py"""
 
 from pathlib import Path
@@ -55,6 +56,7 @@ def write(
     precision: str,
     calibrate: str | Path | None,
     length: int | None,
+    tokenize: str | Path | None,
 ) -> None:
     """See `Exporter.write`; int8 without texts quantizes activations while it runs."""
     tensorflow = need_tensorflow()

@@ -15,6 +15,7 @@ PRECISIONS = ("fp32", "fp16", "int8")
 PACKAGES = ("onnx", "onnxruntime")
 CALIBRATES = False
 FIXES_LENGTH = False
+TOKENIZER_PACKAGE = None
 EXAMPLE = '''"""Runs the model of this folder: python example.py"""
 
 from pathlib import Path
@@ -40,6 +41,7 @@ def write(
     precision: str,
     calibrate: str | Path | None,
     length: int | None,
+    tokenize: str | Path | None,
 ) -> None:
     """See `Exporter.write`."""
     model = padded_model(checkpoint, task, precision)

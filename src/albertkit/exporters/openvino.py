@@ -21,6 +21,7 @@ PRECISIONS = ("fp32", "fp16", "int8")
 PACKAGES = ("openvino",)
 CALIBRATES = True
 FIXES_LENGTH = False
+TOKENIZER_PACKAGE = None
 MODEL_FILE = "openvino_model.xml"
 EXAMPLE = '''"""Runs the model of this folder: python example.py"""
 
@@ -46,6 +47,7 @@ def write(
     precision: str,
     calibrate: str | Path | None,
     length: int | None,
+    tokenize: str | Path | None,
 ) -> None:
     """See `Exporter.write`; int8 is NNCF's, fp16 stores weights in half precision."""
     openvino = need_package("openvino", "openvino")

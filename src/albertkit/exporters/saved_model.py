@@ -41,9 +41,9 @@ def write(
     precision: str,
     calibrate: str | Path | None,
     length: int | None,
-    tokenize: str | Path | None = None,
+    tokenize: str | Path | None,
 ) -> None:
-    """See `Exporter.write`; tokenize: texts that a tokenizer in the graph must cut as ours does."""
+    """See `Exporter.write`."""
     need_tensorflow()
     from albertkit.exporters._signatures import save
 

@@ -21,7 +21,7 @@ from albertkit.plugins import need_package
 OPSET = 20  # the first with Gelu
 Array = npt.NDArray[Any]
 _WORDS = "albert.embeddings.word"
-_NOTHING = 1e-12  # of a row of zeros, which has a scale, too
+_SMALLEST = 1e-12  # largest number of a row of zeros: a scale must not be 0
 
 
 class OnnxOps:
@@ -159,7 +159,7 @@ class OnnxOps:
         middle = self.stored("uint8_middle", np.array(128, np.uint8))
         if ("quantized", x) not in self._made:
             largest = self.node("ReduceMax", self.node("Abs", x), self.ints(-1), keepdims=1)
-            largest = self.node("Max", largest, self.number(_NOTHING))
+            largest = self.node("Max", largest, self.number(_SMALLEST))
             rows = self.node("Mul", largest, self.number(1 / 127))
             integers = self.node("Mul", x, self.node("Reciprocal", rows))
             self._made["quantized", x] = self.node(
@@ -173,7 +173,7 @@ class OnnxOps:
         return self.node("Mul", scaled, self._made["scale", x])
 
     def _computed_one(self, x: str) -> str:
-        """1.0 that is no constant: with one onnxruntime does not fuse product, cast and scale."""
+        """1.0, computed: onnxruntime fuses product, cast and scale only if it is no constant."""
         if ("one",) not in self._made:
             size = self.node("Size", x)
             same = self.node("Equal", size, size)

@@ -69,7 +69,7 @@ class Manifest:
                 expected=f"format {_FORMAT}",
                 found=f"format {shown(format)}",
                 where=folder,
-                fix="export the model again with this version, or update it with pip",
+                fix="export the model again with this version, or update albertkit with pip",
             )
         head = values.pop("head", None)
         try:

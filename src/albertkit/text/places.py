@@ -145,11 +145,11 @@ class PieceParts:
         return sizes
 
     def _measure_unknown(self, unknown: Places, sizes: Places, text: str) -> None:
-        """Sets the sizes of the unknown ones among the pieces (P,) of a text, 0 until now.
+        """Fill in the sizes of unknown pieces among the sizes (P,) of a text's pieces.
 
-        An unknown piece is a run of characters that are no piece by themselves. The whole run is
-        taken: where the next piece has the end of it, the sizes come to more than the text has.
-        All are 0 where there is no such run.
+        An unknown piece is a run of characters of which none is in the vocabulary. The longest run
+        is taken: if its end belongs to the next piece, the sizes add up to more than the text. If
+        no run starts there, all sizes become 0, so that the text takes the slow way.
         """
         text, longer = SPACE + text.replace(" ", SPACE), 0
         for number, place in zip(unknown.tolist(), starts_of(sizes)[unknown].tolist(), strict=True):
