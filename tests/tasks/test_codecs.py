@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ import pytest
 
 from albertkit.tasks.codecs import CODECS
 from albertkit.tasks.examples import ChoiceExample, SpanExample, TagExample, TextExample
+from albertkit.tasks.rows import Rows
 from albertkit.text.encoding import Encoding
 from albertkit.text.tokenizer import Tokenizer
+from albertkit.train import finetune_data
 
 SHORT, LONG = "A caf\u00e9\u2026 costs 10,", "the  cat, 2009, sat \u4e2d\u56fd on `a'' mat. " * 9
 EXAMPLES: dict[str, list[Any]] = {
@@ -48,6 +50,23 @@ def test_rows_of_a_batch_are_those_of_each_text_by_itself(
     monkeypatch.setattr(Tokenizer, "encode_batch", one_by_one)
     expected = CODECS[task].encode(tokenizer, EXAMPLES[task], 24)
     assert len(rows.batch) > len(EXAMPLES[task])  # long ones are read in windows
+    are_equal(rows, expected)
+
+
+@pytest.mark.parametrize("task", EXAMPLES)
+def test_many_examples_are_encoded_in_parts(
+    task: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = Tokenizer.load(tiny_model / "model")
+    examples = EXAMPLES[task] * 2
+    whole = CODECS[task].encode(tokenizer, examples, 24)
+    monkeypatch.setattr(finetune_data, "_PART", 1)
+    rows = finetune_data.encoded(task, tokenizer, examples, 24)
+    assert type(rows) is type(whole)
+    are_equal(rows, replace(whole, unknown=rows.unknown))  # of parts, the mean of their shares
+
+
+def are_equal(rows: Rows, expected: Rows) -> None:
     for name in [field.name for field in fields(rows) if field.name != "batch"]:
         assert np.array_equal(getattr(rows, name), getattr(expected, name)), name
     for name in ("ids", "segment_ids", "lengths"):

@@ -351,12 +351,11 @@ def encoded(
 ) -> Rows:
     """Examples of a task as rows. options: of the `encode` of its task."""
     encode = CODECS[task].encode
-    return Rows.joined(
-        [
-            encode(tokenizer, examples[begin : begin + _PART], max_tokens, **options)
-            for begin in range(0, len(examples), _PART)
-        ]
-    )
+    parts = [
+        encode(tokenizer, examples[begin : begin + _PART], max_tokens, **options)
+        for begin in range(0, len(examples), _PART)
+    ]
+    return type(parts[0]).joined(parts)  # rows of contexts have more to join
 
 
 def without_folders(settings: ExampleSettings) -> ExampleSettings:
