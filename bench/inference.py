@@ -4,8 +4,9 @@
     python bench/inference.py --model albertkit/tiny-en --turns 9
 
 All start from texts and end at pooled vectors, with texts sorted by length and the same number of
-threads. The others tokenize with the tokenizers library, and pad batches of the size, of 4, 8, 16
-and 32, that was the fastest in a trial of each: it stands behind the name. Needs transformers,
+threads; "as given" is transformers as people call it, 32 texts as they come. The others tokenize
+with the tokenizers library, and pad batches of the size, of 4, 8, 16 and 32, that was the fastest
+in a trial of each: it stands behind the name. Needs transformers,
 sentence-transformers, onnxruntime, openvino and nncf. Printed are real tokens a second (for a
 single text milliseconds), the median of the turns with the smallest and largest, and the mean
 cosine with transformers in float32; what cannot run here says why. --processor-time counts that
@@ -77,8 +78,10 @@ def by_length(run: Callable[[list[str]], np.ndarray]) -> Vectors:
     return sorted_run
 
 
-def of_transformers(folder: Path, dtype: torch.dtype, compiled: bool = False) -> Vectors:
-    """transformers' model, sdpa."""
+def of_transformers(
+    folder: Path, dtype: torch.dtype, *, compiled: bool = False, as_given: bool = False
+) -> Vectors:
+    """transformers' model, sdpa; as_given: not sorted, in batches of 32."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AlbertModel.from_pretrained(folder, dtype=dtype).eval()
     if compiled:
@@ -89,6 +92,10 @@ def of_transformers(folder: Path, dtype: torch.dtype, compiled: bool = False) ->
         with torch.inference_mode():
             return model(**inputs).pooler_output.float().numpy()
 
+    if as_given:
+        return lambda texts, size: np.concatenate(
+            [run(list(texts[begin : begin + 32])) for begin in range(0, len(texts), 32)]
+        )
     return by_length(run)
 
 
@@ -159,14 +166,24 @@ def contestants(folder: Path, threads: int) -> dict[str, Callable[[], Vectors]]:
     """Who takes part, each made when it is asked for."""
     return {
         "transformers fp32": lambda: of_transformers(folder, torch.float32),
-        "transformers fp32, compiled": lambda: of_transformers(folder, torch.float32, True),
+        "transformers fp32, as given": lambda: of_transformers(
+            folder, torch.float32, as_given=True
+        ),
+        "transformers fp32, compiled": lambda: of_transformers(
+            folder, torch.float32, compiled=True
+        ),
         "transformers bf16": lambda: of_transformers(folder, torch.bfloat16),
+        "transformers bf16, compiled": lambda: of_transformers(
+            folder, torch.bfloat16, compiled=True
+        ),
         "sentence-transformers fp32": lambda: of_sentence_transformers(folder),
         "onnxruntime fp32, padded": lambda: of_onnxruntime(folder, threads),
         "onnxruntime int8, padded": lambda: of_onnxruntime(folder, threads, "int8"),
         "OpenVINO fp32, padded": lambda: of_openvino(folder, threads, "fp32"),
+        "OpenVINO bf16, padded": lambda: of_openvino(folder, threads, "bf16"),
         "OpenVINO int8, padded": lambda: of_openvino(folder, threads, "int8"),
-        "albertkit torch": lambda: of_albertkit(folder, threads, "torch", "fp32"),
+        "albertkit torch fp32": lambda: of_albertkit(folder, threads, "torch", "fp32"),
+        "albertkit torch bf16": lambda: of_albertkit(folder, threads, "torch", "bf16"),
         "albertkit onnxruntime fp32": lambda: of_albertkit(folder, threads, "onnxruntime", "fp32"),
         "albertkit onnxruntime int8": lambda: of_albertkit(folder, threads, "onnxruntime", "int8"),
         "albertkit openvino fp32": lambda: of_albertkit(folder, threads, "openvino", "fp32"),
@@ -199,7 +216,8 @@ def best_sizes(
     found = {}
     for name, run in running.items():
         times = {}
-        for size in [sizes[0]] if name.startswith("albertkit") or len(texts) == 1 else sizes:
+        free = name.startswith("albertkit") or name.endswith("as given") or len(texts) == 1
+        for size in sizes[:1] if free else sizes:
             for _ in range(2):
                 started = clock()
                 run(texts, size)
@@ -234,7 +252,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--lengths", nargs="*", default=list(LENGTHS))
     parser.add_argument("--count", type=int, help="texts, if not those of a length")
-    parser.add_argument("--without", nargs="*", default=["bf16"], help="words of names left out")
+    parser.add_argument("--without", nargs="*", default=[], help="words of names left out")
     parser.add_argument("--processor-time", action="store_true")
     parser.add_argument("--alone", action="store_true", help="seconds and memory of each")
     parser.add_argument("--one", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
@@ -336,7 +354,7 @@ def show(
         rates = sorted(1000 * x if len(texts) == 1 else tokens / x for x in seconds)
         norms = np.linalg.norm(first, axis=1) * np.linalg.norm(vectors[name], axis=1)
         cosine = float(((first * vectors[name]).sum(1) / norms).mean())
-        padded = len(texts) > 1 and not name.startswith("albertkit")
+        padded = len(texts) > 1 and not name.startswith("albertkit") and "as given" not in name
         batches = f", batches of {sizes[name]}" if padded else ""
         print(
             f"| {name}{batches} | {statistics.median(rates):,.0f} "

@@ -31,6 +31,12 @@ def test_batches_go_by_length_and_their_rectangles_have_at_most_so_many_tokens()
     assert by_length([], None, 8) == []
 
 
+def test_a_run_on_a_cpu_has_fewer_tokens_than_one_on_a_gpu() -> None:
+    assert Predictor().batch_tokens == 1024
+    assert Predictor(device="cuda").batch_tokens == 4096  # nothing is opened before the first text
+    assert Predictor(device="cuda", batch_tokens=7).batch_tokens == 7
+
+
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"batch_tokens": 0}])
 def test_limits_below_one_are_refused_when_the_model_is_opened(
     tiny_model: Path, wrong: dict[str, int]

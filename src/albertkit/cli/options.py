@@ -190,7 +190,8 @@ class ModelOptions(SourceOptions):
     device
         cpu, cuda, cuda:1, mps; auto takes cuda when it is there.
     batch_tokens
-        Most tokens in one run of the network; texts of like length go together.
+        Most tokens in one run of the network; texts of like length go together. 1024 on a CPU
+        and 4096 on another device if left out.
     batch_size
         Most texts in one run; as many as --batch-tokens allows if left out.
     engine
@@ -206,7 +207,7 @@ class ModelOptions(SourceOptions):
 
     model: Annotated[str | None, Parameter(name=("--model", "-m"), show_default=False)] = None
     device: str = "cpu"
-    batch_tokens: Annotated[int, Parameter(validator=at_least_one)] = 4096
+    batch_tokens: Annotated[int | None, Parameter(validator=at_least_one)] = None
     batch_size: Annotated[int | None, Parameter(validator=at_least_one)] = None
     engine: Annotated[str | None, Parameter(show_default=False)] = None
     precision: str = "auto"

@@ -14,7 +14,8 @@ from albertkit.infer.patience import LayersUsed, run_with_patience, with_exits
 from albertkit.progress import Progress, reporting
 from albertkit.text.encoding import Encoding
 
-BATCH_TOKENS = 4096  # of one run of the network, if nothing else is said
+BATCH_TOKENS = 1024  # of one run of the network, if nothing else is said: a CPU's caches hold them
+DEVICE_BATCH_TOKENS = 4096  # the same on a GPU, which small batches leave idle
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from albertkit.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from albertkit.checkpoint.families._protocol import Overrides
 from albertkit.config import AlbertConfig
 from albertkit.errors import PredictionError
-from albertkit.infer.batches import BATCH_TOKENS, Runner, check_limits
+from albertkit.infer.batches import BATCH_TOKENS, DEVICE_BATCH_TOKENS, Runner, check_limits
 from albertkit.infer.checked import refuse_unchecked
 from albertkit.infer.default_model import choose_model, folder_of
 from albertkit.infer.engine import Engine
@@ -112,7 +112,7 @@ class ModelOfTexts:
         device: str = "cpu",
         *,
         batch_size: int | None = None,
-        batch_tokens: int = BATCH_TOKENS,
+        batch_tokens: int | None = None,
         tokenizer: str | Path | Tokenizer | None = None,
         overrides: Overrides | None = None,
         family: str | None = None,
@@ -130,6 +130,8 @@ class ModelOfTexts:
                 expected="the checkpoint that tokenizer, overrides or family is about",
                 fix="pass its path first",
             )
+        if batch_tokens is None:
+            batch_tokens = BATCH_TOKENS if device == "cpu" else DEVICE_BATCH_TOKENS
         check_limits(batch_size, batch_tokens)
         self.batch_size, self.batch_tokens = batch_size, batch_tokens
         self.patience, self.progress = patience, progress
