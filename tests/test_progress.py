@@ -134,6 +134,30 @@ def test_a_run_writes_a_line_every_ten_seconds_and_at_its_end(
     assert [line.split()[1] for line in lines] == ["1/40", "11/40", "21/40", "31/40", "40/40"]
 
 
+def test_a_long_command_writes_lines_after_ten_seconds_and_a_short_one_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+
+    def lines_of(seconds: int, total: int | None, before: int = 0) -> list[str]:
+        console = Console(file=io.StringIO(), width=WIDTH)
+        with Bar("texts", total, console=console, late=True) as bar:
+            bar.report("examples", before, None)
+            for done in range(1, seconds + 1):
+                now[0] += 1.0
+                bar.report("examples", before + 50 * done, None)
+        return seen(console)
+
+    assert lines_of(9, 450) == []
+    assert lines_of(12, 600) == ["examples 500/600  2 s left", "examples 600/600  0 s left"]
+    # a run that goes on: its speed is its own
+    assert lines_of(11, None, before=100_000) == ["examples 100,500  50/s"]
+    assert lines_of(11, 101_000, before=100_000) == ["examples 100,500/101,000  10 s left"]
+    with Bar("texts", late=True, shown=False) as bar:
+        assert not bar.is_shown
+
+
 def test_amounts_are_written_as_people_read_them() -> None:
     sizes = [0, 999, 1000, 47_255_240, 999_600]
     assert [format_bytes(x) for x in sizes] == ["0 B", "999 B", "1.0 kB", "47.3 MB", "1.0 MB"]
@@ -205,6 +229,9 @@ def words_of(lines: list[str]) -> list[str]:
     return re.sub(r"[\d.,]*\d", "#", " ".join(lines)).split()
 
 
+SLOW = re.compile("(step|texts) [0-9]")  # lines that come every ten seconds
+
+
 def test_commands_draw_lines_that_fit_and_cut_no_word(
     place: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -224,7 +251,7 @@ def test_commands_draw_lines_that_fit_and_cut_no_word(
         monkeypatch.chdir(tmp_path)
         assert main(command.split()) in (0, 3)
         whole = capsys.readouterr()
-        plain = [x for x in (whole.err + whole.out).splitlines() if not x.startswith("step ")]
+        plain = [x for x in (whole.err + whole.out).splitlines() if not SLOW.match(x)]
         assert sorted(words_of(printed)) == sorted(words_of(plain)), command
     assert started["build-vocab"] >= {"reading", "training"}
     assert started["make-data"] == {"reading"}

@@ -75,6 +75,7 @@ class Bar:
     what: the work in a word or two. total: how much there is, if that is known. done: how much of
     it was done before. format: of counts; `format_bytes` for bytes. console: where it is shown, by
     default standard error. plain: print a line every ten seconds where that is not a terminal.
+    late: the same, but nothing in the first ten seconds, so that a short command says nothing.
     keep: the last state stays on the terminal. shown: False for no bar at all.
     """
 
@@ -87,13 +88,16 @@ class Bar:
         format: Callable[[float], str] = format_count,
         console: Console | None = None,
         plain: bool = False,
+        late: bool = False,
         keep: bool = False,
         shown: bool = True,
     ) -> None:
         self.console = console or Console(stderr=True, highlight=False)
-        self._plain = _PlainLines(self, what, total, done) if plain else None
+        self._plain: _PlainLines | None = None
         self._lines: _Lines | None = None
         self._reported = 0.0
+        if shown and not self.console.is_terminal and (plain or late):
+            self._plain = _PlainLines(self, what, total, done, late=late)
         if shown and self.console.is_terminal:
             self._lines = _Lines(
                 console=self.console,
@@ -108,8 +112,8 @@ class Bar:
 
     @property
     def is_shown(self) -> bool:
-        """Whether the line can be seen, so that it is worth finding out how much there is to do."""
-        return self._lines is not None
+        """Whether anything can be seen, so that it is worth finding out how much there is to do."""
+        return self._lines is not None or self._plain is not None
 
     def __enter__(self) -> Self:
         if self._lines is not None:
@@ -133,7 +137,7 @@ class Bar:
         if self._lines is not None:
             self._lines.update(self._task, completed=done, total=total, facts=tuple(facts))
         elif self._plain is not None:
-            self._plain.update(done, facts)
+            self._plain.update(done, facts, total)
 
     def move(self, done: int) -> None:
         """Show how much is done, with the facts of the last update."""
@@ -142,6 +146,8 @@ class Bar:
 
     def report(self, what: str, done: int, total: int | None) -> None:
         """Show how much of some work is done, as a `Progress`; other work begins a new line."""
+        if self._plain is not None:
+            self._plain.update(done, (), total, what)
         if self._lines is None:
             return
         task, now = self._lines.tasks[self._task], time.monotonic()
@@ -168,21 +174,35 @@ def say(console: Console, text: str) -> None:
 class _PlainLines:
     """Lines about a bar's work for a console that is not a terminal, such as the log of a job."""
 
-    def __init__(self, bar: Bar, what: str, total: int | None, done: int) -> None:
-        self._bar, self._what, self._total, self._first = bar, what, total, done
+    def __init__(
+        self, bar: Bar, what: str, total: int | None, done: int, *, late: bool = False
+    ) -> None:
+        self._bar, self._what, self._total = bar, what, total
         self._began = time.monotonic()
-        self._logged = self._began - _PLAIN_SECONDS + 1  # the first line comes soon
+        # What was done before this run is known from the first thing that is said to be done.
+        self._first = None if late else done
+        # The first line comes soon, or late; then the last one comes only if there were others.
+        self._logged = self._began if late else self._began - _PLAIN_SECONDS + 1
+        self._ends = not late
 
-    def update(self, done: int, facts: Sequence[str]) -> None:
-        """Print a line if the last one is long ago, or this is the last one."""
-        now = time.monotonic()
-        if now - self._logged < _PLAIN_SECONDS and done != self._total:
+    def update(
+        self, done: int, facts: Sequence[str], total: int | None = None, what: str = ""
+    ) -> None:
+        """Print a line if the last one is long ago, or this is the last one; see `Bar.update`."""
+        now, self._total = time.monotonic(), total or self._total
+        if self._first is None and done:
+            self._first, self._began = done, now
+        if now - self._logged < _PLAIN_SECONDS and not (self._ends and done == self._total):
             return
-        self._logged = now
-        total = self._total or done
-        left = (now - self._began) / max(1, done - self._first) * (total - done)
-        count = f"{self._what} {done:,}/{total:,}"
-        self._bar.log(_GAP.join([count, *facts, f"{format_time(left)} left"]))
+        self._logged, self._ends = now, True
+        place = f"{what or self._what} {done:,}" + (f"/{self._total:,}" if self._total else "")
+        seconds, count = now - self._began, done - (self._first or 0)
+        if self._total:
+            left = seconds / max(1, count) * (self._total - done)
+            facts = [*facts, f"{format_time(left)} left"]
+        elif count:
+            facts = [*facts, f"{format_count(count / seconds)}/s"]
+        self._bar.log(_GAP.join([place, *facts]))
 
 
 class _Lines(rich.progress.Progress):

@@ -171,7 +171,9 @@ def test_a_bar_counts_the_lines_of_a_file_and_waits_for_no_pipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Bar, "is_shown", property(lambda bar: bar.wanted))
-    monkeypatch.setattr(Bar, "__init__", lambda bar, what, *, shown: setattr(bar, "wanted", shown))
+    monkeypatch.setattr(
+        Bar, "__init__", lambda bar, what, *, shown, late: setattr(bar, "wanted", shown)
+    )
     totals: list[int | None] = []
     monkeypatch.setattr(Bar, "update", lambda bar, done, total: totals.append(total))
     packed = tmp_path / "lines.gz"

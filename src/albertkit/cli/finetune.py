@@ -302,7 +302,7 @@ def predict(
     if output is None:
         _print_rows(predict_rows(predictor, table, used, bad))
         return
-    with Bar("examples") as bar:
+    with Bar("examples", late=True) as bar:
         if bar.is_shown:
             rows_there = text_examples(table, used, BadRows("skip"), needs_label=False)
             bar.update(0, total=sum(1 for _ in rows_there))
@@ -325,7 +325,7 @@ def _predict_choices(
     if output is None:
         _print_rows(choice_rows(predictor, data, given, bad))
         return
-    with Bar("examples") as bar:
+    with Bar("examples", late=True) as bar:
         rows = predict_choices(predictor, data, given, output, bad, bar.report)
     _wrote(rows, output, bad)
 
@@ -373,6 +373,6 @@ def _predict_answers(
         of.write_answers(predictor.head, found, output, output_file(n_best, data))
         _wrote(len(found), output, bad)
     else:
-        with Bar("examples") as bar:
+        with Bar("examples", late=True) as bar:
             rows = of.write_answer_rows(predictor, data, named, output, bad, bar.report)
         _wrote(rows, output, bad)

@@ -330,7 +330,7 @@ def bar_of_lines(path: Path | None, *, silent: bool = False) -> Bar:
     silent: answers are not printed.
     """
     is_file = path is not None and path.is_file()
-    bar = Bar("texts", shown=is_file and (silent or not Output().is_terminal))
+    bar = Bar("texts", late=True, shown=is_file and (silent or not Output().is_terminal))
     if bar.is_shown:
         with ExitStack() as stack:
             assert path is not None  # is_file

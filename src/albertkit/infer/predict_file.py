@@ -133,12 +133,14 @@ def write_groups(
         **predictor.engine_options,
     }
     with growing_file(output, made_of) as growing:
+        if report is not None:
+            report("examples", growing.rows, None)
         for group in groups(growing.rows):
-            if report is not None:
-                report("examples", growing.rows, None)
             first = growing.rows == 0
             growing.file.write(lines_of(group, output.suffix.lower(), first=first))
             growing.commit(len(group), len(group))
+            if report is not None:
+                report("examples", growing.rows, None)
     return growing.rows
 
 
