@@ -89,6 +89,23 @@ def dev(tuned: Path, tmp_path: Path) -> Path:
     return path
 
 
+def test_columns_are_named_as_for_evaluate(tuned: Path, dev: Path, tmp_path: Path) -> None:
+    head, *rows = dev.read_text().splitlines()
+    wrong = {"bad": "good", "good": "so so", "so so": "bad"}
+    lines = [f"{row},{row.rpartition(',')[0]},{wrong[row.rpartition(',')[2]]}" for row in rows]
+    other = tmp_path / "other.csv"  # what would be found by its name is wrong
+    other.write_text("\n".join([f"said,meant,{head}", *lines]) + "\n")
+    found = quantize(tuned, check=other, out=tmp_path / "by-name", to="rounded").checked
+    assert found.before == 0.0
+    columns = {"text_column": "said", "label_column": "meant"}
+    found = quantize(tuned, check=other, out=tmp_path / "named", to="rounded", **columns).checked
+    assert found.before == 1.0
+    words = [str(tuned), "--check", str(other), "--to", "rounded", "--out", str(tmp_path / "typed")]
+    assert main(["quantize", *words, "--text-column", "said", "--label-column", "meant"]) == 0
+    typed = Checked.load(tmp_path / "typed")
+    assert (typed.before, typed.after) == (1.0, found.after)
+
+
 def test_what_int8_costs_is_measured_and_kept_beside_the_model(
     tuned: Path, dev: Path, tmp_path: Path
 ) -> None:

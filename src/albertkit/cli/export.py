@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from albertkit.cli.finetune import NO_COLUMNS, ColumnOptions
 from albertkit.cli.options import Json, SourceOptions
 from albertkit.cli.output import print_json, print_line, print_table
 from albertkit.errors import quoted
@@ -89,6 +90,7 @@ def quantize(
     to: str = "openvino",
     calibrate: Path | None = None,
     length: int | None = None,
+    columns: ColumnOptions = NO_COLUMNS,
     options: SourceOptions = NO_OPTIONS,
     json: Json = False,
 ) -> None:
@@ -128,6 +130,7 @@ def quantize(
             tokenizer=options.tokenizer,
             overrides=overrides,
             family=options.family,
+            **asdict(columns),
         )
     if json:
         checked = done.checked

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,6 +60,7 @@ def quantize(
     overrides: Overrides | None = None,
     family: str | None = None,
     offline: bool | None = None,
+    **columns: Any,
 ) -> Quantized:
     """Export a fine-tuned model in int8, and evaluate both on labelled examples.
 
@@ -70,6 +72,7 @@ def quantize(
         out: folder to make; must be free.
         to: onnx, openvino or litert.
         calibrate, length, tokenizer, overrides, family, offline: see `export`.
+        columns: text_column, pair_column and so on of the examples, see `evaluate`.
 
     Raises:
         PredictionError: the model was not fine-tuned, or see `export`.
@@ -81,7 +84,7 @@ def quantize(
     )
     head = head_to_measure(original)
     with atomic_folder(Path(out)) as folder:
-        before = _evaluated(original, check)
+        before = _evaluated(original, check, columns)
         done = export(
             model,
             to=to,
@@ -94,7 +97,7 @@ def quantize(
             family=family,
             offline=offline,
         )
-        after = _evaluated(Predictor(folder, tokenizer=original.tokenizer), check)
+        after = _evaluated(Predictor(folder, tokenizer=original.tokenizer), check, columns)
         checked = _costs(head, str(check), done, before, after)
         checked.save(folder)
     return Quantized(replace(done, folder=Path(out)), checked)
@@ -121,10 +124,10 @@ def _costs(head: TaskHead, data: str, done: Export, before: Timed, after: Timed)
     )
 
 
-def _evaluated(predictor: Predictor, check: str | Path) -> Timed:
+def _evaluated(predictor: Predictor, check: str | Path, columns: Mapping[str, Any]) -> Timed:
     """The figures of a model, and the seconds in its network."""
     timed = _Timed(predictor.engine)
-    found = evaluate(Predictor(timed, tokenizer=predictor.tokenizer), check)
+    found = evaluate(Predictor(timed, tokenizer=predictor.tokenizer), check, **columns)
     return found, timed.seconds
 
 
