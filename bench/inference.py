@@ -6,8 +6,9 @@
 All start from texts and end at pooled vectors, with texts sorted by length and the same number of
 threads; "as given" is transformers as people call it, 32 texts as they come. The others tokenize
 with the tokenizers library, and pad batches of the size, of 4, 8, 16 and 32, that was the fastest
-in a trial of each: it stands behind the name. Needs transformers,
-sentence-transformers, onnxruntime, openvino and nncf. Printed are real tokens a second (for a
+in a trial of each: it stands behind the name. Where the processor has no instructions for bf16,
+leave it out: --without bf16. Needs transformers, sentence-transformers, onnxruntime, openvino and
+nncf. Printed are real tokens a second (for a
 single text milliseconds), the median of the turns with the smallest and largest, and the mean
 cosine with transformers in float32; what cannot run here says why. --processor-time counts that
 instead of the clock, for a busy machine; use one thread then. --alone opens each in a process
@@ -205,6 +206,11 @@ def folder_of(model: str, place: Path) -> Path:
     return place / "model"
 
 
+def pads(name: str, texts: Sequence[str]) -> bool:
+    """Whether it pads batches, of a size that is to be chosen."""
+    return len(texts) > 1 and not name.startswith("albertkit") and not name.endswith("as given")
+
+
 def best_sizes(
     running: dict[str, Vectors], texts: list[str], clock: Callable[[], float]
 ) -> dict[str, int]:
@@ -216,8 +222,7 @@ def best_sizes(
     found = {}
     for name, run in running.items():
         times = {}
-        free = name.startswith("albertkit") or name.endswith("as given") or len(texts) == 1
-        for size in sizes[:1] if free else sizes:
+        for size in sizes if pads(name, texts) else sizes[:1]:
             for _ in range(2):
                 started = clock()
                 run(texts, size)
@@ -354,8 +359,7 @@ def show(
         rates = sorted(1000 * x if len(texts) == 1 else tokens / x for x in seconds)
         norms = np.linalg.norm(first, axis=1) * np.linalg.norm(vectors[name], axis=1)
         cosine = float(((first * vectors[name]).sum(1) / norms).mean())
-        padded = len(texts) > 1 and not name.startswith("albertkit") and "as given" not in name
-        batches = f", batches of {sizes[name]}" if padded else ""
+        batches = f", batches of {sizes[name]}" if pads(name, texts) else ""
         print(
             f"| {name}{batches} | {statistics.median(rates):,.0f} "
             f"| {rates[0]:,.0f} to {rates[-1]:,.0f} | {cosine:.5f} |",

@@ -113,7 +113,12 @@ class Bar:
     @property
     def is_shown(self) -> bool:
         """Whether anything can be seen, so that it is worth finding out how much there is to do."""
-        return self._lines is not None or self._plain is not None
+        return self.moves or self._plain is not None
+
+    @property
+    def moves(self) -> bool:
+        """Whether it is a line that moves, so that work is worth cutting into parts for it."""
+        return self._lines is not None
 
     def __enter__(self) -> Self:
         if self._lines is not None:

@@ -165,6 +165,12 @@ def test_parts_of_a_group_grow_while_they_are_answered_fast(
 def test_groups_stay_whole_where_no_bar_is_seen() -> None:
     lines = [Line(str(n), "") for n in range(30)]
     assert list(in_parts(iter([lines]), Bar("texts", shown=False), 2)) == [lines]
+    told: list[int] = []
+    log = Bar("texts", console=Console(file=io.StringIO()), late=True)
+    log.update = lambda done, *_: told.append(done)  # type: ignore[method-assign]
+    assert log.is_shown
+    assert list(in_parts(iter([lines, lines]), log, 2)) == [lines, lines]
+    assert told == [30, 60]
 
 
 def test_a_bar_counts_the_lines_of_a_file_and_waits_for_no_pipe(

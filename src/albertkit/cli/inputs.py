@@ -342,13 +342,12 @@ def bar_of_lines(path: Path | None, *, silent: bool = False) -> Bar:
 def in_parts(
     groups: Iterator[list[Line]], bar: Bar, size: int, done: int = 0
 ) -> Iterator[list[Line]]:
-    """The groups as they are; where a bar is seen, in parts of `size` lines or more: it moves.
+    """The groups, and how much is done to the bar; where it moves, in parts of `size` or more.
 
     Parts grow as long as one is answered in less than a second. done: lines before the groups.
     """
-    if not bar.is_shown:
-        yield from groups
-        return
+    if not bar.moves:
+        size = sys.maxsize  # groups stay whole: texts of like length are found among more
     for group in groups:
         begin = 0
         while begin < len(group):

@@ -355,7 +355,7 @@ def encoded(
         encode(tokenizer, examples[begin : begin + _PART], max_tokens, **options)
         for begin in range(0, len(examples), _PART)
     ]
-    return type(parts[0]).joined(parts)  # rows of contexts have more to join
+    return type(parts[0]).joined(parts)  # each kind of rows knows its own arrays
 
 
 def without_folders(settings: ExampleSettings) -> ExampleSettings:
