@@ -33,8 +33,9 @@ from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.config import AlbertConfig
 from albertkit.model.loading import tensors_of
 from albertkit.train.finetune import open_recipe
+from albertkit.train.finetune_outputs import TaskRows
 from albertkit.train.finetune_prepare import PreparedTask
-from albertkit.train.finetune_task import FinetuneTask, TaskRows
+from albertkit.train.finetune_task import FinetuneTask
 from albertkit.train.loop import Trainer
 from albertkit.train.losses import Loss
 

@@ -15,7 +15,7 @@ import transformers
 from numpy_ops import NumpyOps
 
 from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.checkpoint.early_exit import EARLY_EXIT, TOLERANCE, exit_shapes
+from albertkit.checkpoint.early_exit import EARLY_EXIT, exit_shapes
 from albertkit.cli import main
 from albertkit.conversion import convert
 from albertkit.data.batch import Batch
@@ -32,6 +32,7 @@ from albertkit.model.albert import Encoder
 from albertkit.model.early_exit import logits_by_depth
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.loading import build_task, tensors_of
+from albertkit.tasks.early_exit import CONFIDENCE, TOLERANCE, exit_confidence
 from albertkit.tasks.head import TaskHead
 
 TEXTS = [
@@ -44,6 +45,7 @@ HEADS = {
     "multi_label": TaskHead("multi_label", 3, ("a", "b", "c")),
     "regression": TaskHead("regression", 1),
 }
+SURE = {"classification": 0.85, "multi_label": 0.6}  # folders of their own: KIND_sure
 
 
 @pytest.fixture(scope="module")
@@ -54,22 +56,25 @@ def tuned(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     torch.manual_seed(1)
     body = tensors_of(AlbertForPretraining(config).albert)
     places = {}
-    for kind, head in HEADS.items():
+    for name, head in [*HEADS.items(), *((f"{kind}_sure", HEADS[kind]) for kind in SURE)]:
+        kind = name.removesuffix("_sure")
         shapes = {**head.shapes(config.hidden_size), **exit_shapes(config, head)}
         drawn = {n: chance.normal(size=shape).astype(np.float32) for n, shape in shapes.items()}
         exits = {n: x for n, x in drawn.items() if n.startswith("exits.")}
         if kind == "regression":
             exits[TOLERANCE] = np.array([1.5], dtype=np.float32)
+        if name != kind:
+            exits[CONFIDENCE] = np.array([SURE[kind]], dtype=np.float32)
         own = {n: x for n, x in drawn.items() if n.startswith("classifier.")}
-        places[kind] = tmp_path_factory.mktemp(kind) / "model"
+        places[name] = tmp_path_factory.mktemp(name) / "model"
         Checkpoint(config, {**body, **own}, base.tokenizer, head=head, exits=exits).save(
-            places[kind]
+            places[name]
         )
     return places
 
 
 def by_hand(folder: Path, text: str, patience: int) -> tuple[np.ndarray, int]:
-    """Logits and layers of one text by itself: the rule of the paper, written out."""
+    """Logits and layers of one text by itself: the rule of the paper, and how sure, written out."""
     checkpoint = Checkpoint.load(folder)
     assert checkpoint.tokenizer is not None
     batch = Batch.of([checkpoint.tokenizer.encode(text)])
@@ -83,14 +88,19 @@ def by_hand(folder: Path, text: str, patience: int) -> tuple[np.ndarray, int]:
     outputs = [x[0].numpy() for x in every]
     assert len(outputs) == LAYERS
     kind, counter = folder.parent.name.rstrip("0123456789"), 0
+    sure = SURE[kind.removesuffix("_sure")] if kind.endswith("_sure") else 0.0
     for depth in range(1, LAYERS):
         new, old = outputs[depth], outputs[depth - 1]
         if kind == "regression":
             same = abs(new[0] - old[0]) < checkpoint.exits[TOLERANCE][0]
-        elif kind == "multi_label":
-            same = ((new > 0) == (old > 0)).all()
+        elif kind.startswith("multi_label"):
+            same = all(
+                (a > 0) == (b > 0) and max(p := 1 / (1 + np.exp(-a)), 1 - p) >= sure
+                for a, b in zip(new, old, strict=True)
+            )
         else:
             same = new.argmax() == old.argmax()
+            same = same and np.exp(new.max()) / np.exp(new).sum() >= sure
         counter = counter + 1 if same else 0
         if counter == patience:
             return new, depth + 1
@@ -131,7 +141,7 @@ ENGINES: dict[str, Callable[[Checkpoint], ExitsEarly]] = {
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("kind", HEADS)
+@pytest.mark.parametrize("kind", [*HEADS, *(f"{kind}_sure" for kind in SURE)])
 @pytest.mark.parametrize("patience", [1, 2, 4])
 def test_each_row_of_a_batch_leaves_where_it_would_alone(
     tuned: dict[str, Path], kind: str, patience: int, engine: str
@@ -145,6 +155,26 @@ def test_each_row_of_a_batch_leaves_where_it_would_alone(
     np.testing.assert_allclose(logits, np.stack([x for x, _ in expected]), atol=1e-5)
     if patience == 1:
         assert len(set(depths.tolist())) > 2  # rows of one batch leave at different layers
+
+
+def test_the_confidence_is_the_least_that_keeps_the_answers() -> None:
+    """Two classes, three layers; an answer with probability p has logits (0, log(p / (1 - p)))."""
+
+    def logits(*probabilities: float) -> np.ndarray:
+        p = np.array(probabilities, dtype=np.float32)
+        return np.stack([np.zeros_like(p), np.log(p / (1 - p))], -1)
+
+    head = TaskHead("classification", 2, ("a", "b"))
+    # The first row would leave after layer 2 with "b", of which 0.704 is not yet sure enough.
+    every = np.stack([logits(0.6, 0.8, 0.1), logits(0.704, 0.9, 0.1), logits(0.3, 0.9, 0.1)])
+    assert exit_confidence(head, every) == 0.71  # row 1 then goes on; row 2 agreed rightly
+    assert exit_confidence(head, every[:, 1:]) == 0.0  # nothing to keep it from leaving
+    many = np.concatenate([every, np.repeat(every[:, 1:2], 497, 1)], 1)
+    assert exit_confidence(head, many) == 0.0  # one answer of 500 may change
+    wrong = np.stack([logits(0.6), logits(0.9999), logits(0.1)])
+    assert exit_confidence(head, wrong) == 1.0  # never: too sure of what is wrong
+    unsure = TaskHead("multi_label", 2, ("a", "b"))
+    assert exit_confidence(unsure, every) == 0.51  # "a" has 0.5: neither yes nor no
 
 
 def test_a_shared_layer_is_one_graph_and_the_last_another(tuned: dict[str, Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.errors import RecipeError
+from albertkit.infer.predictor import Predictor
+from albertkit.tasks.early_exit import CONFIDENCE
 from albertkit.train.exit_loss import joint_loss
 from albertkit.train.finetune import finetune
 from albertkit.train.loop import Trainer
@@ -195,9 +198,30 @@ def test_all_three_learn_together_and_resume_to_the_same_bits(
         "classify", tiny_model / "model", csv, tmp_path / "again", set=settings, resume=True
     )
     ours, theirs = (Checkpoint.load(result.model) for result in (again, whole))
-    assert ours.exits.keys() == {f"exits.{n}.{part}" for n in (0, 1) for part in ("weight", "bias")}
+    names = {f"exits.{n}.{part}" for n in (0, 1) for part in ("weight", "bias")}
+    assert ours.exits.keys() == {*names, CONFIDENCE}
     for mine, other in ((ours.tensors, theirs.tensors), (ours.exits, theirs.exits)):
         assert all(np.array_equal(mine[name], other[name]) for name in other)
+
+
+def test_a_patience_of_1_keeps_the_answers_of_the_held_out_examples(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    csv, dev = write_csv(tmp_path / "train.csv", 60), write_csv(tmp_path / "dev.csv", 200)
+    settings = {"objective.early_exit": True, "schedule.steps": 11}
+    model = run(
+        "classify", tiny_model / "model", csv, tmp_path / "run", dev=dev, set=settings
+    ).model
+
+    def answers(folder: Path, patience: int | None = None) -> list[str]:
+        texts = [text for text, _ in sentences(200)]
+        return [x.label for x in Predictor(folder, patience=patience).classify(texts)]
+
+    checkpoint, whole = Checkpoint.load(model), answers(model)
+    assert answers(model, 1) == whole
+    less = checkpoint.exits[CONFIDENCE] - np.float32(0.01)
+    replace(checkpoint, exits={**checkpoint.exits, CONFIDENCE: less}).save(tmp_path / "less")
+    assert answers(tmp_path / "less", 1) != whole
 
 
 def test_how_a_step_is_cut_does_not_change_what_fgm_and_early_exit_learn(

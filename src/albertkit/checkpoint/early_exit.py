@@ -1,8 +1,9 @@
 """early_exit.safetensors: the classifiers after the layers below the last, beside the weights.
 
-exits.N.weight (C, H) and exits.N.bias (C,) for the layer with N layers before it; for regression
-`tolerance` (1,), the largest difference at which two predictions agree. Other programs ignore the
-file.
+exits.N.weight (C, H) and exits.N.bias (C,) for the layer with N layers before it. For regression
+`tolerance` (1,), the largest difference at which two predictions agree; for classes `confidence`
+(1,), the least probability of an answer that leaves early (0 if it is missing). Other programs
+ignore the file.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from albertkit.checkpoint.formats.memory_map import Array
 from albertkit.checkpoint.formats.safetensors_file import read_weights, write_tensors
 from albertkit.config import AlbertConfig
 from albertkit.errors import CheckpointError, listed
+from albertkit.tasks.early_exit import CONFIDENCE, TOLERANCE
 from albertkit.tasks.head import TaskHead
 
 EARLY_EXIT = "early_exit.safetensors"
-TOLERANCE = "tolerance"
 
 
 def exit_shapes(config: AlbertConfig, head: TaskHead) -> dict[str, tuple[int, ...]]:
-    """Name and shape of each tensor of the file."""
+    """Name and shape of each tensor that the file must have."""
     count, width = head.num_labels, config.hidden_size
     shapes: dict[str, tuple[int, ...]] = {}
     for number in range(config.num_hidden_layers * config.inner_group_num - 1):
@@ -40,6 +41,8 @@ def read_exits(found: Path, config: AlbertConfig, head: TaskHead | None) -> dict
         return {}
     tensors, shapes = read_weights(path).tensors, exit_shapes(config, head)
     there = {name: tensor.shape for name, tensor in tensors.items()}
+    if head.kind != "regression" and CONFIDENCE in there:
+        shapes[CONFIDENCE] = (1,)
     if there != shapes:
         wrong = sorted(n for n in there.keys() | shapes.keys() if there.get(n) != shapes.get(n))
         raise CheckpointError(

@@ -10,14 +10,13 @@ from collections.abc import Callable
 import numpy as np
 
 from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.checkpoint.early_exit import TOLERANCE
 from albertkit.data.batch import Batch, Ints
 from albertkit.graph.layouts import EMBEDDING_INPUTS, LAYER_INPUTS, packed_inputs
 from albertkit.graph.network import plan_of
 from albertkit.infer.engine import Floats
 from albertkit.infer.graph_engines import Graph, PackedEngine
-from albertkit.infer.patience import Bools, agreement, leave_early
 from albertkit.model.checks import check_max_length
+from albertkit.tasks.early_exit import Bools, agreement, leave_early
 
 CompilePart = Callable[[int | None], Graph]
 
@@ -37,7 +36,6 @@ class ExitingEngine(PackedEngine):
     ) -> None:
         super().__init__(checkpoint, compile)
         self.num_exits = sum(name.endswith(".weight") for name in checkpoint.exits)
-        self._tolerance = float(checkpoint.exits.get(TOLERANCE, (0.0,))[0])
         self._compile_part = compile_part
         self._parts: dict[object, Graph] = {}
 
@@ -52,7 +50,7 @@ class ExitingEngine(PackedEngine):
             num_rows=len(batch),
             num_layers=self.num_exits + 1,
             patience=patience,
-            agree=agreement(self.head.kind, self._tolerance),
+            agree=agreement(self.head, self._checkpoint.exits),
         )
 
     def _part(self, number: int | None) -> Graph:

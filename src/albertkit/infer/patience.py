@@ -1,22 +1,14 @@
-"""Early exit: rows leave the network when several classifiers in a row agree on their answer.
-
-Patience-based early exit, Zhou et al. 2020, arXiv 2006.04152.
-"""
+"""Early exit by an engine: what it needs, and how many layers it used; see tasks/early_exit.py."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from albertkit.data.batch import Batch, Ints
 from albertkit.errors import PredictionError
 from albertkit.infer.engine import Engine, ExitsEarly, Floats, refuse_not_finite
-
-Bools = npt.NDArray[np.bool_]
-Agree = Callable[[Floats, Floats], Bools]
 
 
 @dataclass
@@ -79,56 +71,3 @@ def with_exits(engine: Engine, patience: int) -> ExitsEarly:
             command_fix="leave --patience out, or fine-tune with --set objective.early_exit=true",
         )
     return engine
-
-
-def leave_early(
-    step: Callable[[], Floats],
-    keep: Callable[[Bools], None],
-    *,
-    num_rows: int,
-    num_layers: int,
-    patience: int,
-    agree: Agree,
-) -> tuple[Floats, Ints]:
-    """Logits (B, C) of a batch, and the layers (B,) that each row went through.
-
-    A row leaves after the layer whose classifier is the `patience`-th in a row to agree with the
-    one before it; later layers compute the rows that are left.
-
-    Args:
-        step: computes the next layer for the rows that are left; the logits of its classifier.
-        keep: from here on only these of them are left.
-        num_rows: B.
-        num_layers: of the network.
-        patience: see above.
-        agree: whether logits of a layer and of the one before it are the same answer, for each row.
-    """
-    left, agreed = np.arange(num_rows), np.zeros(num_rows, np.int64)
-    depths = np.zeros(num_rows, np.int64)
-    before = logits = step()
-    answers = np.zeros((num_rows, logits.shape[1]), np.float32)
-    for depth in range(1, num_layers + 1):
-        if depth > 1:
-            logits = step()
-            agreed = np.where(agree(logits, before), agreed + 1, 0)
-        leaves = (agreed >= patience) | (depth == num_layers)
-        answers[left[leaves]], depths[left[leaves]] = logits[leaves], depth
-        stays = ~leaves
-        if not stays.any():
-            break
-        if leaves.any():
-            keep(stays)
-        before, left, agreed = logits[stays], left[stays], agreed[stays]
-    return answers, depths
-
-
-def agreement(kind: str, tolerance: float) -> Agree:
-    """Whether two outputs of a head of this kind are the same answer.
-
-    The same class; the same set of classes; numbers with a difference below the tolerance.
-    """
-    if kind == "regression":
-        return lambda a, b: np.abs(a - b)[:, 0] < tolerance
-    if kind == "multi_label":
-        return lambda a, b: ((a > 0) == (b > 0)).all(-1)
-    return lambda a, b: a.argmax(-1) == b.argmax(-1)

@@ -9,16 +9,15 @@ import torch
 from torch import Tensor
 
 from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.checkpoint.early_exit import TOLERANCE
 from albertkit.data.batch import Batch, Ints
 from albertkit.data.padded import Padded
 from albertkit.errors import PredictionError
 from albertkit.infer.engine import Floats
-from albertkit.infer.patience import agreement, leave_early
 from albertkit.model.early_exit import LayerByLayer
 from albertkit.model.loading import build, build_body, build_task
 from albertkit.model.outputs import AlbertOutput, TaskOutput
 from albertkit.model.task_heads import beam_rows
+from albertkit.tasks.early_exit import agreement, leave_early
 
 
 class TorchEngine:
@@ -40,7 +39,7 @@ class TorchEngine:
         task = build_task(checkpoint, self._body) if checkpoint.head is not None else None
         self._task = None if task is None else task.to(self.device, dtype)
         self.num_exits = 0 if task is None or task.exits is None else len(task.exits)
-        self._tolerance = float(checkpoint.exits.get(TOLERANCE, (0.0,))[0])
+        self._exits = checkpoint.exits
         outputs = {
             "hidden": True,
             "all_layers": True,
@@ -94,7 +93,7 @@ class TorchEngine:
                 num_rows=len(batch),
                 num_layers=layers.num_layers,
                 patience=patience,
-                agree=agreement(self._task.head.kind, self._tolerance),
+                agree=agreement(self._task.head, self._exits),
             )
 
     def span_scores(self, batch: Batch) -> dict[str, Floats]:

@@ -26,13 +26,13 @@ from rich.console import Console
 
 from albertkit import settings as recipes
 from albertkit.checkpoint.checkpoint import Checkpoint
-from albertkit.checkpoint.early_exit import TOLERANCE
 from albertkit.errors import RecipeError
 from albertkit.files import translate_os_errors
 from albertkit.model.loading import tensors_of
 from albertkit.model.task_heads import AlbertForTask
 from albertkit.progress import Bar, say
 from albertkit.tasks.codecs import CODECS
+from albertkit.tasks.early_exit import CONFIDENCE, TOLERANCE
 from albertkit.train.finetune_card import task_card
 from albertkit.train.finetune_health import Baseline
 from albertkit.train.finetune_prepare import MAY_CHANGE, PreparedTask
@@ -333,6 +333,8 @@ def export(model: AlbertForTask, task: FinetuneTask, folder: Path) -> None:
     exits = {name: tensors.pop(name) for name in list(tensors) if name.startswith("exits.")}
     if exits and prepared.head.kind == "regression":
         exits[TOLERANCE] = TOLERANCE_SHARE * np.std(task.train.targets, keepdims=True)
+    elif exits and task.exit_confidence is not None:
+        exits[CONFIDENCE] = np.array([task.exit_confidence], dtype=np.float32)
     head = replace(prepared.head, no_answer_threshold=task.threshold)
     Checkpoint(prepared.config, tensors, prepared.tokenizer, head=head, exits=exits).save(
         folder / "model", task_card(prepared, task.best, task.baseline), replace=True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,53 +11,32 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from albertkit.data.batch import Batch
-from albertkit.data.padded import Padded
 from albertkit.data.row_batches import within_budget
 from albertkit.model.early_exit import logits_by_depth
-from albertkit.model.outputs import TaskOutput
-from albertkit.model.task_heads import AlbertForTask, beam_rows
+from albertkit.model.task_heads import AlbertForTask
 from albertkit.tasks.codecs import CODECS
+from albertkit.tasks.early_exit import exit_confidence
 from albertkit.tasks.figures import deciding_figure, is_better
 from albertkit.tasks.head import TaskHead
-from albertkit.tasks.rows import Labelled, Rows
-from albertkit.tasks.span_answers import SpanOutputs, window_spans
+from albertkit.tasks.rows import Labelled
 from albertkit.tasks.span_rows import SpanRows
 from albertkit.train.exit_loss import joint_loss
 from albertkit.train.finetune_health import Baseline, judge_task
+from albertkit.train.finetune_outputs import (
+    TaskRows,
+    logits_of,
+    logits_of_layers,
+    run_head,
+    span_outputs,
+)
 from albertkit.train.finetune_prepare import PreparedTask
 from albertkit.train.health import Verdict
-from albertkit.train.loop import autocast
 from albertkit.train.losses import Loss
 from albertkit.train.optim import ScheduleSettings, learning_rate
 from albertkit.train.rdrop import DIVERGENCES, rdrop_loss
 from albertkit.train.task_losses import Choices, loss_of_windows, share_of_step, task_loss
-from albertkit.train.validation import evaluating
 
 Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class TaskRows:
-    """Rows of one forward and backward pass, packed: S tokens of B rows, M outputs.
-
-    choices: for outputs that are scores of options (M,); targets and weights are then those of the
-    questions.
-    """
-
-    ids: Tensor  # (S,)
-    segment_ids: Tensor  # (S,)
-    lengths: Tensor  # (B,), on the CPU
-    positions: Tensor | None  # (M,) tokens whose outputs are needed, index into S; None: all
-    targets: Tensor  # (M,) or (M, C); of windows (B, 3)
-    weights: Tensor  # (M,)
-    step_weight: float  # sum of the weights of the whole optimizer step
-    choices: Choices | None = None
-
-    @property
-    def num_tokens(self) -> int:
-        """S: padding is not counted."""
-        return len(self.ids)
 
 
 @dataclass
@@ -72,6 +51,7 @@ class FinetuneTask:
     best: dict[str, Any] = field(default_factory=dict)  # its figures
     waited: int = 0  # validations since
     threshold: float | None = None  # for no answer, of the model that is exported
+    exit_confidence: float | None = None  # see tasks/early_exit.py; of that model too
     _weights: npt.NDArray[np.float32] = field(init=False)
     _epoch: tuple[int, list[npt.NDArray[np.int64]]] | None = None
 
@@ -210,15 +190,29 @@ class FinetuneTask:
         figures["metric"] = self.metric
         if not self.best or is_better(self.metric, figures, self.best):
             self.best, self.waited = {"step": step, **figures}, 0
-            self.threshold = figures.get("threshold")
+            self._find_thresholds(model, precision, figures)
             for name, parameter in model.named_parameters():
                 if name in self.kept:
                     self.kept[name].copy_(parameter.detach())
         else:
             self.waited += 1
         if not self.kept:
-            self.threshold = figures.get("threshold")
+            self._find_thresholds(model, precision, figures)
         return figures
+
+    def _find_thresholds(
+        self, model: nn.Module, precision: str, figures: Mapping[str, Any]
+    ) -> None:
+        """Those of the model that is exported, by the held-out examples."""
+        head, budget = self.prepared.head, self.prepared.recipe.schedule.micro_batch_tokens
+        self.threshold = figures.get("threshold")
+        if (
+            isinstance(model, AlbertForTask)
+            and model.exits is not None
+            and head.kind != "regression"
+        ):
+            every = logits_of_layers(model, self.prepared.dev.batch, precision, budget)
+            self.exit_confidence = exit_confidence(head, every)
 
     def outputs_of_kept(self, model: nn.Module) -> Any:
         """Outputs on the held-out examples; `model` becomes the one that is kept."""
@@ -255,30 +249,14 @@ class FinetuneTask:
 
     def state(self) -> dict[str, Any]:
         """What was best so far, and how long ago."""
-        return {"best": self.best, "waited": self.waited, "threshold": self.threshold}
+        names = ("best", "waited", "threshold", "exit_confidence")
+        return {name: getattr(self, name) for name in names}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on where `state()` was."""
         self.best, self.waited = state["best"], state["waited"]
         self.threshold = state.get("threshold")
-
-
-def run_head(model: nn.Module, head: TaskHead, rows: TaskRows) -> TaskOutput:
-    """What a head gives for packed rows; a beam head also the ends given the true starts.
-
-    Rows of a question have windows of their own: to the model each is a choice by itself.
-    """
-    lengths = rows.lengths if rows.choices is None else rows.lengths[:, None]
-    given: dict[str, Tensor] = {}
-    if head.kind == "beam_span":
-        packed = (x.cpu().numpy() for x in (rows.ids, rows.segment_ids, rows.lengths))
-        places = torch.from_numpy(Padded.of(Batch(*packed)).answer_places)
-        given["allowed"] = places.to(rows.ids.device)
-        given["start_places"] = rows.targets[:, 0]
-    output: TaskOutput = model(
-        rows.ids, rows.segment_ids, lengths=lengths, positions=rows.positions, **given
-    )
-    return output
+        self.exit_confidence = state.get("exit_confidence")
 
 
 def _logits(model: nn.Module, head: TaskHead, rows: TaskRows) -> list[Tensor]:
@@ -288,79 +266,3 @@ def _logits(model: nn.Module, head: TaskHead, rows: TaskRows) -> list[Tensor]:
     logits = run_head(model, head, rows).logits
     assert logits is not None  # every head has them but those of places
     return [logits if rows.choices is None else rows.choices.scores(logits)]
-
-
-def span_outputs(
-    model: nn.Module, head: TaskHead, held: Labelled, precision: str, max_tokens: int
-) -> SpanOutputs:
-    """The best spans of each window, and its loss; without dropout."""
-    rows, device = held.rows, next(model.parameters()).device
-    assert isinstance(rows, SpanRows)
-    windows: list[Any] = [None] * len(rows.batch)
-    losses = np.zeros(len(rows.batch))
-    with evaluating(model), autocast(model, precision):
-        for indices, batch in _by_length(rows.batch, max_tokens):
-            packed = _packed(batch, held.targets[indices], device)
-            output = run_head(model, head, packed)
-            found = loss_of_windows(output, packed.lengths, packed.targets)
-            losses[indices] = found.float().cpu().numpy()
-            if output.beam is not None:
-                values = list(beam_rows(output.beam).cpu().numpy())
-                none = output.beam.unanswerable.float().tolist()
-            else:
-                assert output.start is not None
-                assert output.end is not None
-                logits = torch.stack([output.start, output.end], -1).float().cpu().numpy()
-                values, none = batch.split(logits), [0.0] * len(batch)
-            for row, of_row, of_none in zip(indices.tolist(), values, none, strict=True):
-                windows[row] = window_spans(head, rows, row, of_row, of_none)
-    return SpanOutputs(windows, losses)
-
-
-def _packed(batch: Batch, targets: Any, device: torch.device) -> TaskRows:
-    """Rows of one pass, each with weight 1."""
-    return TaskRows(
-        ids=torch.from_numpy(batch.ids).to(device),
-        segment_ids=torch.from_numpy(batch.segment_ids).to(device),
-        lengths=torch.from_numpy(batch.lengths),
-        positions=None,
-        targets=torch.from_numpy(np.ascontiguousarray(targets)).to(device),
-        weights=torch.ones(len(batch), device=device),
-        step_weight=float(len(batch)),
-    )
-
-
-def logits_of(model: nn.Module, rows: Rows, precision: str, max_tokens: int) -> Floats:
-    """Logits (U, C) of texts or words, merged over their windows; without dropout."""
-    device = next(model.parameters()).device
-    found: list[tuple[npt.NDArray[np.int64], Floats]] = []
-    with evaluating(model), autocast(model, precision):
-        for indices, batch in _by_length(rows.batch, max_tokens):
-            ids, segment_ids, positions = (
-                torch.from_numpy(x).to(device)
-                for x in (batch.ids, batch.segment_ids, rows.places(indices, batch))
-            )
-            lengths = torch.from_numpy(batch.lengths)
-            output = model(
-                ids,
-                segment_ids,
-                lengths=lengths if rows.options is None else lengths[:, None],
-                positions=positions,
-            )
-            found.append((rows.outputs_of(indices), output.logits.float().cpu().numpy()))
-    every = np.zeros((len(rows.owners), found[0][1].shape[1]), dtype=np.float32)
-    for outputs, part in found:
-        every[outputs] = part
-    return rows.merge(every)
-
-
-_ROWS_AT_ONCE = 256
-
-
-def _by_length(batch: Batch, max_tokens: int) -> Iterator[tuple[npt.NDArray[np.int64], Batch]]:
-    """Rows of like length together, within a budget of tokens."""
-    order = np.argsort(-batch.lengths, kind="stable")
-    for begin in range(0, len(order), _ROWS_AT_ONCE):
-        part = order[begin : begin + _ROWS_AT_ONCE]
-        for indices in within_budget(batch.lengths[part], max_tokens):
-            yield part[indices], batch.take(part[indices])
