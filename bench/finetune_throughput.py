@@ -1,14 +1,15 @@
 """Examples per second of fine-tuning: albertkit beside transformers' Trainer, step by step in turn.
 
-    python bench/finetune_throughput.py [--examples sst2/train.tsv] [--shape base tiny-en 4x312]
+    python bench/finetune_throughput.py [--examples sst2/train.tsv] [--shape base tiny-en 4x312] \
+        [--precision bf16]
 
 Both begin with the same weights and take the same rows of 32 texts, as the Trainer draws them,
-with the same AdamW in fp32, clipped alike and without dropout. The Trainer runs as a whole, with
-its data loader, at its defaults (rows padded to 128 tokens) and at its best of: rows grouped by
-length or padded to the longest of a batch, sdpa or eager attention, with --compile torch.compile
-too. The losses of the first 20 steps must agree to 1e-4, else the figure is VOID. A pair is 5 steps
-of each; ratios are of wall time and of processor time (median and quartiles). Peak memory is that
-of a process of its own. Needs transformers and accelerate.
+with the same AdamW, in fp32 or by autocast in bf16, clipped alike and without dropout. The Trainer
+runs as a whole, with its data loader, at its defaults (rows padded to 128 tokens) and at its best
+of: rows grouped by length or padded to the longest of a batch, sdpa or eager attention, with
+--compile torch.compile too. The losses of the first 20 steps must agree to 1e-4 (bf16: 5e-3), else
+the figure is VOID. A pair is 5 steps of each; ratios are of wall time and of processor time (median
+and quartiles). Peak memory is that of a process of its own. Needs transformers and accelerate.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import resource
+import re
 import statistics
 import subprocess
 import sys
@@ -41,7 +42,8 @@ from albertkit.train.losses import Loss
 
 START = "albertkit/tiny-en"  # its words for every shape, its weights for its own
 SHAPES = {"base": (768, 12), "tiny-en": None, "4x312": (312, 4)}
-ROWS, RATE, AGREEMENT_STEPS, TOLERANCE, STEPS_A_TURN = 32, 2e-5, 20, 1e-4, 5
+ROWS, RATE, AGREEMENT_STEPS, STEPS_A_TURN = 32, 2e-5, 20, 5
+TOLERANCES = {"fp32": 1e-4, "bf16": 5e-3}
 Way = dict[str, Any]
 DEFAULTS: Way = {"pad_to": 128}
 EXAMPLES = Path(__file__).resolve().parents[1] / "src" / "albertkit" / "examples" / "reviews-en.csv"
@@ -52,6 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--examples", type=Path, default=EXAMPLES, help="texts and labels")
     parser.add_argument("--shape", nargs="+", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument("--precision", choices=TOLERANCES, default="fp32")
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--compile", action="store_true", help="try torch.compile for the Trainer")
@@ -61,13 +64,17 @@ def main() -> None:
     transformers.utils.logging.disable_progress_bar()
     for shape in options.shape:
         with tempfile.TemporaryDirectory() as folder:
-            side = Side(Path(folder), shape, options.examples)
+            side = Side(Path(folder), shape, options.examples, options.precision)
             if options.alone:
                 alone(side, options.alone)
                 continue
             best = best_way(side, options.compile)
             for name, way in (("best", best), ("defaults", DEFAULTS)):
-                print(f"{shape}, Trainer at its {name} {way}: {compare(side, way, options.pairs)}")
+                found = compare(side, way, options.pairs)
+                print(
+                    f"{shape}, {options.precision}, Trainer at its {name} {way}: {found}",
+                    flush=True,
+                )
         if not options.alone:
             print(f"{shape}, peak MB: {memory(shape, options)}", flush=True)
 
@@ -75,8 +82,8 @@ def main() -> None:
 class Side:
     """albertkit's side: the task, its model, and a step on the rows that it is given."""
 
-    def __init__(self, folder: Path, shape: str, examples: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, shape: str, examples: Path, precision: str) -> None:
+        self.folder, self.precision = folder, precision
         start = Checkpoint.load(START)
         given = {
             "data.train": examples,
@@ -100,7 +107,7 @@ class Side:
         """The first weights again, and a new optimizer."""
         model, optimizer = self.prepared.build()
         self.task = FinetuneTask.of(self.prepared, model)
-        self.trainer = Trainer(model, optimizer, 1.0, "fp32", 0)
+        self.trainer = Trainer(model, optimizer, 1.0, self.precision, 0)
         self.done = 0
 
     def step(self) -> float:
@@ -194,6 +201,7 @@ def run_trainer(side: Side, way: Way, steps: int, turns: InTurns) -> list[float]
         train_sampling_strategy=way.get("sampling", "random"),
         torch_compile=way.get("compile", False),
         remove_unused_columns=False,
+        bf16=side.precision == "bf16",
         use_cpu=True,
         disable_tqdm=True,
         save_strategy="no",
@@ -246,7 +254,7 @@ def compare(side: Side, way: Way, pairs: int) -> str:
             f"{clock} {speeds[0]:.1f} and {speeds[1]:.1f} examples/s, "
             f"ratio {middle:.2f} ({low:.2f}-{high:.2f})"
         )
-    verdict = "" if gap <= TOLERANCE else "  VOID: the losses do not agree"
+    verdict = "" if gap <= TOLERANCES[side.precision] else "  VOID: the losses do not agree"
     return f"{'; '.join(shown)}; losses differ by {gap:.1e} at most{verdict}"
 
 
@@ -260,7 +268,9 @@ def alone(side: Side, name: str) -> None:
     else:
         way = DEFAULTS if name == "defaults" else {"sampling": "group_by_length"}
         run_trainer(side, way, 30, InTurns(None))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    # Not ru_maxrss, which a process can inherit from the one that started it.
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    print(int(re.findall(r"VmHWM:\s*(\d+) kB", status)[0]) // 1024)
 
 
 def memory(shape: str, options: argparse.Namespace) -> str:
@@ -269,6 +279,7 @@ def memory(shape: str, options: argparse.Namespace) -> str:
     for name in ("albertkit", "best", "defaults"):
         command = [sys.executable, __file__, "--shape", shape, "--alone", name]
         command += ["--threads", str(options.threads), "--examples", str(options.examples)]
+        command += ["--precision", options.precision]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         found.append(f"{name} {done.stdout.split()[-1]}")
     return ", ".join(found)

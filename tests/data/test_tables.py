@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from albertkit.data.other_tables import open_table
 from albertkit.data.tables import BadRows, Table
 from albertkit.errors import CorpusError
+from albertkit.tasks.choice_files import read_questions
+from albertkit.tasks.span_files import read_answered
+from albertkit.tasks.tagged_files import read_tagged
 
 
 def made(folder: Path, name: str, content: str | bytes) -> Path:
@@ -139,3 +145,22 @@ def test_a_file_in_another_encoding_is_not_an_empty_table(
         Table(path)
     assert caught.value.facts["where"] == f"{path}, line 1"
     assert way_out in caught.value.facts["to do"]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        Table,
+        open_table,
+        lambda path: list(read_tagged(path, BadRows())),
+        read_questions,
+        lambda path: read_answered(path, BadRows()),
+    ],
+)
+def test_a_pipe_is_refused_before_it_is_waited_for(
+    read: Callable[[Path], object], tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe.json"
+    os.mkfifo(pipe)
+    with pytest.raises(CorpusError, match="read more than once"):
+        read(pipe)

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-from albertkit.data.tables import MAX_ROW_BYTES, BadRows, Row, Table
+from albertkit.data.tables import MAX_ROW_BYTES, BadRows, Row, Table, refuse_pipe
 from albertkit.errors import CorpusError, listed, reason
 
 Split = Literal["train", "dev"]
@@ -37,6 +37,7 @@ def open_table(path: str | Path, split: Split = "train") -> Table:
         CorpusError: it cannot be read, or is of another kind.
     """
     path = Path(path)
+    refuse_pipe(path)
     if not path.is_dir():
         return ArrowTable(path, [path]) if _is_arrow(path) else Table(path)
     inner = _part_of(path, split)

@@ -67,6 +67,7 @@ class Table:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        refuse_pipe(self.path)
         with ExitStack() as stack:
             file = self._open(stack)
             first = _line_of(file, str(self.path), 1) or b""
@@ -206,6 +207,22 @@ def _decoded(raw: bytes, number: int, name: str) -> str:
             where=f"{name}, line {number}",
             fix=f"convert it, as in: iconv -f {encoding} -t UTF-8 {name} > new.csv",
         ) from error
+
+
+def refuse_pipe(path: Path) -> None:
+    """Refuse what can be read only once, which a second look at it would wait for without end.
+
+    Raises:
+        CorpusError: it is a pipe or a device.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise CorpusError(
+            "Examples are read more than once.",
+            expected="a file on a disk",
+            found="a pipe or a device",
+            where=path,
+            fix="write it into a file first, and name that",
+        )
 
 
 def _refuse_nul(first: bytes, path: Path) -> None:

@@ -17,7 +17,7 @@ from albertkit.data.example_files import (
     lines_of,
 )
 from albertkit.data.other_tables import SPLIT_NAMES, Split, has_part, open_table
-from albertkit.data.tables import BadRows, Row, Table
+from albertkit.data.tables import BadRows, Row, Table, refuse_pipe
 from albertkit.errors import CorpusError
 from albertkit.tasks.choice_columns import GivenColumns, find_columns, questions_of
 from albertkit.tasks.examples import ChoiceExample
@@ -45,6 +45,7 @@ def read_questions(
         CorpusError: it cannot be read, a column is not found, or a row is bad.
     """
     path, bad = Path(path), bad or BadRows()
+    refuse_pipe(path)
     files = _documents(path, split)
     if files:
         every = chain.from_iterable(map(_read_document, files))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from albertkit.data.example_files import broken, lines_of, skippable
-from albertkit.data.tables import BadRows, Table
+from albertkit.data.tables import BadRows, Table, refuse_pipe
 from albertkit.errors import CorpusError
 from albertkit.tasks.conll import read_conll
 from albertkit.tasks.examples import TagExample
@@ -27,6 +27,7 @@ def read_tagged(path: str | Path, bad: BadRows) -> Iterator[TagExample]:
         CorpusError: it cannot be read, or a line is not of this form.
     """
     path = Path(path)
+    refuse_pipe(path)
     first = next((line for _, line in lines_of(path) if line.strip()), "")
     if not first:
         raise CorpusError(
