@@ -187,6 +187,7 @@ class Work:
             resume=run.is_dir(),
             kind=self.data_set.kind,
             epochs=self.plan.epochs,
+            on_bad_row="skip",  # CMRC 2018's trial set has a question without words
             set=["run.threads=1"],
             console=Console(stderr=True, highlight=False),
             **columns,
