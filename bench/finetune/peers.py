@@ -60,15 +60,18 @@ def main() -> None:
 
 
 def constant(train: Rows, scored: Rows, kind: str) -> list[Any]:
-    """The most frequent class for every text, O for every word, the mean, or the first words."""
+    """The most frequent class or place of the right option, O, the mean, or the first words."""
     if kind == "span":
         return first_words(train, scored)
     if kind == "token_classification":
         return [["O"] * len(row["words"]) for row in scored]
     if kind == "regression":
         return [float(np.mean([row["label"] for row in train]))] * len(scored)
-    key = "answer" if kind == "multiple_choice" else "label"
-    return [Counter(row[key] for row in train).most_common(1)[0][0]] * len(scored)
+    if kind == "multiple_choice":
+        answers = [row["options"].index(row["answer"]) for row in train]
+    else:
+        answers = [row["label"] for row in train]
+    return [Counter(answers).most_common(1)[0][0]] * len(scored)
 
 
 def tag_by_word(train: Rows, scored: Rows, options: argparse.Namespace) -> list[Any]:
