@@ -224,7 +224,7 @@ def choose_by_trainer(
             one = tokenizer(
                 [row["context"]] * most, texts, truncation="only_first", max_length=MAX_TOKENS
             )
-            made.append({**one, "label": row["answer"]})
+            made.append({**one, "label": row["options"].index(row["answer"])})
         return made
 
     def figure(found: Any) -> dict[str, float]:
