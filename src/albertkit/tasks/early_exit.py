@@ -23,7 +23,7 @@ Agree = Callable[[Floats, Floats], Bools]
 
 TOLERANCE = "tolerance"
 CONFIDENCE = "confidence"
-KEPT_ANSWERS = 0.998
+KEPT_ANSWERS = 0.998  # share of the held-out rows whose answer may not change
 _CONFIDENCES = np.arange(100) / 100
 
 
@@ -97,7 +97,8 @@ def leave_early(
 def exit_confidence(head: TaskHead, logits: Floats) -> float:
     """Least CONFIDENCE, in hundredths, with which leaving early hardly changes the answers.
 
-    With a patience of 1, KEPT_ANSWERS of the rows have the answer of the last layer.
+    With a patience of 1, KEPT_ANSWERS of the rows have the answer of the last layer. 1.0 if no
+    hundredth below it does that: then only what is certain leaves.
 
     Args:
         head: for classes.
