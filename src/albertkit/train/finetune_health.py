@@ -85,7 +85,7 @@ def likely_cause(facts: RunFacts) -> tuple[str, str]:
         return (
             "the weights were never trained: every normalisation is exactly 1 and 0, as a new "
             "model has it",
-            "check that the right checkpoint was loaded; albertkit/tiny-en is a trained one",
+            "check that the right checkpoint was loaded; albertkit/tiny-en and -zh are trained",
         )
     if facts.new:
         return (
