@@ -12,7 +12,7 @@ import argparse
 import itertools
 import json
 import os
-import resource
+import re
 import statistics
 import subprocess
 import sys
@@ -78,7 +78,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.only:
         figure = measure(options.only, options, options.folder)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        # Not ru_maxrss, which a process can inherit from the one that started it.
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        peak = int(re.findall(r"VmHWM:\s*(\d+) kB", status)[0]) / 1024
         print(json.dumps({"figure": figure, "peak_megabytes": peak}))
         return
     names = ["read", "make-data", *LOADERS]

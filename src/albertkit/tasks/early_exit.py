@@ -1,9 +1,9 @@
-"""When a row may leave the network before the last layer: classifiers agree, and are sure.
+"""When a row may leave the network early: classifiers agree, with enough confidence.
 
 Patience-based early exit (Zhou et al. 2020, arXiv 2006.04152): a row leaves when several
 classifiers in a row agree on its answer. An answer must also have some probability (as in DeeBERT,
-Xin et al. 2020, arXiv 2004.12993), since two early classifiers often agree on the frequent class:
-`exit_confidence` finds how much on held-out examples.
+Xin et al. 2020, arXiv 2004.12993): agreement alone costs more for the same speed
+(docs/results.md). `exit_confidence` finds how much on held-out examples.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CONFIDENCES = np.arange(100) / 100
 
 
 def agreement(head: TaskHead, settings: Mapping[str, npt.NDArray[np.generic]]) -> Agree:
-    """Whether logits (B, C) of a layer and of the one before it are the same answer, and sure.
+    """Whether logits (B, C) of a layer and of the one before it agree, with enough confidence.
 
     The same class; the same set of classes; numbers with a difference below the tolerance.
 
@@ -98,7 +98,7 @@ def exit_confidence(head: TaskHead, logits: Floats) -> float:
     """Least CONFIDENCE, in hundredths, with which leaving early hardly changes the answers.
 
     With a patience of 1, KEPT_ANSWERS of the rows have the answer of the last layer. 1.0 if no
-    hundredth below it does that: then only what is certain leaves.
+    hundredth below it does that: then only answers of probability 1 leave early.
 
     Args:
         head: for classes.

@@ -85,7 +85,8 @@ def likely_cause(facts: RunFacts) -> tuple[str, str]:
         return (
             "the weights were never trained: every normalisation is exactly 1 and 0, as a new "
             "model has it",
-            "check that the right checkpoint was loaded; albertkit/tiny-en and -zh are trained",
+            "check that the right checkpoint was loaded; albertkit/tiny-en and albertkit/tiny-zh "
+            "are trained",
         )
     if facts.new:
         return (
