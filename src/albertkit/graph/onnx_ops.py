@@ -173,12 +173,15 @@ class OnnxOps:
         return self.node("Mul", scaled, self._made["scale", x])
 
     def _computed_one(self, x: str) -> str:
-        """1.0, computed: onnxruntime fuses product, cast and scale only if it is no constant."""
-        if ("one",) not in self._made:
+        """1.0, computed from x: onnxruntime fuses product, cast and scale only if that is no constant.
+
+        From another value, layers would have one scale together, which it does not fuse either.
+        """
+        if ("one", x) not in self._made:
             size = self.node("Size", x)
             same = self.node("Equal", size, size)
-            self._made["one",] = self.node("Cast", same, to=self.types.FLOAT)
-        return self._made["one",]
+            self._made["one", x] = self.node("Cast", same, to=self.types.FLOAT)
+        return self._made["one", x]
 
     def norm(self, x: str, name: str, eps: float) -> str:
         """See `Ops`."""
