@@ -145,7 +145,7 @@ def int8_problems(model: onnx.ModelProto) -> list[str]:
 
 
 def unfused(file: Path) -> list[str]:
-    """Products of integers to which ONNX Runtime did not add their scale, a second pass over each."""
+    """Products of integers whose scale ONNX Runtime leaves to a second pass over their numbers."""
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(file.with_name("optimized.onnx"))
     options.log_severity_level = 3

@@ -11,7 +11,7 @@ from torch import nn
 
 from albertkit.config import AlbertConfig
 from albertkit.errors import ConfigError
-from albertkit.model import albert
+from albertkit.model import kernels
 from albertkit.model.albert import Albert, FeedForward, GroupedLinear, UerLayerNorm
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.packing import Layout
@@ -231,8 +231,7 @@ def test_a_row_without_any_token_to_look_at_gives_numbers() -> None:
 
 def test_rows_of_many_lengths_are_padded_in_parts_and_are_those_of_each_row_by_itself() -> None:
     model = body(max_position_embeddings=48).eval()
-    lengths = torch.tensor([40, 3, 22, 9, 41, 30, 1])
-    ids = torch.arange(int(lengths.sum())) % 50
+    ids, lengths = many_lengths()
     rows = ids.split(lengths.tolist())
     layout = Layout.of(model.config, ids, None, None, lengths)
     assert sorted(torch.cat([part.tokens for part in layout.parts]).tolist()) == [*range(len(ids))]
@@ -250,12 +249,64 @@ def test_rows_of_many_lengths_are_padded_in_parts_and_are_those_of_each_row_by_i
         assert torch.allclose(one, other, atol=1e-3, rtol=1e-4)
 
 
+@pytest.mark.parametrize("changes", [{}, {"layer_norm_kind": "uer"}], ids=str)
+def test_tokens_that_fill_up_change_nothing(
+    changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = body(max_position_embeddings=48, **changes)
+    ids, lengths = many_lengths()
+    found = []
+    for filled in (False, True):
+        monkeypatch.setattr(kernels, "computes_narrow", lambda weight, yes=filled: yes)
+        model.zero_grad()
+        some = model(ids, lengths=lengths, positions=torch.tensor([5, 145]))
+        every = model(ids, lengths=lengths)
+        tokens = torch.cat([some.hidden, some.pooled, every.hidden, every.pooled])
+        tokens.square().sum().backward()
+        found.append([tokens, *(p.grad for p in model.parameters() if p.grad is not None)])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, atol=1e-3, rtol=1e-4)
+
+
+def test_bfloat16_sees_products_of_few_sizes_and_attention_in_float32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = body(max_position_embeddings=48)
+    ids, lengths = many_lengths()  # 146 tokens
+    sizes, kinds = [], set()
+    model.encoder.feed_forward["0"][0].up.register_forward_hook(
+        lambda module, given, found: sizes.append(len(given[0]))
+    )
+    fused = torch.nn.functional.scaled_dot_product_attention
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "scaled_dot_product_attention",
+        lambda query, *rest: kinds.add(query.dtype) or fused(query, *rest),
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden = model(ids, lengths=lengths).hidden
+        hidden.float().square().sum().backward()
+    assert hidden.shape == (146, 32)
+    assert sizes == [192] * 3
+    assert kinds == {torch.float32}
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in model.parameters())
+    full = model(ids, lengths=lengths).hidden
+    assert sizes[3:] == [146] * 3
+    assert (hidden - full).norm() < 0.02 * full.norm()
+
+
+def many_lengths() -> tuple[torch.Tensor, torch.Tensor]:
+    """Packed ids of rows that attention pads in several parts, and their lengths."""
+    lengths = torch.tensor([40, 3, 22, 9, 41, 30, 1])
+    return torch.arange(int(lengths.sum())) % 50, lengths
+
+
 def test_attention_written_out_is_the_fused_one(monkeypatch: pytest.MonkeyPatch) -> None:
     lengths = torch.tensor([10, 4])
     real = torch.arange(10) < lengths[:, None]
     found = []
     for written_out in (True, False):
-        monkeypatch.setattr(albert, "is_faster_written_out", lambda query, yes=written_out: yes)
+        monkeypatch.setattr(kernels, "is_faster_written_out", lambda query, yes=written_out: yes)
         model = body()
         tokens = model(IDS[real], lengths=lengths).hidden
         tokens.square().sum().backward()
@@ -266,11 +317,11 @@ def test_attention_written_out_is_the_fused_one(monkeypatch: pytest.MonkeyPatch)
 
 def test_attention_is_written_out_where_torch_is_slow() -> None:
     query = torch.zeros(1, 1, 256, 8, dtype=torch.bfloat16)
-    assert albert.is_faster_written_out(query)
-    assert not albert.is_faster_written_out(query.float())
-    assert not albert.is_faster_written_out(torch.zeros(1, 1, 257, 8, dtype=torch.bfloat16))
+    assert kernels.is_faster_written_out(query)
+    assert not kernels.is_faster_written_out(query.float())
+    assert not kernels.is_faster_written_out(torch.zeros(1, 1, 257, 8, dtype=torch.bfloat16))
     with torch.no_grad():
-        assert not albert.is_faster_written_out(query)
+        assert not kernels.is_faster_written_out(query)
 
 
 @pytest.mark.parametrize("changes", [{}, {"ffn_groups": 16}, {"layer_norm_kind": "uer"}], ids=str)

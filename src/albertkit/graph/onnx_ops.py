@@ -173,7 +173,7 @@ class OnnxOps:
         return self.node("Mul", scaled, self._made["scale", x])
 
     def _computed_one(self, x: str) -> str:
-        """1.0, computed from x: onnxruntime fuses product, cast and scale only if that is no constant.
+        """1.0 computed from x: onnxruntime fuses product, cast and scale if that is no constant.
 
         From another value, layers would have one scale together, which it does not fuse either.
         """

@@ -15,7 +15,8 @@ google-research/albert, modeling.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -24,9 +25,10 @@ from torch.nn import functional as F
 
 from albertkit.config import AlbertConfig
 from albertkit.errors import ConfigError
+from albertkit.model import kernels
 from albertkit.model.checks import first_segment
 from albertkit.model.outputs import AlbertOutput, with_transformers_arguments
-from albertkit.model.packing import Layout
+from albertkit.model.packing import Layout, Part
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_tanh": partial(F.gelu, approximate="tanh"),
@@ -177,18 +179,26 @@ class Attention(nn.Module):
     ) -> Tensor:
         """What each token sees in its row (S, H); states: queries, keys and values (S, H)."""
         if layout.parts and probabilities is None:
-            seen = [
-                self.look([x.index_select(0, part.tokens) for x in states], part.layout, None)
-                for part in layout.parts
-            ]
-            order = torch.cat([part.tokens for part in layout.parts])
-            return torch.zeros_like(states[0]).index_copy(0, order, torch.cat(seen))
+            return self.look_by_parts(states, layout.parts)
         split = (self.heads, self.head_width)
         query, key, value = (
             layout.to_padded(x).unflatten(-1, split).transpose(1, 2) for x in states
         )  # (B, N, T, D) each
         mixed = self.mix(query, key, value, layout.mask, probabilities)  # (B, N, T, D)
         return layout.to_packed(mixed.transpose(1, 2).flatten(2))
+
+    def look_by_parts(self, states: list[Tensor], parts: Sequence[Part]) -> Tensor:
+        """As `look`, one part after the other; in float32 where each shape costs bfloat16 much."""
+        given = states[0]
+        wide = kernels.trains_narrow(given)
+        with torch.autocast("cpu", enabled=False) if wide else nullcontext():
+            states = [x.float() for x in states] if wide else states
+            seen = [
+                self.look([x.index_select(0, part.tokens) for x in states], part.layout, None)
+                for part in parts
+            ]
+        order = torch.cat([part.tokens for part in parts])
+        return torch.zeros_like(given).index_copy(0, order, torch.cat(seen).to(given.dtype))
 
     def mix(
         self,
@@ -200,7 +210,7 @@ class Attention(nn.Module):
     ) -> Tensor:
         """Averages of the values; written out to keep the probabilities, or for speed."""
         dropout = self.probability_dropout if self.training else 0.0
-        if probabilities is None and not is_faster_written_out(query):
+        if probabilities is None and not kernels.is_faster_written_out(query):
             return F.scaled_dot_product_attention(query, key, value, mask, dropout)
         scores = query @ key.transpose(2, 3) / math.sqrt(self.head_width)  # (B, N, T, T)
         if mask is not None:
@@ -209,21 +219,6 @@ class Attention(nn.Module):
         if probabilities is not None:
             probabilities.append(weights)
         return weights @ value
-
-
-def is_faster_written_out(query: Tensor) -> bool:
-    """Whether attention over (B, N, T, D) trains faster without torch's fused kernel.
-
-    So it is in bfloat16 on a CPU for short rows: the kernel's backward pass takes three times as
-    long there (torch 2.13). Without gradients the kernel is always as fast.
-    """
-    short = query.shape[2] <= 256
-    return (
-        short
-        and query.dtype == torch.bfloat16
-        and query.device.type == "cpu"
-        and torch.is_grad_enabled()
-    )
 
 
 class FeedForward(nn.Module):
@@ -364,14 +359,18 @@ class Albert(nn.Module):
                 fix="leave positions out, and index hidden_states",
             )
         layout = Layout.of(self.config, ids, segment_ids, mask, lengths)
-        flat_segments = None if segment_ids is None else segment_ids.flatten()
-        x = self.embeddings(ids.flatten(), flat_segments, layout.positions)  # (S, H)
+        segments = None if segment_ids is None else segment_ids.flatten()
+        tokens = (ids.flatten(), segments, layout.positions)
+        if layout.parts and not return_all and kernels.computes_narrow(self.embeddings.word.weight):
+            tokens = kernels.filled_up(*tokens)
+        x = self.embeddings(*tokens)  # (S, H)
         states = [x] if return_all else []
         probabilities: list[Tensor] | None = [] if return_all else None
         needed = None if positions is None else torch.cat([layout.first, positions])
         x = self.encoder(x, layout, states, probabilities, needed)
         shape = (*ids.shape, -1)
         if needed is None:
+            x = x[: ids.numel()]
             first, hidden = x.index_select(0, layout.first), x.view(shape)
         else:
             first, hidden = x.tensor_split([layout.batch_size])  # (B, H), (M, H)

@@ -1,0 +1,44 @@
+"""Which of torch's kernels is fast for what: the numbers are the same but for rounding.
+
+In bfloat16 on a CPU, oneDNN compiles a product for each shape that it meets, and keeps it. Packed
+batches meet new ones at every step, which costs more than many of the products themselves.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_TOKENS = 64  # packed tokens are filled up to a multiple of these
+
+
+def is_faster_written_out(query: Tensor) -> bool:
+    """Whether attention over (B, N, T, D) trains faster without torch's fused kernel.
+
+    So it is in bfloat16 on a CPU for short rows: the kernel's backward pass takes three times as
+    long there (torch 2.13). Without gradients the kernel is always as fast.
+    """
+    return query.shape[2] <= 256 and trains_narrow(query)
+
+
+def trains_narrow(x: Tensor) -> bool:
+    """Whether numbers are bfloat16 on a CPU, with gradients."""
+    return x.dtype == torch.bfloat16 and x.device.type == "cpu" and torch.is_grad_enabled()
+
+
+def computes_narrow(weight: Tensor) -> bool:
+    """Whether products with a weight are computed in bfloat16 on a CPU."""
+    narrow = weight.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")
+    return narrow and weight.device.type == "cpu"
+
+
+def filled_up(
+    ids: Tensor, segments: Tensor | None, positions: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Packed tokens (S,), the last one repeated up to a multiple of 64; nobody looks at these."""
+    missing = -len(ids) % _TOKENS
+
+    def repeated(x: Tensor) -> Tensor:
+        return torch.cat([x, x[-1:].expand(missing)])
+
+    return repeated(ids), None if segments is None else repeated(segments), repeated(positions)
