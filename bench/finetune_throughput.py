@@ -1,15 +1,16 @@
 """Examples per second of fine-tuning: albertkit beside transformers' Trainer, step by step in turn.
 
     python bench/finetune_throughput.py [--examples sst2/train.tsv] [--shape base tiny-en 4x312] \
-        [--precision bf16]
+        [--precision bf16] [--task span --examples train-v1.1.json]
 
 Both begin with the same weights and take the same rows of 32 texts, as the Trainer draws them,
 with the same AdamW, in fp32 or by autocast in bf16, clipped alike and without dropout. The Trainer
-runs as a whole, with its data loader, at its defaults (rows padded to 128 tokens) and at its best
-of: rows grouped by length or padded to the longest of a batch, sdpa or eager attention, with
---compile torch.compile too. The losses of the first 20 steps must agree to 1e-4 (bf16: 5e-3), else
-the figure is VOID. A pair is 5 steps of each; ratios are of wall time and of processor time (median
-and quartiles). Peak memory is that of a process of its own. Needs transformers and accelerate.
+runs as a whole, with its data loader, at its defaults (rows padded to 128 tokens, windows of
+questions to 384) and at its best of: rows grouped by length or padded to the longest of a batch,
+sdpa or eager attention, with --compile torch.compile too. The losses of the first 20 steps must
+agree to 1e-4 (bf16: 5e-3), else the figure is VOID. A pair is 5 steps of each; ratios are of wall
+time and of processor time (median and quartiles). Peak memory is that of a process of its own.
+Needs transformers and accelerate.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import transformers
 from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.config import AlbertConfig
 from albertkit.model.loading import tensors_of
+from albertkit.tasks.span_rows import MAX_TOKENS
 from albertkit.train.finetune import open_recipe
 from albertkit.train.finetune_outputs import TaskRows
 from albertkit.train.finetune_prepare import PreparedTask
@@ -45,13 +47,18 @@ SHAPES = {"base": (768, 12), "tiny-en": None, "4x312": (312, 4)}
 ROWS, RATE, AGREEMENT_STEPS, STEPS_A_TURN = 32, 2e-5, 20, 5
 TOLERANCES = {"fp32": 1e-4, "bf16": 5e-3}
 Way = dict[str, Any]
-DEFAULTS: Way = {"pad_to": 128}
+PAD_TO = {"classify": 128, "span": MAX_TOKENS}  # the Trainer's usual scripts pad to these
+PEERS = {
+    "classify": transformers.AlbertForSequenceClassification,
+    "span": transformers.AlbertForQuestionAnswering,
+}
 EXAMPLES = Path(__file__).resolve().parents[1] / "src" / "albertkit" / "examples" / "reviews-en.csv"
 
 
 def main() -> None:
     """Measure the shapes asked for; print a line for each way of the Trainer."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--task", choices=PEERS, default="classify")
     parser.add_argument("--examples", type=Path, default=EXAMPLES, help="texts and labels")
     parser.add_argument("--shape", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--precision", choices=TOLERANCES, default="fp32")
@@ -64,15 +71,16 @@ def main() -> None:
     transformers.utils.logging.disable_progress_bar()
     for shape in options.shape:
         with tempfile.TemporaryDirectory() as folder:
-            side = Side(Path(folder), shape, options.examples, options.precision)
+            side = Side(Path(folder), shape, options.examples, options.precision, options.task)
             if options.alone:
                 alone(side, options.alone)
                 continue
             best = best_way(side, options.compile)
-            for name, way in (("best", best), ("defaults", DEFAULTS)):
+            for name, way in (("best", best), ("defaults", {"pad_to": PAD_TO[side.task_name]})):
                 found = compare(side, way, options.pairs)
                 print(
-                    f"{shape}, {options.precision}, Trainer at its {name} {way}: {found}",
+                    f"{options.task}, {shape}, {options.precision}, "
+                    f"Trainer at its {name} {way}: {found}",
                     flush=True,
                 )
         if not options.alone:
@@ -82,8 +90,8 @@ def main() -> None:
 class Side:
     """albertkit's side: the task, its model, and a step on the rows that it is given."""
 
-    def __init__(self, folder: Path, shape: str, examples: Path, precision: str) -> None:
-        self.folder, self.precision = folder, precision
+    def __init__(self, folder: Path, shape: str, examples: Path, precision: str, task: str) -> None:
+        self.folder, self.precision, self.task_name = folder, precision, task
         start = Checkpoint.load(START)
         given = {
             "data.train": examples,
@@ -95,7 +103,7 @@ class Side:
             "optim.epsilon": 1e-8,
             **{f"model.{part}_dropout": 0.0 for part in ("hidden", "attention", "classifier")},
         }
-        self.prepared = PreparedTask.resolve(open_recipe("classify", given, (), resume=False))
+        self.prepared = PreparedTask.resolve(open_recipe(task, given, (), resume=False))
         model, _ = self.prepared.build()
         first = Checkpoint(
             self.prepared.config, tensors_of(model), start.tokenizer, head=self.prepared.head
@@ -132,10 +140,15 @@ class Side:
         """The rows for the Trainer."""
         train = self.prepared.labelled()[0]
         batch, targets = train.rows.batch, train.targets
-        each = np.split(batch.ids, batch.starts[1:])
+        parts = [np.split(x, batch.starts[1:]) for x in (batch.ids, batch.segment_ids)]
         return [
-            {"input_ids": ids.tolist(), "labels": int(label), "row": number}
-            for number, (ids, label) in enumerate(zip(each, targets, strict=True))
+            {
+                "input_ids": ids.tolist(),
+                "segments": segments.tolist(),
+                "labels": [*target[:2].tolist(), len(ids)] if target.ndim else int(target),
+                "row": number,
+            }
+            for number, (ids, segments, target) in enumerate(zip(*parts, targets, strict=True))
         ]
 
 
@@ -175,12 +188,15 @@ def run_trainer(side: Side, way: Way, steps: int, turns: InTurns) -> list[float]
         side.rows.append(np.array([row["row"] for row in rows]))
         width = pad_to or max(len(row["input_ids"]) for row in rows)
         ids = torch.zeros(len(rows), width, dtype=torch.int64)
-        mask = torch.zeros_like(ids)
+        mask, segments = torch.zeros_like(ids), torch.zeros_like(ids)
         for number, row in enumerate(rows):
-            ids[number, : len(row["input_ids"])] = torch.tensor(row["input_ids"])
-            mask[number, : len(row["input_ids"])] = 1
+            length = len(row["input_ids"])
+            ids[number, :length] = torch.tensor(row["input_ids"])
+            segments[number, :length] = torch.tensor(row["segments"])
+            mask[number, :length] = 1
         labels = torch.tensor([row["labels"] for row in rows])
-        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+        inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments}
+        return {**inputs, "labels": labels}
 
     class Noting(transformers.Trainer):
         def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -189,9 +205,7 @@ def run_trainer(side: Side, way: Way, steps: int, turns: InTurns) -> list[float]
             return loss
 
     kwargs = {"attn_implementation": way["attention"]} if "attention" in way else {}
-    model = transformers.AlbertForSequenceClassification.from_pretrained(
-        side.folder / "first", **kwargs
-    )
+    model = PEERS[side.task_name].from_pretrained(side.folder / "first", **kwargs)
     settings = transformers.TrainingArguments(
         str(side.folder / "trainer"),
         per_device_train_batch_size=ROWS,
@@ -208,12 +222,28 @@ def run_trainer(side: Side, way: Way, steps: int, turns: InTurns) -> list[float]
         report_to=[],
     )
     trainer = Noting(
-        model, settings, train_dataset=side.dataset(), data_collator=collate, callbacks=[turns]
+        model,
+        settings,
+        train_dataset=side.dataset(),
+        data_collator=collate,
+        callbacks=[turns],
+        compute_loss_func=loss_of_spans if side.task_name == "span" else None,
     )
     trainer.remove_callback(transformers.PrinterCallback)
     turns.began = clocks()
     trainer.train()
     return losses
+
+
+def loss_of_spans(output: Any, labels: torch.Tensor, **_: Any) -> torch.Tensor:
+    """As AlbertForQuestionAnswering has it, but that no answer can stand in the padding."""
+    padding = torch.arange(output.start_logits.shape[1]) >= labels[:, 2:]
+    both = (output.start_logits, labels[:, 0]), (output.end_logits, labels[:, 1])
+    losses = [
+        torch.nn.functional.cross_entropy(logits.float().masked_fill(padding, -torch.inf), place)
+        for logits, place in both
+    ]
+    return sum(losses) / 2
 
 
 def best_way(side: Side, compiled: bool) -> Way:
@@ -266,7 +296,8 @@ def alone(side: Side, name: str) -> None:
         for _ in range(30):
             side.step()
     else:
-        way = DEFAULTS if name == "defaults" else {"sampling": "group_by_length"}
+        padded = {"pad_to": PAD_TO[side.task_name]}
+        way = padded if name == "defaults" else {"sampling": "group_by_length"}
         run_trainer(side, way, 30, InTurns(None))
     # Not ru_maxrss, which a process can inherit from the one that started it.
     status = Path("/proc/self/status").read_text(encoding="utf-8")
@@ -279,7 +310,7 @@ def memory(shape: str, options: argparse.Namespace) -> str:
     for name in ("albertkit", "best", "defaults"):
         command = [sys.executable, __file__, "--shape", shape, "--alone", name]
         command += ["--threads", str(options.threads), "--examples", str(options.examples)]
-        command += ["--precision", options.precision]
+        command += ["--precision", options.precision, "--task", options.task]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         found.append(f"{name} {done.stdout.split()[-1]}")
     return ", ".join(found)
