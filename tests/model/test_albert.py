@@ -12,7 +12,7 @@ from torch import nn
 from albertkit.config import AlbertConfig
 from albertkit.errors import ConfigError
 from albertkit.model import kernels
-from albertkit.model.albert import Albert, FeedForward, GroupedLinear, UerLayerNorm
+from albertkit.model.albert import Albert, Attention, FeedForward, GroupedLinear, UerLayerNorm
 from albertkit.model.heads import AlbertForPretraining
 from albertkit.model.packing import Layout
 
@@ -268,30 +268,34 @@ def test_tokens_that_fill_up_change_nothing(
         assert torch.allclose(one, other, atol=1e-3, rtol=1e-4)
 
 
-def test_bfloat16_sees_products_of_few_sizes_and_attention_in_float32(
+def test_bfloat16_sees_products_of_few_sizes_and_attends_to_short_rows_in_float32(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = body(max_position_embeddings=48)
+    model = body(max_position_embeddings=80)
     ids, lengths = many_lengths()  # 146 tokens
+    ids, lengths = torch.cat([ids, ids[:70]]), torch.cat([lengths, torch.tensor([70])])
     sizes, kinds = [], set()
     model.encoder.feed_forward["0"][0].up.register_forward_hook(
         lambda module, given, found: sizes.append(len(given[0]))
     )
-    fused = torch.nn.functional.scaled_dot_product_attention
+    mixed = Attention.mix
     monkeypatch.setattr(
-        torch.nn.functional,
-        "scaled_dot_product_attention",
-        lambda query, *rest: kinds.add(query.dtype) or fused(query, *rest),
+        Attention,
+        "mix",
+        lambda self, query, *rest: (
+            kinds.add((query.shape[2], query.dtype)) or mixed(self, query, *rest)
+        ),
     )
     with torch.autocast("cpu", torch.bfloat16):
         hidden = model(ids, lengths=lengths).hidden
         hidden.float().square().sum().backward()
-    assert hidden.shape == (146, 32)
-    assert sizes == [192] * 3
-    assert kinds == {torch.float32}
+    assert hidden.shape == (216, 32)
+    assert sizes == [256] * 3
+    short = {(length, torch.float32) for length in (9, 22, 30, 41)}
+    assert kinds == short | {(70, torch.bfloat16)}
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in model.parameters())
     full = model(ids, lengths=lengths).hidden
-    assert sizes[3:] == [146] * 3
+    assert sizes[3:] == [216] * 3
     assert (hidden - full).norm() < 0.02 * full.norm()
 
 

@@ -188,17 +188,16 @@ class Attention(nn.Module):
         return layout.to_packed(mixed.transpose(1, 2).flatten(2))
 
     def look_by_parts(self, states: list[Tensor], parts: Sequence[Part]) -> Tensor:
-        """As `look`, one part after the other; in float32 where each shape costs bfloat16 much."""
-        given = states[0]
-        wide = kernels.trains_narrow(given)
-        with torch.autocast("cpu", enabled=False) if wide else nullcontext():
-            states = [x.float() for x in states] if wide else states
-            seen = [
-                self.look([x.index_select(0, part.tokens) for x in states], part.layout, None)
-                for part in parts
-            ]
+        """As `look`, one part after the other; in float32 where that is faster."""
+        seen = []
+        for part in parts:
+            mine = [x.index_select(0, part.tokens) for x in states]
+            wide = kernels.is_faster_in_float32(mine[0], part.layout.max_length)
+            with torch.autocast("cpu", enabled=False) if wide else nullcontext():
+                mine = [x.float() for x in mine] if wide else mine
+                seen.append(self.look(mine, part.layout, None).to(states[0].dtype))
         order = torch.cat([part.tokens for part in parts])
-        return torch.zeros_like(given).index_copy(0, order, torch.cat(seen).to(given.dtype))
+        return torch.zeros_like(states[0]).index_copy(0, order, torch.cat(seen))
 
     def mix(
         self,
