@@ -250,14 +250,14 @@ def test_rows_of_many_lengths_are_padded_in_parts_and_are_those_of_each_row_by_i
 
 
 @pytest.mark.parametrize("changes", [{}, {"layer_norm_kind": "uer"}], ids=str)
-def test_tokens_that_fill_up_change_nothing(
+def test_padding_to_a_multiple_changes_nothing(
     changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = body(max_position_embeddings=48, **changes)
     ids, lengths = many_lengths()
     found = []
-    for filled in (False, True):
-        monkeypatch.setattr(kernels, "computes_narrow", lambda weight, yes=filled: yes)
+    for padded in (False, True):
+        monkeypatch.setattr(kernels, "computes_in_bfloat16", lambda weight, yes=padded: yes)
         model.zero_grad()
         some = model(ids, lengths=lengths, positions=torch.tensor([5, 145]))
         every = model(ids, lengths=lengths)

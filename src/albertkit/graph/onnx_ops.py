@@ -173,9 +173,9 @@ class OnnxOps:
         return self.node("Mul", scaled, self._made["scale", x])
 
     def _computed_one(self, x: str) -> str:
-        """1.0 computed from x: onnxruntime fuses product, cast and scale if that is no constant.
+        """1.0, which onnxruntime does not know: with a constant it does not fuse product and scale.
 
-        From another value, layers would have one scale together, which it does not fuse either.
+        From x, since a scale that several layers use as one node is not fused either.
         """
         if ("one", x) not in self._made:
             size = self.node("Size", x)

@@ -192,9 +192,9 @@ class Attention(nn.Module):
         seen = []
         for part in parts:
             mine = [x.index_select(0, part.tokens) for x in states]
-            wide = kernels.is_faster_in_float32(mine[0], part.layout.max_length)
-            with torch.autocast("cpu", enabled=False) if wide else nullcontext():
-                mine = [x.float() for x in mine] if wide else mine
+            in_float32 = kernels.is_faster_in_float32(mine[0], part.layout.max_length)
+            with torch.autocast("cpu", enabled=False) if in_float32 else nullcontext():
+                mine = [x.float() for x in mine] if in_float32 else mine
                 seen.append(self.look(mine, part.layout, None).to(states[0].dtype))
         order = torch.cat([part.tokens for part in parts])
         return torch.zeros_like(states[0]).index_copy(0, order, torch.cat(seen))
@@ -359,9 +359,10 @@ class Albert(nn.Module):
             )
         layout = Layout.of(self.config, ids, segment_ids, mask, lengths)
         segments = None if segment_ids is None else segment_ids.flatten()
+        table = self.embeddings.word.weight
         tokens = (ids.flatten(), segments, layout.positions)
-        if layout.parts and not return_all and kernels.computes_narrow(self.embeddings.word.weight):
-            tokens = kernels.filled_up(*tokens)
+        if layout.parts and not return_all and kernels.computes_in_bfloat16(table):
+            tokens = kernels.pad_to_multiple(*tokens)
         x = self.embeddings(*tokens)  # (S, H)
         states = [x] if return_all else []
         probabilities: list[Tensor] | None = [] if return_all else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_TOKENS = 64  # packed tokens are filled up to a multiple of these
+_MULTIPLE = 64  # that packed tokens are padded to
 _SHORT = 64  # tokens of a short row
 
 
@@ -19,7 +19,7 @@ def is_faster_written_out(query: Tensor) -> bool:
     So it is in bfloat16 on a CPU for short rows: the kernel's backward pass takes three times as
     long there (torch 2.13). Without gradients the kernel is always as fast.
     """
-    return query.shape[2] <= 256 and _trains_narrow(query)
+    return query.shape[2] <= 256 and _trains_in_bfloat16(query)
 
 
 def is_faster_in_float32(x: Tensor, length: int) -> bool:
@@ -28,24 +28,24 @@ def is_faster_in_float32(x: Tensor, length: int) -> bool:
     A new shape of short rows costs bfloat16 more than its products: 3 to 11 rows of 10 to 50
     tokens, 4 to 6 ms the first time and 1 to 3 ms again; in float32 always 1 to 5 ms.
     """
-    return length <= _SHORT and _trains_narrow(x)
+    return length <= _SHORT and _trains_in_bfloat16(x)
 
 
-def _trains_narrow(x: Tensor) -> bool:
+def _trains_in_bfloat16(x: Tensor) -> bool:
     return x.dtype == torch.bfloat16 and x.device.type == "cpu" and torch.is_grad_enabled()
 
 
-def computes_narrow(weight: Tensor) -> bool:
+def computes_in_bfloat16(weight: Tensor) -> bool:
     """Whether products with a weight are computed in bfloat16 on a CPU."""
-    narrow = weight.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")
-    return narrow and weight.device.type == "cpu"
+    is_bfloat16 = weight.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")
+    return is_bfloat16 and weight.device.type == "cpu"
 
 
-def filled_up(
+def pad_to_multiple(
     ids: Tensor, segments: Tensor | None, positions: Tensor
 ) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Packed tokens (S,), the last one repeated up to a multiple of 64; nobody looks at these."""
-    missing = -len(ids) % _TOKENS
+    """Packed tokens (S,) padded to a multiple of 64 by the last one; no output is of padding."""
+    missing = -len(ids) % _MULTIPLE
 
     def repeated(x: Tensor) -> Tensor:
         return torch.cat([x, x[-1:].expand(missing)])
