@@ -488,7 +488,7 @@ TARGETS = {
         spiece,
         ("text.unigram", "text.sentencepiece_check"),
         lambda: [tiny_files.spiece(), tiny_files.spiece(table=True)],
-        words=(b"\x15\0\0\xc0\x7f", b"\x18\x03", b"[CLS]", b"\xff" * 4),
+        words=(b"\x15\0\0\xc0\x7f", b"\x18\x02", b"\x18\x03", b"[CLS]", b"\xff" * 4),
     ),
     "tensor_bundle": Target(
         tensor_bundle,

@@ -355,6 +355,8 @@ def open_model(
         proto = check_model(content)
         model = sentencepiece.SentencePieceProcessor()
         model.LoadFromSerializedProto(content)
+        if model.unk_id() < 0:
+            raise ValueError(f"the unknown piece {proto.trainer_spec.unk_piece!r} is not marked so")
     except (DecodeError, RuntimeError, ValueError) as error:
         raise VocabularyError(
             "This SentencePiece model cannot be used for ALBERT.",
