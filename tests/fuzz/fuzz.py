@@ -10,6 +10,7 @@ import resource
 import shutil
 import sys
 from pathlib import Path
+from random import Random
 
 import atheris
 
@@ -60,6 +61,14 @@ def main() -> None:
         with contextlib.suppress(AlbertkitError):
             target.parse(data)
 
+    def changed(data: bytes, max_size: int, seed: int) -> bytes:
+        random = Random(seed)
+        if target.mutate is not None and random.random() < 0.5:
+            made = target.mutate(data, random)
+            if made is not None and len(made) <= max_size:
+                return made
+        return bytes(atheris.Mutate(data, max_size))
+
     options = [
         f"-max_total_time={seconds}",
         f"-max_len={LARGEST}",
@@ -70,7 +79,7 @@ def main() -> None:
         "-print_final_stats=1",
         "-close_fd_mask=0",
     ]
-    atheris.Setup([sys.argv[0], *options, str(corpus)], once)
+    atheris.Setup([sys.argv[0], *options, str(corpus)], once, custom_mutator=changed)
     atheris.Fuzz()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gzip
+import json
 import os
 import shutil
 import sys
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import structured
 
 TESTS = Path(__file__).resolve().parents[1]
 GOLDEN = TESTS / "golden"
@@ -41,7 +43,7 @@ class Target:
     """A parser, the files it begins from, and words that the fuzzer may put in.
 
     modules: what it is there to test, below albertkit. made: seeds from robustness/tiny_files.
-    golden: patterns below tests/golden.
+    golden: patterns below tests/golden. mutate: half of the changes, beside those of bytes.
     """
 
     parse: Callable[[bytes], None]
@@ -49,6 +51,7 @@ class Target:
     made: Callable[[], list[bytes]] = list
     golden: tuple[str, ...] = ()
     words: tuple[bytes, ...] = ()
+    mutate: structured.Mutate | None = None
 
     def seeds(self) -> Iterator[bytes]:
         """Contents of the files to begin from."""
@@ -299,6 +302,25 @@ def tokenizer_json(data: bytes) -> None:
     tokenizer.encode("The cats, 2009, [MASK]", allow_mask=True)
 
 
+def _settings() -> bytes:
+    """tokenizer_config.json with added tokens, as releases of transformers 4 write it."""
+    token = {"content": "[NEW]", "lstrip": True, "normalized": False, "special": True}
+    return json.dumps(
+        {
+            "do_lower_case": True,
+            "strip_accents": None,
+            "tokenize_chinese_chars": True,
+            "never_split": ["a"],
+            "cls_token": "[CLS]",
+            "mask_token": {"content": "[MASK]", "lstrip": True},
+            "added_tokens_decoder": {"9": token},
+            "additional_special_tokens": ["[NEW]", token],
+            "added_tokens": [{"id": 9, **token}],
+            "model_max_length": 512,
+        }
+    ).encode()
+
+
 def _tokenizer_json() -> bytes:
     from albertkit.text.tokenizer import Tokenizer
 
@@ -375,6 +397,7 @@ TARGETS = {
         _configs,
         ("*config*.json",),
         _JSON + _KEYS,
+        structured.json_document,
     ),
     "family_config": Target(
         family_config,
@@ -390,6 +413,7 @@ TARGETS = {
         _configs,
         ("*config*.json",),
         _JSON + _KEYS,
+        structured.json_document,
     ),
     "family_weights": Target(
         family_weights,
@@ -424,6 +448,7 @@ TARGETS = {
         lambda: [tiny_files.folder_of("keras_hub")[x] for x in ("config.json", "task.json")],
         ("task.json",),
         _JSON,
+        structured.json_document,
     ),
     "object_graph": Target(
         object_graph, ("checkpoint.families._tf.names",), lambda: [damage_tf.small_object_graph()]
@@ -474,12 +499,14 @@ TARGETS = {
         ),
         lambda: [tiny_files.folder_of("huggingface")["model.safetensors"]],
         words=(*_JSON, b'"dtype"', b'"F16"', b'"BF16"', b'"shape"', b'"data_offsets"'),
+        mutate=structured.safetensors_file,
     ),
     "shard_index": Target(
         shard_index,
         ("checkpoint.formats.sharded",),
         lambda: [tiny_files.shards()["model.safetensors.index.json"]],
         words=(*_JSON, b'"weight_map"', b"../"),
+        mutate=structured.json_document,
     ),
     "sorted_table": Target(
         sorted_table, ("checkpoint.formats.leveldb_table",), lambda: [_TF], ("*snappy.ckpt.index",)
@@ -489,6 +516,7 @@ TARGETS = {
         ("text.unigram", "text.sentencepiece_check"),
         lambda: [tiny_files.spiece(), tiny_files.spiece(table=True)],
         words=(b"\x15\0\0\xc0\x7f", b"\x18\x02", b"\x18\x03", b"[CLS]", b"\xff" * 4),
+        mutate=structured.sentencepiece_model,
     ),
     "tensor_bundle": Target(
         tensor_bundle,
@@ -510,12 +538,14 @@ TARGETS = {
         ("text.tokenizer_json",),
         lambda: [_tokenizer_json()],
         words=(*_JSON, b'"WordPiece"', b'"Unigram"', b'"BPE"', b'"normalizer"', b'"Precompiled"'),
+        mutate=structured.json_document,
     ),
     "tokenizer_settings": Target(
         tokenizer_settings,
         ("text.vocabulary_files", "text.tokenizer_settings"),
-        lambda: [b'{"do_lower_case": true, "albertkit_quotes": "keep"}'],
+        lambda: [b'{"do_lower_case": true, "albertkit_quotes": "keep"}', _settings()],
         words=(*_JSON, b'"do_lower_case"', b'"albertkit_quotes"'),
+        mutate=structured.json_document,
     ),
     "torch_stream": Target(
         torch_file,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer as RustTokenizer
 
 from albertkit.errors import VocabularyError
+from albertkit.text import tokenizer_json
 from albertkit.text.tokenizer import Tokenizer
 
 OWN = "tokenization_own"
@@ -56,3 +59,35 @@ def test_what_is_no_tokenizer_is_refused(tmp_path: Path, content: str) -> None:
     with pytest.raises(VocabularyError) as caught:
         Tokenizer.load(path)
     assert caught.value.facts["where"] == str(path)
+
+
+@pytest.mark.parametrize("kind", [["WordPiece"], {"WordPiece": 1}, None, 3])
+def test_a_kind_that_is_no_name_is_refused(
+    small_chinese: Path, tmp_path: Path, kind: object
+) -> None:
+    changed = changed_file(small_chinese, tmp_path, lambda model: model.update(type=kind))
+    with pytest.raises(VocabularyError, match="a model of type"):
+        Tokenizer.load(changed)
+
+
+def test_an_id_far_away_takes_no_memory(
+    small_chinese: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library makes a place for each id below the highest one: gigabytes for 2**31."""
+    changed = changed_file(
+        small_chinese, tmp_path, lambda model: model["vocab"].update({"[UNK]": 2**31 - 1})
+    )
+    monkeypatch.setattr(tokenizer_json, "RustTokenizer", None)
+    with pytest.raises(VocabularyError, match="ids up to 2147483647"):
+        Tokenizer.load(changed)
+
+
+def changed_file(source: Path, folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """A tokenizer.json whose model was changed."""
+    Tokenizer.load(source).save(folder)
+    values = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    change(values["model"])
+    changed = folder / "changed" / "tokenizer.json"
+    changed.parent.mkdir()
+    changed.write_text(json.dumps(values), encoding="utf-8")
+    return changed

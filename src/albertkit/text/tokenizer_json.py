@@ -179,9 +179,14 @@ def _read(content: bytes, path: Path) -> dict[str, Any]:
         kind = values["model"]["type"] if isinstance(values, dict) else None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _unusable(path, f"{type(error).__name__}: {error}") from error
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise _unusable(path, f"a model of type {kind!r}")
     assert isinstance(values, dict)
+    vocab = values["model"].get("vocab")
+    ids = vocab.values() if isinstance(vocab, dict) else ()  # of Unigram it is a list
+    largest = max((each for each in ids if isinstance(each, int)), default=0)
+    if largest >= MAX_PIECES:  # the library takes a place for each id below it
+        raise _unusable(path, f"ids up to {largest}")
     return values
 
 
