@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Self
 
 FACTS = ("expected", "found", "where", "to do")  # in the order of a message
+MOST_CHARACTERS = 1000  # of what a file was found to hold, which may be anything
 
 
 def quoted(text: str | Path) -> str:
@@ -51,6 +52,7 @@ class AlbertkitError(ValueError):
         fix: str | None = None,
         command_fix: str | None = None,
     ) -> None:
+        found = None if found is None else _begin(str(found))
         facts = {"expected": expected, "found": found, "where": where, "to do": fix}
         self.what = what
         self.facts = {name: str(fact) for name, fact in facts.items() if fact is not None}
@@ -74,6 +76,13 @@ class AlbertkitError(ValueError):
     def _message(self, facts: Mapping[str, str]) -> str:
         lines = (f"  {name}: {facts[name]}" for name in FACTS if name in facts)
         return "\n".join([self.what, *lines])
+
+
+def _begin(text: str) -> str:
+    """A text, or its begin and how long it is."""
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    return f"{text[:MOST_CHARACTERS]}... ({len(text):,} characters)"
 
 
 class ConfigError(AlbertkitError):
