@@ -1,20 +1,19 @@
 """Changes that keep a file readable: what a fuzzer of bytes seldom gets past the first brace.
 
-A JSON document, the header of a safetensors file or a SentencePiece model is read, a few of its
+A JSON document, the header of a safetensors file or a message of protobuf is read, a few of its
 values are replaced, copied, added or taken away, and it is written again. Each gives None for what
 it cannot read.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import struct
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from random import Random
 from typing import Any
-
-from google.protobuf.message import DecodeError, Message
-from sentencepiece import sentencepiece_model_pb2
 
 Mutate = Callable[[bytes, Random], bytes | None]
 Path = tuple[str | int, ...]
@@ -25,6 +24,11 @@ VALUES = (
     *("", "a", "1", "\0", "\ud800", "\u2581", "[CLS]", "..", "/", "x" * 3000),
     *([], {}, [[]], [None], ["a"], [1, 2, 3], {"a": 1}, {"": ""}),
 )
+WORDS = (
+    *(b"", b"a", b"\0", b"\xff", bytes(16), "\u2581a".encode(), b"<unk>", b"[CLS]", b"<0x41>"),
+    b"x" * 300,
+)
+VARINT, EIGHT_BYTES, BYTES, FOUR_BYTES = 0, 1, 2, 5  # kinds of a field of protobuf
 MOST_CHANGES = 4
 MOST_ITEMS = 40  # of a list or object that are looked into: vocabularies are long
 
@@ -86,45 +90,88 @@ def safetensors_file(data: bytes, random: Random) -> bytes | None:
     return header and len(header).to_bytes(8, "little") + header + data[8 + size :]
 
 
-def sentencepiece_model(data: bytes, random: Random) -> bytes | None:
-    """A SentencePiece model with a few of its pieces or settings changed."""
+def protobuf_message(data: bytes, random: Random) -> bytes | None:
+    """A message of protobuf with a few of its fields changed, those of messages inside it too."""
     try:
-        proto = sentencepiece_model_pb2.ModelProto.FromString(data)
         for _ in range(random.randint(1, MOST_CHANGES)):
-            parts = (proto.trainer_spec, proto.normalizer_spec, proto.pieces.add())
-            if random.random() < 0.7:
-                del proto.pieces[-1]
-                parts = (*parts[:2], random.choice(proto.pieces or [proto.pieces.add()]))
-            _set_field(random.choice(parts), random)
-        return bytes(proto.SerializeToString())
-    except (DecodeError, ValueError):
+            data = _message(data, random)
+    except ValueError:
         return None
+    return data
 
 
-def _set_field(message: Message, random: Random) -> None:
-    """Give one field of a message another value of its type."""
-    field = random.choice([x for x in message.DESCRIPTOR.fields if not x.is_repeated])
-    if field.cpp_type == field.CPPTYPE_BOOL:
-        value: Any = random.random() < 0.5
-    elif field.cpp_type == field.CPPTYPE_ENUM:
-        value = random.choice(field.enum_type.values).number
-    elif field.cpp_type == field.CPPTYPE_STRING:
-        old = getattr(message, field.name)
-        words = ("[CLS]", "<unk>", "<0x41>", "\u2581a", "a", "\0", "\u00c5", "")
-        value = _bytes(old, random) if isinstance(old, bytes) else random.choice(words)
-    elif field.cpp_type in (field.CPPTYPE_FLOAT, field.CPPTYPE_DOUBLE):
-        value = random.choice((0.0, -1.0, 5.0, -1e6, 1e6, 1e-30, 1e38, float("nan")))
+def _message(data: bytes, random: Random) -> bytes:
+    """The message after one change."""
+    fields = list(_fields(data))
+    place = random.randrange(len(fields) + 1)
+    if place == len(fields) or random.random() < 0.1:
+        kind = random.choice((VARINT, BYTES))
+        fields.insert(place, (random.randint(1, 50), kind, _value(kind, random)))
+    elif random.random() < 0.1:
+        del fields[place]
+    elif random.random() < 0.1:
+        fields.insert(random.randrange(len(fields)), random.choice(fields))
     else:
-        value = random.choice((0, 1, -1, 5, 2**31 - 1, -(2**31)))
-        value = (
-            value if field.cpp_type in (field.CPPTYPE_INT32, field.CPPTYPE_INT64) else abs(value)
-        )
-    setattr(message, field.name, value)
+        number, kind, value = fields[place]
+        if isinstance(value, bytes) and kind == BYTES and random.random() < 0.8:
+            with contextlib.suppress(ValueError):  # a text, not a message
+                fields[place] = number, kind, _message(value, random)
+        else:
+            fields[place] = number, kind, _value(kind, random)
+    return b"".join(_written(*field) for field in fields)
 
 
-def _bytes(old: bytes, random: Random) -> bytes:
-    """Bytes of which a few are others."""
-    made = bytearray(old or bytes(16))
-    for _ in range(random.randint(1, MOST_CHANGES)):
-        made[random.randrange(len(made))] = random.choice((0, 1, 128, 255, random.randrange(256)))
-    return bytes(made)
+def _value(kind: int, random: Random) -> int | bytes:
+    """A number, a text, or the eight or four bytes of a number."""
+    if kind == VARINT:
+        return random.choice((*range(8), 127, 255, 2**31 - 1, 2**31, 2**63, 2**64 - 1))
+    if kind == BYTES:
+        return random.choice(WORDS)
+    values = (0.0, 1.0, -1e6, 1e6, 1e-30, 1e38, float("inf"), float("nan"))
+    return struct.pack("<d" if kind == EIGHT_BYTES else "<f", random.choice(values))
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:
+    """Number, kind and value of each field; a ValueError for what is no message."""
+    place = 0
+    while place < len(data):
+        key, place = _varint(data, place)
+        number, kind = key >> 3, key & 7
+        if number == 0 or kind not in (VARINT, BYTES, EIGHT_BYTES, FOUR_BYTES):
+            raise ValueError(f"no field at byte {place}")
+        if kind == VARINT:
+            value, place = _varint(data, place)
+            yield number, kind, value
+            continue
+        size = {EIGHT_BYTES: 8, FOUR_BYTES: 4}.get(kind, 0)
+        if kind == BYTES:
+            size, place = _varint(data, place)
+        if place + size > len(data):
+            raise ValueError(f"a field that is longer than the message at byte {place}")
+        yield number, kind, data[place : place + size]
+        place += size
+
+
+def _varint(data: bytes, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while place < len(data) and shift < 70:
+        value |= (data[place] & 0x7F) << shift
+        shift, place = shift + 7, place + 1
+        if data[place - 1] < 0x80:
+            return value, place
+    raise ValueError(f"a number without end at byte {place}")
+
+
+def _written(number: int, kind: int, value: int | bytes) -> bytes:
+    key = _number(number << 3 | kind)
+    if isinstance(value, int):
+        return key + _number(value)
+    return key + (_number(len(value)) if kind == BYTES else b"") + value
+
+
+def _number(value: int) -> bytes:
+    made = bytearray()
+    while value > 0x7F:
+        made.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*made, value])

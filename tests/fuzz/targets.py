@@ -321,13 +321,14 @@ def _settings() -> bytes:
     ).encode()
 
 
-def _tokenizer_json() -> bytes:
+def _tokenizer_json(name: str, vocabulary: bytes) -> bytes:
+    """tokenizer.json as it is saved for a vocabulary."""
     from albertkit.text.tokenizer import Tokenizer
 
-    folder = FOLDER / "made"
-    folder.mkdir(exist_ok=True)
-    (folder / "vocab.txt").write_bytes(tiny_files.vocabulary())
-    Tokenizer.load(folder / "vocab.txt").save(folder)
+    folder = FOLDER / "made" / name
+    folder.mkdir(exist_ok=True, parents=True)
+    (folder / name).write_bytes(vocabulary)
+    Tokenizer.load(folder / name).save(folder)
     return (folder / "tokenizer.json").read_bytes()
 
 
@@ -451,7 +452,10 @@ TARGETS = {
         structured.json_document,
     ),
     "object_graph": Target(
-        object_graph, ("checkpoint.families._tf.names",), lambda: [damage_tf.small_object_graph()]
+        object_graph,
+        ("checkpoint.families._tf.names",),
+        lambda: [damage_tf.small_object_graph()],
+        mutate=structured.protobuf_message,
     ),
     "onnx": Target(
         onnx,
@@ -465,6 +469,7 @@ TARGETS = {
         lambda: [tiny_files.onnx_graph()],
         ("*.onnx", "*.onnx.gz"),
         (b"MatMul", b"Gather", b"Add", b"Constant", b"Reshape", b"Softmax", b"value", b"perm"),
+        structured.protobuf_message,
     ),
     "paddle": Target(
         paddle,
@@ -516,7 +521,7 @@ TARGETS = {
         ("text.unigram", "text.sentencepiece_check"),
         lambda: [tiny_files.spiece(), tiny_files.spiece(table=True)],
         words=(b"\x15\0\0\xc0\x7f", b"\x18\x02", b"\x18\x03", b"[CLS]", b"\xff" * 4),
-        mutate=structured.sentencepiece_model,
+        mutate=structured.protobuf_message,
     ),
     "tensor_bundle": Target(
         tensor_bundle,
@@ -532,11 +537,15 @@ TARGETS = {
             *damage_tf.small_graphs(),
         ],
         words=(b"Const", b"Reshape", b"Pack", b"MatMul", b"/encoder/", b"/self/query/"),
+        mutate=structured.protobuf_message,
     ),
     "tokenizer_json": Target(
         tokenizer_json,
         ("text.tokenizer_json",),
-        lambda: [_tokenizer_json()],
+        lambda: [
+            _tokenizer_json("vocab.txt", tiny_files.vocabulary()),
+            _tokenizer_json("spiece.model", tiny_files.spiece(table=True)),
+        ],
         words=(*_JSON, b'"WordPiece"', b'"Unigram"', b'"BPE"', b'"normalizer"', b'"Precompiled"'),
         mutate=structured.json_document,
     ),
