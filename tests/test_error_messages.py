@@ -15,4 +15,5 @@ def test_a_message_has_its_facts_in_order() -> None:
 def test_what_a_file_holds_is_cut_where_it_is_very_long() -> None:
     found = ConfigError("It cannot be.", found="x" * 5000).facts["found"]
     assert found == "x" * 1000 + "... (5,000 characters)"
+    assert len(str(ConfigError("x" * 5000))) < 1100
     assert ConfigError("It cannot be.", found="x" * 1000).facts["found"] == "x" * 1000

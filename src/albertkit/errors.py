@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Self
 
 FACTS = ("expected", "found", "where", "to do")  # in the order of a message
-MOST_CHARACTERS = 1000  # of what a file was found to hold, which may be anything
+MOST_CHARACTERS = 1000  # of what a message takes from a file, which may hold anything
 
 
 def quoted(text: str | Path) -> str:
@@ -54,7 +54,7 @@ class AlbertkitError(ValueError):
     ) -> None:
         found = None if found is None else _begin(str(found))
         facts = {"expected": expected, "found": found, "where": where, "to do": fix}
-        self.what = what
+        self.what = _begin(what)
         self.facts = {name: str(fact) for name, fact in facts.items() if fact is not None}
         self.command_fix = command_fix
         super().__init__(what)

@@ -25,6 +25,38 @@ XNLI_HEAD = "language\tgold_label\tsentence1_binary_parse\tsentence1\tsentence2\
 NER = "-DOCSTART- -X- O O\n\nEU NNP I-NP I-ORG\nUK NNP I-NP B-ORG\n. . O O\n\nHi UH O O\n"
 IDIOM = {"content": ["甲#idiom000001#，乙#idiom000002#。"], "candidates": ["一心一意", "画蛇添足"]}
 WSC = {"target": {"span1_index": 0, "span1_text": "老杨", "span2_index": 3, "span2_text": "他"}}
+SQUAD: dict[str, Any] = {
+    "version": "v2.0",
+    "data": [
+        {
+            "title": "t",
+            "paragraphs": [
+                {
+                    "context": "ab cat, cat",
+                    "qas": [
+                        {
+                            "id": "1",
+                            "question": "q",
+                            "answers": [{"text": "cat", "answer_start": 3}],
+                        },
+                        {
+                            **{"id": "2", "question": "r", "is_impossible": True, "answers": []},
+                            "plausible_answers": [{"text": "ab", "answer_start": 0}],
+                        },
+                        {  # beside its place, and nowhere
+                            "id": "3",
+                            "question": "s",
+                            "answers": [
+                                {"text": "cat", "answer_start": 7},
+                                {"text": "dog", "answer_start": 4},
+                            ],
+                        },
+                    ],
+                }
+            ],
+        }
+    ],
+}
 CASES: list[tuple[str, str, dict[str, str], list[Any]]] = [
     (
         *("cola", "train", {"train.tsv": 'gj04\t0\t*\tHe "sat.\ngj04\t1\t\tHe sat.\n'}),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from official_files import CASES, WSC, T, lines
+from official_files import CASES, IDIOM, SQUAD, WSC, T, lines
 
 from albertkit.benchmarks import find_sets, load_suite, suite_names
 from albertkit.benchmarks._protocol import DataSet
@@ -38,40 +38,6 @@ def test_official_files_are_read(
 ) -> None:
     found = list(one(name).examples(write(tmp_path, files), split))
     assert sorted(found, key=lambda x: x.id) == expected
-
-
-SQUAD = {
-    "version": "v2.0",
-    "data": [
-        {
-            "title": "t",
-            "paragraphs": [
-                {
-                    "context": "ab cat, cat",
-                    "qas": [
-                        {
-                            "id": "1",
-                            "question": "q",
-                            "answers": [{"text": "cat", "answer_start": 3}],
-                        },
-                        {
-                            **{"id": "2", "question": "r", "is_impossible": True, "answers": []},
-                            "plausible_answers": [{"text": "ab", "answer_start": 0}],
-                        },
-                        {  # beside its place, and nowhere
-                            "id": "3",
-                            "question": "s",
-                            "answers": [
-                                {"text": "cat", "answer_start": 7},
-                                {"text": "dog", "answer_start": 4},
-                            ],
-                        },
-                    ],
-                }
-            ],
-        }
-    ],
-}
 
 
 @pytest.mark.parametrize(
@@ -108,6 +74,20 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         list(one("c3").examples(tmp_path, "valid"))
 
 
+def squad_with(**answer: object) -> str:
+    question = {"id": "1", "question": "q", "answers": [{"text": "cat", **answer}]}
+    return json.dumps({"data": [{"paragraphs": [{"context": "cat", "qas": [question]}]}]})
+
+
+def passage(**changed: object) -> str:
+    values = {"article": "a", "questions": ["q"], "options": [["a", "b"]], "answers": ["A"]}
+    return json.dumps({**values, **changed})
+
+
+def cluener(first: int, last: int) -> str:
+    return lines({"text": "ab", "label": {"book": {"ab": [[first, last]]}}})
+
+
 @pytest.mark.parametrize(
     ("name", "file", "text", "said"),
     [
@@ -123,6 +103,30 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         ("squad-1.1", "dev-v1.1.json", '{"data": [{}]}', "no 'paragraphs'"),
         ("squad-1.1", "dev-v1.1.json", '{"data": [', "dev-v1.1.json"),
         ("dream", "dev.json", '[[["a"], [{"question": "q", "choice": []}]]]', "dev.json"),
+        ("squad-1.1", "dev-v1.1.json", squad_with(answer_start=float("inf")), "infinity"),
+        (
+            "squad-1.1",
+            "dev-v1.1.json",
+            '{"data": [{"paragraphs": [{"context": "a", "qas": 1}]}]}',
+            "int",
+        ),
+        ("race-high", "dev/high/1.txt", passage(questions=[0.5]), "question is a float"),
+        ("race-high", "dev/high/1.txt", passage(options=[["a", {}]]), "option 2 is a dict"),
+        ("race-high", "dev/high/1.txt", passage(answers=["C"]), "answer 2, .* of 2 options"),
+        ("chid", "dev.json", lines({**IDIOM, "candidates": None}), "line 1"),
+        (
+            "cmnli",
+            "dev.json",
+            '{"sentence1": "a", "sentence2": null}\n',
+            r"sentence2 is null(?s:.)*line 1",
+        ),
+        ("afqmc", "dev.json", '{"sentence1": 1.5, "sentence2": "b"}\n', "text is a float"),
+        ("tnews", "dev.json", '{"sentence": "a", "label": ["b"]}\n', "label is a list"),
+        ("qqp", "dev.tsv", "question1\n0\n", r"no 'id'(?s:.)*line 2"),
+        ("cluener", "dev.json", '{"text": ["a", 1]}\n', "a word or tag is a int"),
+        ("cluener", "dev.json", cluener(0, 2**31), "book at character 0, 2147483649 long, of 2"),
+        ("cluener", "dev.json", cluener(-1, 0), "book at character -1"),
+        ("cluener", "dev.json", cluener(1, 0), "book at character 1, 0 long"),
     ],
 )
 def test_broken_files_are_named_with_their_line(

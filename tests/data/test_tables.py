@@ -164,3 +164,17 @@ def test_a_pipe_is_refused_before_it_is_waited_for(
     os.mkfifo(pipe)
     with pytest.raises(CorpusError, match="read more than once"):
         read(pipe)
+
+
+def test_a_carriage_return_within_a_line_is_told_and_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"text,label\ngood,1\nba\rd,0\nfine,1\n")
+    with pytest.raises(CorpusError, match="carriage return") as caught:
+        list(Table(path).rows(BadRows()))
+    assert caught.value.facts["where"] == f"{path}, line 3"
+    bad = BadRows("skip")
+    assert [row.cells["text"] for row in Table(path).rows(bad)] == ["good", "fine"]
+    assert len(bad.skipped) == 1
+    path.write_bytes(b"text,label\rgood,1\rbad,0\r")  # as old programs end their lines
+    with pytest.raises(CorpusError, match=r"tr '\\r' '\\n' < "):
+        Table(path)

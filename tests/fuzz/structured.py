@@ -45,6 +45,44 @@ def json_document(data: bytes, random: Random) -> bytes | None:
     return text.encode("utf-8", "surrogatepass")
 
 
+def lines_or_document(data: bytes, random: Random) -> bytes | None:
+    """A JSON document; or lines, of which a few of JSON, or cells of a table, are changed."""
+    whole = json_document(data, random)
+    if whole is not None:
+        return whole
+    lines = data.split(b"\n")
+    for _ in range(random.randint(1, MOST_CHANGES)):
+        place = random.randrange(len(lines))
+        lines[place] = json_document(lines[place], random) or _cells(lines[place], random)
+    return b"\n".join(lines)
+
+
+def _cells(line: bytes, random: Random) -> bytes:
+    """A line of a table with one of its cells replaced, doubled or taken away."""
+    mark = b"\t" if b"\t" in line else b","
+    cells = line.split(mark)
+    place = random.randrange(len(cells))
+    cells[place : place + 1] = random.choice(
+        (
+            [],
+            [cells[place]] * 2,
+            [random.choice(WORDS)],
+            [str(random.choice(VALUES)).encode(errors="replace")],
+        )
+    )
+    return mark.join(cells)
+
+
+def behind_first_byte(mutate: Mutate) -> Mutate:
+    """Changes of what stands behind the first byte, which chooses a reader."""
+
+    def changed(data: bytes, random: Random) -> bytes | None:
+        made = mutate(data[1:], random)
+        return None if made is None else data[:1] + made
+
+    return changed
+
+
 def _changed(document: Any, random: Random) -> Any:
     """The document after one change."""
     paths = list(_paths(document))

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import example_files
 import numpy as np
 import structured
 
@@ -332,6 +333,17 @@ def _tokenizer_json(name: str, vocabulary: bytes) -> bytes:
     return (folder / "tokenizer.json").read_bytes()
 
 
+# Examples of a task
+
+
+def examples(data: bytes) -> None:
+    """files of benchmarks and of users; the first byte chooses which"""
+    read, name, _ = example_files.SOURCES[data[0] % len(example_files.SOURCES) if data else 0]
+    shutil.rmtree(FOLDER / "examples", ignore_errors=True)
+    (FOLDER / "examples" / name).parent.mkdir(parents=True)
+    read(_at(f"examples/{name}", data[1:]))
+
+
 # Archives
 
 
@@ -399,6 +411,16 @@ TARGETS = {
         ("*config*.json",),
         _JSON + _KEYS,
         structured.json_document,
+    ),
+    "examples": Target(
+        examples,
+        (),
+        lambda: [
+            bytes([number]) + content
+            for number, (_, _, content) in enumerate(example_files.SOURCES)
+        ],
+        words=(*_JSON, b"\t", b"\r", b"\xff", b"\xef\xbb\xbf", b"B-", b"#idiom#", b"null"),
+        mutate=structured.behind_first_byte(structured.lines_or_document),
     ),
     "family_config": Target(
         family_config,

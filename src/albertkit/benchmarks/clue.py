@@ -49,6 +49,8 @@ def classes(text: str, pair: str | None = None) -> Reader:
 
     def example(number: int, row: Mapping[str, Any]) -> TextExample:
         second = None if pair is None else row[pair]
+        if pair is not None and second is None:
+            raise TypeError(f"{pair} is null")
         return TextExample(str(row.get("id", number)), row[text], second, label_of(row))
 
     def read(path: Path) -> Iterator[TextExample]:
@@ -63,6 +65,8 @@ def classes(text: str, pair: str | None = None) -> Reader:
 def label_of(row: Mapping[str, Any]) -> str | None:
     """The label of a row of JSON as a name; None where it is not known."""
     label = row.get("label", row.get("gold_label"))
+    if isinstance(label, (list, dict)):
+        raise TypeError(f"label is a {type(label).__name__}, not a name")
     return None if label in (None, "", "-") else str(label).lower()
 
 
@@ -127,13 +131,16 @@ def entity_spans(path: Path) -> Iterator[TagExample]:
     def example(number: int, row: Mapping[str, Any]) -> TagExample:
         words = tuple(row["text"])
         tags = [OUTSIDE] * len(words)
+        places = range(len(words))
         spans = [
             (last - first + 1, first, kind)
             for kind, entities in row.get("label", {}).items()
-            for places in entities.values()
-            for first, last in places
+            for found in entities.values()
+            for first, last in found
         ]
         for size, first, kind in sorted(spans, key=lambda x: (-x[0], x[1])):
+            if size < 1 or first not in places or first + size - 1 not in places:
+                raise ValueError(f"{kind} at character {first}, {size} long, of {len(words)}")
             if tags[first : first + size] == [OUTSIDE] * size:
                 tags[first : first + size] = [f"B-{kind}"] + [f"I-{kind}"] * (size - 1)
         known = tuple(tags) if "label" in row else None

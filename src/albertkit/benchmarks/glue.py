@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from albertkit.benchmarks._protocol import DataSet, Example, Reader, Settings
-from albertkit.data.example_files import broken, lines_of, made, table
+from albertkit.data.example_files import broken, expecting, lines_of, made, table
 from albertkit.errors import PredictionError, shown
 from albertkit.tasks.examples import TextExample
 
@@ -98,8 +98,10 @@ def _qqp(path: Path) -> Iterator[TextExample]:
                 raise broken(path, number, line[:60], "the columns question1 and question2")
         elif len(cells) == len(header):
             row = dict(zip(header, cells, strict=True))
-            label = row.get("is_duplicate")
-            yield TextExample(row["id"], row["question1"], row["question2"], label)
+            with expecting(path, number):
+                label = row.get("is_duplicate")
+                example = TextExample(row["id"], row["question1"], row["question2"], label)
+            yield example
 
 
 def _diagnostics(path: Path) -> Iterator[Example]:

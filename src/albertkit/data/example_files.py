@@ -144,7 +144,7 @@ def expecting(path: Path, line: int | None = None) -> Iterator[None]:
     """Turn a missing key, or a value of another kind, into an error with file and line."""
     try:
         yield
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         if isinstance(error, CorpusError):
             raise
         what = f"no {error}" if isinstance(error, KeyError) else reason(error)

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Literal
 from albertkit.data.archives import COMPRESSED, damage_named, decompressed, is_tar
 from albertkit.data.example_files import LONE_SURROGATE, UTF16_MARKS, holds_surrogate
 from albertkit.data.other_kinds import refuse_binary
-from albertkit.errors import CorpusError, reason
+from albertkit.errors import CorpusError, quoted, reason
 
 OnBadRow = Literal["error", "skip"]
 MAX_ROW_BYTES = 64 * 2**20  # beyond it a quote is not closed, or it is the wrong file
@@ -173,7 +173,7 @@ class Table:
                 pairs = ((n, text.rstrip("\r\n")) for n, text in lines)
                 yield from ((n, text.split("\t")) for n, text in pairs if text.strip())
             else:
-                yield from _quoted_rows(lines, self.delimiter)
+                yield from _quoted_rows(lines, self.delimiter, bad)
 
 
 class _Lines:
@@ -298,7 +298,7 @@ def _json_rows(lines: _Lines, bad: BadRows) -> Iterator[tuple[int, dict[str, Any
             )
 
 
-def _quoted_rows(lines: _Lines, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _quoted_rows(lines: _Lines, delimiter: str, bad: BadRows) -> Iterator[tuple[int, list[str]]]:
     """Rows of CSV; a quoted cell may hold line ends."""
     begin = 0
 
@@ -314,10 +314,30 @@ def _quoted_rows(lines: _Lines, delimiter: str) -> Iterator[tuple[int, list[str]
                 )
             yield text
 
-    for cells in csv.reader(watched(), delimiter=delimiter):
+    rows = csv.reader(watched(), delimiter=delimiter)
+    while True:
+        try:
+            cells = next(rows, None)
+        except csv.Error as error:
+            bad.refuse(_no_row(lines.name, begin + 1, error))
+            cells = []
+        if cells is None:
+            return
         if cells:  # not a blank line
             yield begin + 1, cells
         begin = lines.number
+
+
+def _no_row(name: str, line: int, error: csv.Error) -> CorpusError:
+    """The error of a line that is no row of CSV: outside of quotes a carriage return may end it."""
+    return CorpusError(
+        "A line of the table cannot be read.",
+        expected="cells in quotes where they hold line ends",
+        found="a carriage return within the line" if "new-line" in str(error) else str(error),
+        where=f"{name}, line {line}",
+        fix="put the cell in quotes; where carriage returns end the lines of the file, convert it: "
+        f"tr '\\r' '\\n' < {quoted(name)} > new.csv",
+    )
 
 
 def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:

@@ -1,6 +1,7 @@
 """Examples of each task: what readers of data yield, and what training and evaluation take.
 
 A label that is None is not known: such an example can be predicted, and neither trained nor scored.
+Each raises TypeError or ValueError for what its task cannot read, whatever file it was made from.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ class TextExample:
     pair: str | None = None
     label: str | tuple[str, ...] | float | None = None
 
+    def __post_init__(self) -> None:
+        _need_texts(text=self.text, pair="" if self.pair is None else self.pair)
+
 
 @dataclass(frozen=True)
 class TagExample:
@@ -32,6 +36,12 @@ class TagExample:
     id: str
     words: tuple[str, ...]
     tags: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if others := set(map(type, (*self.words, *(self.tags or ())))) - {str}:
+            raise TypeError(f"a word or tag is a {others.pop().__name__}, not a text")
+        if self.tags is not None and len(self.tags) != len(self.words):
+            raise ValueError(f"{len(self.words)} words, {len(self.tags)} tags")
 
     @property
     def text(self) -> str:
@@ -48,6 +58,14 @@ class ChoiceExample:
     question: str
     options: tuple[str, ...]
     answer: int | None = None
+
+    def __post_init__(self) -> None:
+        _need_texts(context=self.context, question=self.question)
+        _need_texts(**{f"option {number}": each for number, each in enumerate(self.options, 1)})
+        if self.answer is not None and self.answer not in range(len(self.options)):
+            raise ValueError(
+                f"answer {self.answer}, counted from 0, of {len(self.options)} options"
+            )
 
     @property
     def text(self) -> str:
@@ -70,7 +88,16 @@ class SpanExample:
     is_impossible: bool = False
     article: str = ""
 
+    def __post_init__(self) -> None:
+        _need_texts(context=self.context, question=self.question)
+
     @property
     def text(self) -> str:
         """The context."""
         return self.context
+
+
+def _need_texts(**values: object) -> None:
+    for name, value in values.items():
+        if not isinstance(value, str):
+            raise TypeError(f"{name} is a {type(value).__name__}, not a text")
