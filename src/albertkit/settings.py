@@ -61,12 +61,12 @@ def load(source: str | Path, kind: type[Settings], *overrides: Overrides) -> Set
     path = find(source)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        what, found = "The recipe is not valid TOML.", str(error)
-        raise RecipeError(what, found=found, where=path, fix="correct the file") from error
     except UnicodeDecodeError as error:
         what, found = "The recipe is not UTF-8 text.", str(error)
         raise RecipeError(what, found=found, where=path, fix="save it as UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        what, found = "The recipe is not valid TOML.", str(error)
+        raise RecipeError(what, found=found, where=path, fix="correct the file") from error
     apply_overrides(table, *overrides)
     where = f"{path}, with the settings given" if any(overrides) else path
     return from_table(table, kind, where=where)
@@ -257,7 +257,9 @@ def _build(table: Any, kind: Any, name: str, where: str | Path | None) -> Any:
             full = f"{name}.{key}" if name else key
             raise RecipeError(
                 f"The recipe lacks '{full}'.",
-                expected=f"{_type_name(hints[key])}: {field.metadata.get('help', '')}",
+                expected=": ".join(
+                    filter(None, (_type_name(hints[key]), field.metadata.get("help")))
+                ),
                 where=where,
                 fix=f"add the key to the recipe, or pass set={{'{full}': ...}}",
                 command_fix=f"add the key to the recipe, or give --set {full}=VALUE",
@@ -358,7 +360,7 @@ _ARTICLES = {
 def _value_of(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 

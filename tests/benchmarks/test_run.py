@@ -80,6 +80,9 @@ def test_what_is_done_is_not_run_again(
     assert json.loads(capsys.readouterr().out) == first
     assert main([*command[:-1], "albertkit/tiny-en"]) == 2
     assert f"those of {model} on dev" in capsys.readouterr().err
+    (tmp_path / "rte.json").write_text("{")
+    assert main(command) == 2
+    assert "a file that cannot be read" in capsys.readouterr().err
     assert set(first["scores"][model]["rte"]) == {"accuracy"}
 
 

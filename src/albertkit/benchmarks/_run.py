@@ -24,7 +24,7 @@ from albertkit.benchmarks._protocol import DataSet, Example, FilesMissing
 from albertkit.benchmarks._scores import is_known, scores
 from albertkit.benchmarks._tasks import predict, trained
 from albertkit.errors import OutputError
-from albertkit.files import atomic_file, write_atomic
+from albertkit.files import atomic_file, glimpse_json, write_atomic
 from albertkit.tasks.kinds import KINDS
 from albertkit.train.finetune import finetune
 from albertkit.train.resume import RECIPE
@@ -126,13 +126,16 @@ def _kept(data_set: DataSet, plan: Plan, seed: int) -> dict[str, float] | None:
     kept = _scores_of(plan.run_of(data_set, seed))
     if not kept.is_file():
         return None
-    found = json.loads(kept.read_text("utf-8"))
+    read = glimpse_json(kept)
+    found = read if isinstance(read, dict) and isinstance(read.get("scores"), dict) else {}
     model, split = plan.model_for(data_set), plan.scored_split(data_set)
-    if (found["model"], found["split"]) != (model, split):
+    if (found.get("model"), found.get("split")) != (model, split):
         raise OutputError(
             "The folder has the scores of another run.",
             expected=f"none, or those of {model} on {split}",
-            found=f"those of {found['model']} on {found['split']}",
+            found=f"those of {found.get('model')} on {found.get('split')}"
+            if found
+            else "a file that cannot be read",
             where=kept,
             fix="pass another folder as out",
             command_fix="give another folder: --out NEW",

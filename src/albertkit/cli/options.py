@@ -331,7 +331,7 @@ def read_overrides(config: Path | None, head: str | None, settings: Sequence[str
             )
         try:
             values[key] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             values[key] = value  # a word, such as relu
     return Overrides(config=config, values=values, head=head)
 

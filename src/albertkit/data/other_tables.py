@@ -223,8 +223,8 @@ def _arrow_errors(file: Path) -> Iterator[None]:
 def _classes(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
     """Names of classes by column, from what `datasets` writes into its files."""
     try:
-        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
-    except (ValueError, KeyError, TypeError):
+        features = dict(json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"])
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}
     found = {}
     for column, feature in features.items():

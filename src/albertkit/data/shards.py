@@ -179,7 +179,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
         )
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ShardError(
             "The index of the shards is not JSON.",
             expected="an index.json written by albertkit make-data",

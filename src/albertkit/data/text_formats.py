@@ -74,7 +74,7 @@ def _is_json_line(head: str) -> bool:
     line, _, rest = head.lstrip().partition("\n")
     try:
         return isinstance(json.loads(line), dict)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return not rest and '"text"' in line  # a first line longer than the head
 
 
@@ -144,7 +144,7 @@ def read_jsonl(lines: Iterable[str], name: str) -> Paragraphs:
             text = json.loads(line)["text"]
             if not isinstance(text, str):
                 raise TypeError(f'"text" is a {type(text).__name__}')
-        except (json.JSONDecodeError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             size = f" in {len(line):,} characters"
             raise CorpusError(
                 "A line is not a JSON object with a text.",

@@ -155,7 +155,7 @@ def _open_part(url: str, target: Path) -> _Part:
     part = _Part(target.with_name(f".{target.name}.part"), url)
     try:
         values = json.loads(part.sidecar.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         values = None
     if isinstance(values, dict) and values.get("url") == url:
         etag, date, total = (values.get(x) for x in ("etag", "last_modified", "total"))

@@ -106,7 +106,7 @@ def _counts(made_of: Mapping[str, Any], part: Path, note: Path) -> tuple[int, in
         done = dict(json.loads(note.read_text(encoding="utf-8")))
         rows, end = int(done.pop("rows")), int(done.pop("bytes"))
         taken = int(done.pop("taken", rows))  # what 0.1 wrote has none
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError):
         done, rows, taken, end = {}, 0, 0, 0
     names = [x for x in {**made_of, **done} if done.get(x) != made_of.get(x)]
     if names or part.stat().st_size < end:

@@ -112,7 +112,7 @@ def _is_document(path: Path) -> bool:
         return False
     try:
         value = json.loads(_first_line(path))
-    except ValueError:  # one object on several lines
+    except (ValueError, RecursionError):  # one object on several lines
         value = json_document(path)
     return isinstance(value, dict) and {"article", "questions", "options"} <= set(value)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from albertkit.errors import TrainingError
+from albertkit.errors import TrainingError, reason
 from albertkit.files import translate_os_errors
 from albertkit.train.tensorboard import TensorBoard
 
@@ -77,6 +77,23 @@ class Metrics:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All lines of a metrics file; a line cut off by a kill is left out."""
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1]]
+    """All lines of a metrics file; a line cut off by a kill is left out.
+
+    Raises:
+        TrainingError: a line is damaged.
+    """
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    return [_event(line, f"{path}, line {n}") for n, line in enumerate(lines[:-1], 1)]
+
+
+def _event(line: str, where: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(line))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise TrainingError(
+            "The metrics of this run are damaged.",
+            expected="a JSON object on each line",
+            found=reason(error),
+            where=where,
+            fix="remove the line; what it measured is missing then",
+        ) from error

@@ -92,7 +92,7 @@ def read_start(folder: Path, kind: type[Facts]) -> Facts:
     path = folder / START
     try:
         return kind(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise TrainingError(
             "It cannot be read what this run went on from.",
             expected=f"{START} as the run wrote it",
