@@ -209,6 +209,7 @@ def test_texts_that_do_not_fit_are_errors_unless_cutting_is_allowed(predictor: P
         (lambda p: p.fill_mask(b"a [MASK]"), "bytes"),
         (lambda p: p.fill_mask({"text": "a [MASK]"}), "dict"),
         (lambda p: p.sentence_order("a", 3), "must be a str"),
+        (lambda p: p.sentence_order("a", None), "must be a str"),
         (lambda p: p.hidden_states(["a", "b"]), "must be a str"),
         (lambda p: p.embed("the", "max"), "mean, cls, pooled"),
         (lambda p: p.embed("the", batch_size=0), "batch_size must be 1 or more"),
