@@ -52,9 +52,9 @@ class AlbertkitError(ValueError):
         fix: str | None = None,
         command_fix: str | None = None,
     ) -> None:
-        found = None if found is None else _begin(str(found))
+        found = None if found is None else _beginning(str(found))
         facts = {"expected": expected, "found": found, "where": where, "to do": fix}
-        self.what = _begin(what)
+        self.what = _beginning(what)
         self.facts = {name: str(fact) for name, fact in facts.items() if fact is not None}
         self.command_fix = command_fix
         super().__init__(what)
@@ -78,8 +78,8 @@ class AlbertkitError(ValueError):
         return "\n".join([self.what, *lines])
 
 
-def _begin(text: str) -> str:
-    """A text, or its begin and how long it is."""
+def _beginning(text: str) -> str:
+    """A text, or its beginning and how long it is."""
     if len(text) <= MOST_CHARACTERS:
         return text
     return f"{text[:MOST_CHARACTERS]}... ({len(text):,} characters)"

@@ -38,8 +38,9 @@ class TagExample:
     tags: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if others := set(map(type, (*self.words, *(self.tags or ())))) - {str}:
-            raise TypeError(f"a word or tag is a {others.pop().__name__}, not a text")
+        for each in set(map(type, (*self.words, *(self.tags or ())))):
+            if not issubclass(each, str):
+                raise TypeError(f"a word or tag is a {each.__name__}, not a text")
         if self.tags is not None and len(self.tags) != len(self.words):
             raise ValueError(f"{len(self.words)} words, {len(self.tags)} tags")
 
