@@ -257,9 +257,7 @@ def _build(table: Any, kind: Any, name: str, where: str | Path | None) -> Any:
             full = f"{name}.{key}" if name else key
             raise RecipeError(
                 f"The recipe lacks '{full}'.",
-                expected=": ".join(
-                    filter(None, (_type_name(hints[key]), field.metadata.get("help")))
-                ),
+                expected=f"{_type_name(hints[key])}: {field.metadata.get('help', '')}".rstrip(": "),
                 where=where,
                 fix=f"add the key to the recipe, or pass set={{'{full}': ...}}",
                 command_fix=f"add the key to the recipe, or give --set {full}=VALUE",
