@@ -15,6 +15,9 @@ from copy import deepcopy
 from random import Random
 from typing import Any
 
+from albertkit.checkpoint.formats.leveldb_table import written_varint
+from albertkit.checkpoint.formats.protobuf_wire import varint
+
 Mutate = Callable[[bytes, Random], bytes | None]
 Path = tuple[str | int, ...]
 
@@ -169,47 +172,29 @@ def _value(kind: int, random: Random) -> int | bytes:
     return struct.pack("<d" if kind == EIGHT_BYTES else "<f", random.choice(values))
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:
+def _fields(message: bytes) -> Iterator[tuple[int, int, int | bytes]]:
     """Number, kind and value of each field; a ValueError for what is no message."""
-    place = 0
+    data, place = memoryview(message), 0
     while place < len(data):
-        key, place = _varint(data, place)
+        key, place = varint(data, place)
         number, kind = key >> 3, key & 7
         if number == 0 or kind not in (VARINT, BYTES, EIGHT_BYTES, FOUR_BYTES):
             raise ValueError(f"no field at byte {place}")
         if kind == VARINT:
-            value, place = _varint(data, place)
+            value, place = varint(data, place)
             yield number, kind, value
             continue
         size = {EIGHT_BYTES: 8, FOUR_BYTES: 4}.get(kind, 0)
         if kind == BYTES:
-            size, place = _varint(data, place)
+            size, place = varint(data, place)
         if place + size > len(data):
             raise ValueError(f"a field that is longer than the message at byte {place}")
-        yield number, kind, data[place : place + size]
+        yield number, kind, message[place : place + size]
         place += size
 
 
-def _varint(data: bytes, place: int) -> tuple[int, int]:
-    value = shift = 0
-    while place < len(data) and shift < 70:
-        value |= (data[place] & 0x7F) << shift
-        shift, place = shift + 7, place + 1
-        if data[place - 1] < 0x80:
-            return value, place
-    raise ValueError(f"a number without end at byte {place}")
-
-
 def _written(number: int, kind: int, value: int | bytes) -> bytes:
-    key = _number(number << 3 | kind)
+    key = written_varint(number << 3 | kind)
     if isinstance(value, int):
-        return key + _number(value)
-    return key + (_number(len(value)) if kind == BYTES else b"") + value
-
-
-def _number(value: int) -> bytes:
-    made = bytearray()
-    while value > 0x7F:
-        made.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*made, value])
+        return key + written_varint(value)
+    return key + (written_varint(len(value)) if kind == BYTES else b"") + value

@@ -414,7 +414,12 @@ TARGETS = {
     ),
     "examples": Target(
         examples,
-        (),
+        (
+            *("benchmarks.chineseglue", "benchmarks.clue", "benchmarks.glue"),
+            *("data.example_files", "data.tables", "tasks.choice_columns", "tasks.choice_files"),
+            *("tasks.columns", "tasks.conll", "tasks.examples", "tasks.span_files"),
+            *("tasks.squad_json", "tasks.tagged_files", "train.finetune_data"),
+        ),
         lambda: [
             bytes([number]) + content
             for number, (_, _, content) in enumerate(example_files.SOURCES)

@@ -80,8 +80,10 @@ def test_every_parser_has_a_target() -> None:
         for folder in FOLDERS
         for path in (PACKAGE / folder).rglob("*.py")
     }
-    files = {path.stem for path in PACKAGE.glob("*.py")}
-    assert named <= modules | files, "a module that is not there"
+    there = {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py")
+    }
+    assert named <= modules | there, "a module that is not there"
     assert not named & set(NO_PARSERS)
     assert modules - named - set(NO_PARSERS) == set(), "name its target in targets.py"
 

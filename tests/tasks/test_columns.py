@@ -134,3 +134,10 @@ def test_json_numbers_and_truth_values_are_names(tmp_path: Path) -> None:
     made = table(tmp_path, lines, "a.jsonl")
     raw = list(text_examples(made, find_columns(made), BadRows()))
     assert [e.label for e in with_labels(raw, "classification", "")] == ["1", "1", "true"]
+
+
+def test_lists_in_columns_of_unknown_names_are_asked_about(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(f'{{"x": "a {n}", "y": ["b"], "z": {n}}}\n' for n in range(9)))
+    with pytest.raises(CorpusError, match="not clear which columns"):
+        find_columns(Table(path))

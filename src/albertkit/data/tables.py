@@ -329,7 +329,7 @@ def _quoted_rows(lines: _Lines, delimiter: str, bad: BadRows) -> Iterator[tuple[
 
 
 def _no_row(name: str, line: int, error: csv.Error) -> CorpusError:
-    """The error of a line that is no row of CSV: outside of quotes a carriage return may end it."""
+    """The error for a line that cannot be parsed as CSV: a carriage return outside of quotes."""
     return CorpusError(
         "A line of the table cannot be read.",
         expected="cells in quotes where they hold line ends",

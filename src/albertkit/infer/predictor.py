@@ -148,7 +148,7 @@ class Predictor(ModelOfTexts):
         Lists give one probability for each pair. Lan et al. 2019, section 3.1; google's label 1
         is "swapped", so this is 1 - p(1).
         """
-        firsts, seconds = as_pairs(a, as_list(b) if b is None else b)  # None is no second text
+        firsts, seconds = as_pairs(a, as_list(b) if b is None else b)  # it refuses None
         self.choose_model_for([*firsts, *(seconds or [])])
         self._need(
             "sentence_order",

@@ -94,7 +94,7 @@ def _is_pairs_with_labels(table: Table) -> bool:
     if table.has_header or len(table.columns) != 3:
         return False
     rows = [list(row.cells.values()) for row in islice(table.rows(BadRows("skip")), _PEEKED)]
-    first, second, last = (len(set(column)) for column in zip(*rows, strict=True))
+    first, second, last = (len(set(map(repr, cells))) for cells in zip(*rows, strict=True))
     few = last <= min(_MANY, len(rows) // _REPEATED)
     return few and min(first, second) * _REPEATED > len(rows)  # a premise has three hypotheses
 

@@ -185,7 +185,7 @@ def _read(content: bytes, path: Path) -> dict[str, Any]:
     vocab = values["model"].get("vocab")
     ids = vocab.values() if isinstance(vocab, dict) else ()  # of Unigram it is a list
     largest = max((each for each in ids if isinstance(each, int)), default=0)
-    if largest >= MAX_PIECES:  # the library takes a place for each id below it
+    if largest >= MAX_PIECES:  # the library allocates all ids below it
         raise _unusable(path, f"ids up to {largest}")
     return values
 

@@ -356,7 +356,8 @@ def open_model(
         model = sentencepiece.SentencePieceProcessor()
         model.LoadFromSerializedProto(content)
         if model.unk_id() < 0:
-            raise ValueError(f"the unknown piece {proto.trainer_spec.unk_piece!r} is not marked so")
+            name = proto.trainer_spec.unk_piece
+            raise ValueError(f"the unknown piece {name!r} is not of the type UNKNOWN")
     except (DecodeError, RuntimeError, ValueError) as error:
         raise VocabularyError(
             "This SentencePiece model cannot be used for ALBERT.",

@@ -82,13 +82,16 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     Raises:
         TrainingError: a line is damaged.
     """
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    lines = path.read_bytes().split(b"\n")
     return [_event(line, f"{path}, line {n}") for n, line in enumerate(lines[:-1], 1)]
 
 
-def _event(line: str, where: str) -> dict[str, Any]:
+def _event(line: bytes, where: str) -> dict[str, Any]:
     try:
-        return dict(json.loads(line))
+        value = json.loads(line.decode())
+        if not isinstance(value, dict):
+            raise TypeError(f"a JSON {type(value).__name__}")
+        return value
     except (ValueError, TypeError, RecursionError) as error:
         raise TrainingError(
             "The metrics of this run are damaged.",
