@@ -92,3 +92,13 @@ def test_it_is_our_error(read: Callable[[Path, str], None], value: str, tmp_path
 def test_a_setting_of_a_config_stays_a_word() -> None:
     for value in VALUES.values():
         assert read_overrides(None, None, [f"hidden_act={value}"]).values == {"hidden_act": value}
+
+
+@pytest.mark.parametrize("line", [b'{"event": "\xff"}', b"[]", b'{"event'])
+def test_a_damaged_line_of_metrics_is_named(line: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"event": "train"}\n' + line + b"\n")
+    with pytest.raises(AlbertkitError, match=r"metrics\.jsonl, line 2"):
+        read_metrics(path)
+    path.write_bytes(b'{"event": "train"}\n' + line)  # cut off by a kill
+    assert read_metrics(path) == [{"event": "train"}]
