@@ -29,6 +29,7 @@ sys.path.insert(0, str(TESTS / "robustness"))
 
 import damage_hdf5  # noqa: E402  # beside the tests of the formats
 import damage_tf  # noqa: E402
+import library_tokenizers  # noqa: E402
 import tiny_files  # noqa: E402
 
 MEMORY = Path("/dev/shm")  # files that never reach a disk, where there is such a place
@@ -299,8 +300,11 @@ def tokenizer_json(data: bytes) -> None:
 
     (FOLDER / "alone").mkdir(exist_ok=True)
     tokenizer = Tokenizer.load(_at("alone/tokenizer.json", data))
-    tokenizer.ids("The cats, \u732b \u00c5")
-    tokenizer.encode("The cats, 2009, [MASK]", allow_mask=True)
+    text = " The cats, \u732b  \u00c5"
+    ids, offsets = tokenizer.align(text)
+    assert ids == tokenizer.ids(text)
+    assert all(0 <= start <= end <= len(text) for start, end in offsets)
+    tokenizer.decode(tokenizer.encode("The cats, 2009, [MASK]", allow_mask=True).ids)
 
 
 def _settings() -> bytes:
@@ -568,10 +572,11 @@ TARGETS = {
     ),
     "tokenizer_json": Target(
         tokenizer_json,
-        ("text.tokenizer_json",),
+        ("text.tokenizer_json", "text.tokenizer_json_check"),
         lambda: [
             _tokenizer_json("vocab.txt", tiny_files.vocabulary()),
             _tokenizer_json("spiece.model", tiny_files.spiece(table=True)),
+            *library_tokenizers.seeds(),
         ],
         words=(*_JSON, b'"WordPiece"', b'"Unigram"', b'"BPE"', b'"normalizer"', b'"Precompiled"'),
         mutate=structured.json_document,

@@ -6,7 +6,6 @@ of special tokens in the text, which stay text here as everywhere.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from tokenizers import Encoding as RustEncoding
 from tokenizers import Tokenizer as RustTokenizer
-from tokenizers import normalizers
+from tokenizers import models, normalizers
 
 from albertkit.errors import VocabularyError
 from albertkit.files import translate_os_errors
@@ -22,6 +21,7 @@ from albertkit.text import unigram, wordpiece
 from albertkit.text.alignment import SPACE
 from albertkit.text.encoding import IdsAndOffsets, Offsets, refuse_surrogates
 from albertkit.text.tokenizer import Tokenizer
+from albertkit.text.tokenizer_json_check import KINDS, read_tokenizer_json
 from albertkit.text.tokenizer_settings import (
     AddedToken,
     AddedTokenMatcher,
@@ -36,8 +36,6 @@ from albertkit.text.vocabulary_files import (
     read_bytes,
 )
 
-# Kinds of models by the way they mark words: a space mark in front, or ## inside.
-KINDS = {"Unigram": "sentencepiece", "BPE": "sentencepiece", "WordPiece": "wordpiece"}
 NAMES = {
     role: (*unigram.SPECIAL_NAMES[role], *wordpiece.SPECIAL_NAMES[role])
     for role in unigram.SPECIAL_NAMES
@@ -71,6 +69,8 @@ class JsonTokenizer(Tokenizer):
             self._rust.no_truncation()
             self._rust.encode_special_tokens = True
             _apply(settings, self._rust)
+            if isinstance(self._rust.model, models.BPE):
+                self._rust.model.dropout = None  # else a text's ids are others each time
             self._bytes = self._rust.to_str(pretty=False).encode()
             numbers = self._rust.get_vocab(with_added_tokens=True)
         self.kind = KINDS[values["model"]["type"]]
@@ -173,21 +173,11 @@ class JsonTokenizer(Tokenizer):
 
 
 def _read(content: bytes, path: Path) -> dict[str, Any]:
-    """The JSON object of a tokenizer with a model that we know."""
+    """The JSON object of a tokenizer that is safe to be run."""
     try:
-        values = json.loads(content.decode("utf-8-sig"))
-        kind = values["model"]["type"] if isinstance(values, dict) else None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return read_tokenizer_json(content)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _unusable(path, f"{type(error).__name__}: {error}") from error
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise _unusable(path, f"a model of type {kind!r}")
-    assert isinstance(values, dict)
-    vocab = values["model"].get("vocab")
-    ids = vocab.values() if isinstance(vocab, dict) else ()  # of Unigram it is a list
-    largest = max((each for each in ids if isinstance(each, int)), default=0)
-    if largest >= MAX_PIECES:  # the library allocates all ids below it
-        raise _unusable(path, f"ids up to {largest}")
-    return values
 
 
 def _roles(values: dict[str, Any], settings: TokenizerSettings) -> dict[str, str]:
