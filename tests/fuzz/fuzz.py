@@ -71,6 +71,8 @@ def main() -> None:
         f"-max_len={LARGEST}",
         f"-timeout={SECONDS_A_CASE}",
         f"-rss_limit_mb={MEGABYTES}",
+        "-reduce_inputs=0",  # what a library in C++ or Rust does with a file is not counted, so
+        "-keep_seed=1",  # the whole of each seed stays, though a smaller one covers as much
         f"-artifact_prefix={found}/",
         *([f"-dict={words}"] if target.words else []),
         "-print_final_stats=1",
