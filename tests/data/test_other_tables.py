@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from albertkit.data.other_tables import has_part, open_table
+from albertkit.data.other_tables import ArrowTable, has_part, open_table
 from albertkit.data.tables import BadRows
 from albertkit.errors import CorpusError
 from albertkit.tasks.columns import find_columns, text_examples
@@ -145,6 +146,26 @@ def test_a_row_of_parquet_without_a_text_is_named_by_its_number(tmp_path: Path) 
     table = open_table(tmp_path / "a.parquet")
     with pytest.raises(CorpusError, match=r"a\.parquet, row 2"):
         list(text_examples(table, find_columns(table), BadRows()))
+
+
+@pytest.mark.parametrize("names", [5, "pos", {"pos": 0}, None, [["pos"], 2]])
+def test_names_of_classes_that_are_no_texts_are_none(tmp_path: Path, names: object) -> None:
+    write_parquet(tmp_path / "a.parquet", ROWS, {"label": {"_type": "ClassLabel", "names": names}})
+    first = next(open_table(tmp_path / "a.parquet").rows())
+    wanted = [str(name) for name in names] if isinstance(names, list) else None
+    assert first.cells["label"] == (wanted[ROWS[0]["label"]] if wanted else ROWS[0]["label"])
+
+
+def test_texts_that_lie_outside_of_an_arrow_file_are_damage(tmp_path: Path) -> None:
+    """pyarrow reads them wherever they would be, unless it is told to look."""
+    write_arrow(tmp_path / "a.arrow", [{"text": "good"}, {"text": "bad"}])
+    good, damaged = (np.array([0, 4, end], np.int32).tobytes() for end in (7, 1 << 30))
+    content = (tmp_path / "a.arrow").read_bytes()
+    assert content.count(good) == 1
+    (tmp_path / "a.arrow").write_bytes(content.replace(good, damaged))
+    table = ArrowTable(tmp_path, [tmp_path / "a.arrow"])
+    with pytest.raises(CorpusError, match=r"table cannot be read(?s:.)*a\.arrow"):
+        list(table.rows())
 
 
 def test_damaged_parquet_is_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gzip
+import io
 import json
 import os
 import shutil
@@ -348,6 +349,41 @@ def examples(data: bytes) -> None:
     read(_at(f"examples/{name}", data[1:]))
 
 
+def arrow(data: bytes) -> None:
+    """files of Parquet, and of Arrow as `datasets` saves them"""
+    from albertkit.data.other_tables import ArrowTable
+
+    path = _at("table.parquet" if data.startswith(b"PAR1") else "table.arrow", data)
+    for _ in ArrowTable(path, [path]).rows():
+        pass
+
+
+def _arrow_files() -> list[bytes]:
+    """Texts, classes, numbers, lists and dates in both formats."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    features = {"label": {"_type": "ClassLabel", "names": ["dull", "fine"]}}
+    table = pa.table(
+        {
+            "text": ["a fine film", "\u732b", None, "x" * 40] * 3,
+            "label": [1, 0, -1, 1] * 3,
+            "score": [0.5, 1e30, None, -1.0] * 3,
+            "options": [["a", "b"], [], None, ["c"]] * 3,
+            "day": pa.array([0, 1, 2, None] * 3, pa.date32()),
+        }
+    ).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    made = []
+    for options in ({}, {"compression": "zstd", "use_dictionary": False}):
+        plain = io.BytesIO()
+        pq.write_table(table, plain, **options)
+        made.append(plain.getvalue())
+    stream = io.BytesIO()
+    with pa.ipc.new_stream(stream, table.schema) as writer:
+        writer.write_table(table)
+    return [*made, stream.getvalue()]
+
+
 # Archives
 
 
@@ -407,6 +443,12 @@ TARGETS = {
             tiny_files.packed({"x.index": b"a", "y/vocab.txt": b"b"}, 0),
         ],
         words=(b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x06", b"../", b"x.index"),
+    ),
+    "arrow": Target(
+        arrow,
+        ("data.other_tables",),
+        _arrow_files,
+        words=(b"PAR1", b"huggingface", b"ClassLabel", b"names", b"ARROW1"),
     ),
     "config": Target(
         config,

@@ -164,7 +164,7 @@ class ArrowTable(Table):
         self._files = list(files)
         with _arrow_errors(self._files[0]):
             schema = _open_arrow(self._files[0])[0]
-        self.columns = tuple(schema.names)
+            self.columns = tuple(schema.names)  # decoded here, if they are UTF-8
         self._classes = _classes(schema.metadata or {})
 
     def place(self, line: int) -> str:
@@ -178,6 +178,7 @@ class ArrowTable(Table):
             with _arrow_errors(file):
                 _, batches = _open_arrow(file)
                 for batch in batches:
+                    batch.validate(full=True)  # reading does not; damage would end the process
                     for cells in batch.to_pylist():
                         number += 1
                         for column, names in self._classes.items():
@@ -208,9 +209,9 @@ def _arrow_errors(file: Path) -> Iterator[None]:
             where=file,
             fix="pip install pyarrow",
         ) from error
-    except (OSError, ValueError) as error:  # pyarrow's own errors are of these
-        if isinstance(error, CorpusError):
-            raise
+    except CorpusError:
+        raise
+    except Exception as error:  # pyarrow's own errors are of a dozen kinds
         raise CorpusError(
             "A table cannot be read.",
             expected="Parquet, or Arrow as datasets saves it",
@@ -229,8 +230,9 @@ def _classes(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
     found = {}
     for column, feature in features.items():
         one = feature.get("feature", feature) if isinstance(feature, dict) else {}
-        if isinstance(one, dict) and one.get("_type") == "ClassLabel" and one.get("names"):
-            found[column] = list(one["names"])
+        names = one.get("names") if isinstance(one, dict) else None
+        if names and isinstance(names, list) and one.get("_type") == "ClassLabel":
+            found[column] = [str(name) for name in names]
     return found
 
 
