@@ -27,6 +27,7 @@ from albertkit.config import AlbertConfig
 from albertkit.errors import ConfigError
 from albertkit.model import kernels
 from albertkit.model.checks import first_segment
+from albertkit.model.first_token import look_from_first
 from albertkit.model.outputs import AlbertOutput, with_transformers_arguments
 from albertkit.model.packing import Layout, Part
 
@@ -167,10 +168,13 @@ class Attention(nn.Module):
         needed: Tensor | None = None,
     ) -> Tensor:
         source = self.norm(x) if self.pre_norm else x  # (S, H)
-        states = [part(source) for part in (self.query, self.key, self.value)]  # (S, H) each
-        mixed = self.look(states, layout, probabilities)  # (S, H)
-        if needed is not None:
-            x, mixed = x.index_select(0, needed), mixed.index_select(0, needed)  # (M, H)
+        if needed is not None and len(needed) == layout.batch_size:  # the first of each row alone
+            mixed = look_from_first(self, source, layout)  # (B, H)
+        else:
+            states = [part(source) for part in (self.query, self.key, self.value)]
+            mixed = self.look(states, layout, probabilities)  # (S, H)
+            mixed = mixed if needed is None else mixed.index_select(0, needed)  # (M, H)
+        x = x if needed is None else x.index_select(0, needed)
         x = x + self.dropout(self.output(mixed))
         return x if self.pre_norm else self.norm(x)
 
@@ -260,7 +264,6 @@ class Encoder(nn.Module):
             for layer in range(config.num_hidden_layers)
             for inner in range(config.inner_group_num)
         ]
-
         inner = range(config.inner_group_num)
         self.attention = nn.ModuleDict(
             {

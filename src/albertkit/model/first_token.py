@@ -1,0 +1,42 @@
+"""Attention for the first token of each row alone, without keys and values of the others.
+
+A pooled vector needs no more of the last layer. With q the query of a first token, in a head with
+the matrices K and V (D, H):
+
+    score of a token x     q . (K x + b) = (K^T q) . x + q . b, and the last is the same for all x
+    average of the values  sum w (V x + c) = V (sum w x) + c sum w
+
+So two matrices meet each row once a head, in place of each token. The numbers are the same but for
+rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from albertkit.model.packing import Layout
+
+if TYPE_CHECKING:
+    from albertkit.model.albert import Attention
+
+
+def look_from_first(attention: Attention, source: Tensor, layout: Layout) -> Tensor:
+    """What `attention.look` gives for the first token of each row, (B, H); source: (S, H)."""
+    split = (attention.heads, attention.head_width)
+    key, value = (x.weight.unflatten(0, split) for x in (attention.key, attention.value))
+    query = attention.query(source.index_select(0, layout.first)).unflatten(-1, split)  # (B, N, D)
+    asked = torch.einsum("bnd,ndh->bnh", query / math.sqrt(attention.head_width), key)
+    tokens = layout.to_padded(source[: len(layout.positions)])  # (B, T, H)
+    scores = asked @ tokens.transpose(1, 2)  # (B, N, T)
+    if layout.mask is not None:
+        scores = scores.masked_fill(~layout.mask[:, 0], torch.finfo(scores.dtype).min)
+    dropout = attention.probability_dropout
+    weights = F.dropout(scores.softmax(-1), dropout, attention.training)
+    seen = torch.einsum("bnh,ndh->bnd", weights @ tokens, value)
+    bias = attention.value.bias.view(split) * weights.sum(-1, keepdim=True)  # 1 without dropout
+    return (seen + bias).flatten(1)

@@ -1,0 +1,96 @@
+"""A pooled vector alone: the last layer without keys and values of tokens, and the same numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from albertkit.config import AlbertConfig
+from albertkit.model import albert
+from albertkit.model.albert import Albert
+from albertkit.model.first_token import look_from_first
+from albertkit.model.packing import Layout
+
+IDS = torch.arange(40).view(4, 10)
+NONE = torch.empty(0, dtype=torch.long)
+ROW_LENGTHS = torch.tensor([1, 7, 30, 12, 3])
+BATCHES: dict[str, dict[str, Any]] = {
+    "packed, parts of one length": {"ids": torch.arange(53) % 50, "lengths": ROW_LENGTHS},
+    "packed, all of one length": {"ids": torch.arange(40), "lengths": torch.tensor([20, 20])},
+    "padded": {"ids": torch.arange(150).view(5, 30) % 50, "lengths": ROW_LENGTHS},
+    "full": {"ids": IDS},
+    "holes": {
+        "ids": IDS,
+        "mask": torch.rand(4, 10, generator=torch.Generator().manual_seed(1)) < 0.5,
+    },
+}
+
+
+def body(**changes: object) -> Albert:
+    torch.manual_seed(0)
+    small = {
+        **{"vocab_size": 50, "embedding_size": 16, "hidden_size": 32, "intermediate_size": 64},
+        **{"num_attention_heads": 4, "num_hidden_layers": 2, "max_position_embeddings": 40},
+    }
+    model = Albert(AlbertConfig(**{**small, "initializer_range": 0.3, **changes}))
+    with torch.no_grad():
+        for parameter in model.parameters():  # biases that are not 0
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    return model
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("changes", [{}, {"norm_order": "pre", "final_norm": True}], ids=str)
+def test_vectors_and_gradients_are_those_of_a_whole_last_layer(
+    changes: dict[str, object], batch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = body(**changes).eval()
+    inputs = BATCHES[batch]
+    weights = torch.randn(len(inputs.get("lengths", inputs["ids"])), 32)
+    found = []
+    for positions in (NONE, None):
+        model.zero_grad()
+        pooled = model(**inputs, positions=positions).pooled
+        (pooled * weights).sum().backward()
+        found.append((pooled, [p.grad for p in model.parameters()]))
+        monkeypatch.setattr(albert, "look_from_first", None)  # the other has no use for it
+    (alone, gradients), (whole, expected) = found
+    torch.testing.assert_close(alone, whole, atol=2e-6, rtol=2e-5)
+    torch.testing.assert_close(gradients, expected, atol=2e-5, rtol=2e-4)
+
+
+def test_dropped_probabilities_leave_neither_value_nor_bias() -> None:
+    model = body().train()
+    attention = model.encoder.attention["0"][0]
+    attention.probability_dropout = 1.0  # all of them
+    layout = Layout.of(model.config, IDS, None, None, None)
+    seen = look_from_first(attention, torch.randn(40, 32), layout)
+    assert torch.equal(seen, torch.zeros(4, 32))
+
+
+def test_half_of_the_probabilities_are_dropped_in_training() -> None:
+    model = body(attention_probs_dropout_prob=0.5)
+    inputs = BATCHES["full"]
+    some = [model.train()(**inputs, positions=NONE).pooled for _ in range(2)]
+    assert not torch.equal(some[0], some[1])
+    model.eval()
+    assert torch.equal(*(model(**inputs, positions=NONE).pooled for _ in range(2)))
+
+
+def test_bfloat16_is_close() -> None:
+    model = body().eval()
+    inputs = BATCHES["packed, parts of one length"]
+    wanted = model(**inputs).pooled
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model(**inputs, positions=NONE).pooled
+    torch.testing.assert_close(found.float(), wanted, atol=0.06, rtol=0.06)
+
+
+def test_it_compiles_as_one_graph() -> None:
+    model = body().eval()
+    inputs = BATCHES["full"]
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    found = compiled(**inputs, positions=NONE).pooled
+    torch.testing.assert_close(found, model(**inputs, positions=NONE).pooled)
