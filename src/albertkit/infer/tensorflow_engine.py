@@ -109,7 +109,8 @@ class TensorflowEngine:
         """The wanted outputs; those for tokens still padded."""
         every, task = "all_layers" in want, None
         mask = None if full else real
-        whole = every or "hidden" in want  # else the last layer has only to compute some tokens
+        # The last layer computes some tokens for masked_lm, and what is read where none are named.
+        whole = every or "hidden" in want or "masked_lm" not in want
         if self._task is not None and {"task", "unanswerable"} & want:
             task = self._run_task(ids, segment_ids, mask, allowed, every)
             encoder, whole = task.encoder, True

@@ -178,7 +178,7 @@ class Attention(Block):
         self, x: Tensor, layout: Layout, needed: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """(..., H) to the same or the needed rows of it, and the probabilities (B, N, T, T)."""
-        source = self.norm(x) if self.pre_norm else x
+        source = self.normed(x)
         query, key, value = (
             self.split(layout.to_padded(part(source)))
             for part in (self.query, self.key, self.value)
@@ -193,8 +193,39 @@ class Attention(Block):
         mixed = layout.to_packed(mixed)  # (..., H)
         if needed is not None:
             x, mixed = ops.take(x, needed, axis=0), ops.take(mixed, needed, axis=0)  # (M, H)
+        return self.added(x, mixed), weights
+
+    def first_tokens(self, x: Tensor, layout: Layout, first: Tensor) -> Tensor:
+        """As `call` for the first token of each row, (B, H), without keys and values.
+
+        first: (B,) rows of a packed batch. How this gives the same is told in first_token.py.
+        """
+        source, split = self.normed(x), (-1, self.heads, self.head_width)
+        key, value = (
+            ops.cast(ops.reshape(part.kernel, split), source.dtype)
+            for part in (self.key, self.value)
+        )  # (H, N, D)
+        query = ops.reshape(self.query(ops.take(source, first, axis=0)), split)  # (B, N, D)
+        query = query * ops.cast(1 / math.sqrt(self.head_width), query.dtype)
+        asked = ops.einsum("bnd,hnd->bnh", query, key)
+        tokens = layout.to_padded(source)  # (B, T, H)
+        scores = ops.matmul(asked, ops.transpose(tokens, (0, 2, 1)))  # (B, N, T)
+        if layout.barrier is not None:
+            scores = scores + ops.cast(ops.squeeze(layout.barrier, 1), scores.dtype)
+        weights = self.probability_dropout(ops.softmax(scores, -1))
+        seen = ops.einsum("bnh,hnd->bnd", ops.matmul(weights, tokens), value)
+        bias = ops.reshape(ops.cast(self.value.bias, query.dtype), split)  # (1, N, D)
+        seen = seen + ops.sum(weights, -1, keepdims=True) * bias
+        return self.added(ops.take(x, first, axis=0), ops.reshape(seen, (-1, x.shape[-1])))
+
+    def normed(self, x: Tensor) -> Tensor:
+        """What queries, keys and values are made of."""
+        return self.norm(x) if self.pre_norm else x
+
+    def added(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """A layer's input and what its tokens saw, both (..., H), to what it gives."""
         x = x + self.dropout(self.output_map(mixed))
-        return (x if self.pre_norm else self.norm(x)), weights
+        return x if self.pre_norm else self.norm(x)
 
     def split(self, x: Tensor) -> Tensor:
         """(B, T, H) to (B, N, T, D)."""
@@ -245,18 +276,24 @@ class Encoder(Block):
         x: Tensor,
         layout: Layout,
         needed: Tensor | None = None,
+        first_alone: bool = False,
         return_all: bool = False,
     ) -> tuple[Tensor, Tensor | None, tuple[Tensor, ...], tuple[Tensor, ...]]:
         """(..., H) to the same; on request also that of every block, and its attentions.
 
         needed: (M,) rows of a packed batch, whose vectors (M, H) come out second: computed by a
         last layer for these alone. A graph computes only the one of both that is read.
+        first_alone: they are the first tokens of all rows.
         """
         states, probabilities, chosen = [x], [], None
         for number, (attend, feed, inner) in enumerate(self.plan):
             attention, feed_forward = self.attention[attend][inner], self.feed_forward[feed][inner]
             if needed is not None and number == len(self.plan) - 1:
-                some, _ = attention(x, layout=layout, needed=needed)
+                some = (
+                    attention.first_tokens(x, layout, needed)
+                    if first_alone
+                    else attention(x, layout=layout, needed=needed)[0]
+                )
                 chosen = self.finish(feed_forward(some))
             x, weights = attention(x, layout=layout)
             x = feed_forward(x)
@@ -319,7 +356,11 @@ class Albert(AlbertKerasModel):
             layout.flat(ids), segment_ids=layout.flat(segments), positions=layout.positions
         )  # (..., H)
         x, chosen, states, probabilities = self.encoder(
-            x, layout=layout, needed=layout.needed(positions), return_all=return_all
+            x,
+            layout=layout,
+            needed=layout.needed(positions),
+            first_alone=positions is None,
+            return_all=return_all,
         )
         if chosen is None:
             hidden = x if positions is None else ops.take(rows_of(x), positions, axis=0)
