@@ -42,7 +42,11 @@ def body(**changes: object) -> Albert:
 
 
 @pytest.mark.parametrize("batch", BATCHES)
-@pytest.mark.parametrize("changes", [{}, {"norm_order": "pre", "final_norm": True}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"norm_order": "pre", "final_norm": True}, {"num_hidden_layers": 1}],
+    ids=str,
+)
 def test_vectors_and_gradients_are_those_of_a_whole_last_layer(
     changes: dict[str, object], batch: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,7 @@
 A pooled vector needs no more of the last layer. With q the query of a first token, in a head with
 the matrices K and V (D, H):
 
-    score of a token x     q . (K x + b) = (K^T q) . x + q . b, and the last is the same for all x
+    score of a token x     q . (K x + b) = (K^T q) . x + q . b
     average of the values  sum w (V x + c) = V (sum w x) + c sum w
 
 So two matrices meet each row once a head, in place of each token. The numbers are the same but for
@@ -30,9 +30,12 @@ def look_from_first(attention: Attention, source: Tensor, layout: Layout) -> Ten
     split = (attention.heads, attention.head_width)
     key, value = (x.weight.unflatten(0, split) for x in (attention.key, attention.value))
     query = attention.query(source.index_select(0, layout.first)).unflatten(-1, split)  # (B, N, D)
-    asked = torch.einsum("bnd,ndh->bnh", query / math.sqrt(attention.head_width), key)
+    query = query / math.sqrt(attention.head_width)
+    asked = torch.einsum("bnd,ndh->bnh", query, key)
     tokens = layout.to_padded(source[: len(layout.positions)])  # (B, T, H)
-    scores = asked @ tokens.transpose(1, 2)  # (B, N, T)
+    # The same for all tokens, so softmax takes it away; but the bias has a gradient as elsewhere.
+    constant = (query * attention.key.bias.view(split)).sum(-1, keepdim=True)  # (B, N, 1)
+    scores = asked @ tokens.transpose(1, 2) + constant  # (B, N, T)
     if layout.mask is not None:
         scores = scores.masked_fill(~layout.mask[:, 0], torch.finfo(scores.dtype).min)
     dropout = attention.probability_dropout

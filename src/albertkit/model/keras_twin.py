@@ -209,13 +209,16 @@ class Attention(Block):
         query = query * ops.cast(1 / math.sqrt(self.head_width), query.dtype)
         asked = ops.einsum("bnd,hnd->bnh", query, key)
         tokens = layout.to_padded(source)  # (B, T, H)
+        key_bias, value_bias = (
+            ops.cast(ops.reshape(part.bias, split), query.dtype) for part in (self.key, self.value)
+        )  # (1, N, D)
         scores = ops.matmul(asked, ops.transpose(tokens, (0, 2, 1)))  # (B, N, T)
+        scores = scores + ops.sum(query * key_bias, -1, keepdims=True)
         if layout.barrier is not None:
             scores = scores + ops.cast(ops.squeeze(layout.barrier, 1), scores.dtype)
         weights = self.probability_dropout(ops.softmax(scores, -1))
         seen = ops.einsum("bnh,hnd->bnd", ops.matmul(weights, tokens), value)
-        bias = ops.reshape(ops.cast(self.value.bias, query.dtype), split)  # (1, N, D)
-        seen = seen + ops.sum(weights, -1, keepdims=True) * bias
+        seen = seen + ops.sum(weights, -1, keepdims=True) * value_bias
         return self.added(ops.take(x, first, axis=0), ops.reshape(seen, (-1, x.shape[-1])))
 
     def normed(self, x: Tensor) -> Tensor:
