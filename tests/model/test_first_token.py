@@ -10,7 +10,7 @@ import torch
 from albertkit.config import AlbertConfig
 from albertkit.model import albert
 from albertkit.model.albert import Albert
-from albertkit.model.first_token import look_from_first
+from albertkit.model.first_token import first_token_attention
 from albertkit.model.packing import Layout
 
 IDS = torch.arange(40).view(4, 10)
@@ -59,7 +59,7 @@ def test_vectors_and_gradients_are_those_of_a_whole_last_layer(
         pooled = model(**inputs, positions=positions).pooled
         (pooled * weights).sum().backward()
         found.append((pooled, [p.grad for p in model.parameters()]))
-        monkeypatch.setattr(albert, "look_from_first", None)  # the other has no use for it
+        monkeypatch.setattr(albert, "first_token_attention", None)  # the other has no use for it
     (alone, gradients), (whole, expected) = found
     torch.testing.assert_close(alone, whole, atol=2e-6, rtol=2e-5)
     torch.testing.assert_close(gradients, expected, atol=2e-5, rtol=2e-4)
@@ -70,8 +70,8 @@ def test_dropped_probabilities_leave_neither_value_nor_bias() -> None:
     attention = model.encoder.attention["0"][0]
     attention.probability_dropout = 1.0  # all of them
     layout = Layout.of(model.config, IDS, None, None, None)
-    seen = look_from_first(attention, torch.randn(40, 32), layout)
-    assert torch.equal(seen, torch.zeros(4, 32))
+    context = first_token_attention(attention, torch.randn(40, 32), layout)
+    assert torch.equal(context, torch.zeros(4, 32))
 
 
 def test_half_of_the_probabilities_are_dropped_in_training() -> None:

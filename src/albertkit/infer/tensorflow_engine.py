@@ -109,7 +109,7 @@ class TensorflowEngine:
         """The wanted outputs; those for tokens still padded."""
         every, task = "all_layers" in want, None
         mask = None if full else real
-        # The last layer computes some tokens for masked_lm, and what is read where none are named.
+        # Positions are named for masked_lm alone: else a graph leaves out what is not read.
         whole = every or "hidden" in want or "masked_lm" not in want
         if self._task is not None and {"task", "unanswerable"} & want:
             task = self._run_task(ids, segment_ids, mask, allowed, every)

@@ -27,7 +27,7 @@ from albertkit.config import AlbertConfig
 from albertkit.errors import ConfigError
 from albertkit.model import kernels
 from albertkit.model.checks import first_segment
-from albertkit.model.first_token import look_from_first
+from albertkit.model.first_token import first_token_attention
 from albertkit.model.outputs import AlbertOutput, with_transformers_arguments
 from albertkit.model.packing import Layout, Part
 
@@ -169,7 +169,7 @@ class Attention(nn.Module):
     ) -> Tensor:
         source = self.norm(x) if self.pre_norm else x  # (S, H)
         if needed is not None and len(needed) == layout.batch_size:  # the first of each row alone
-            mixed = look_from_first(self, source, layout)  # (B, H)
+            mixed = first_token_attention(self, source, layout)  # (B, H)
         else:
             states = [part(source) for part in (self.query, self.key, self.value)]
             mixed = self.look(states, layout, probabilities)  # (S, H)
@@ -287,9 +287,8 @@ class Encoder(nn.Module):
         probabilities: list[Tensor] | None,
         needed: Tensor | None = None,
     ) -> Tensor:
-        last = len(self.plan) - 1
-        for number in range(last + 1):
-            rest = needed if number == last else None
+        for number in range(len(self.plan)):
+            rest = needed if number == len(self.plan) - 1 else None
             x = self.layer(number, x, layout, probabilities, rest)
             if probabilities is not None:
                 states.append(self.finish(x))

@@ -6,8 +6,8 @@ the matrices K and V (D, H):
     score of a token x     q . (K x + b) = (K^T q) . x + q . b
     average of the values  sum w (V x + c) = V (sum w x) + c sum w
 
-So two matrices meet each row once a head, in place of each token. The numbers are the same but for
-rounding.
+So K and V are applied once a row and head instead of once a token. The result differs by rounding
+alone.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from albertkit.model.albert import Attention
 
 
-def look_from_first(attention: Attention, source: Tensor, layout: Layout) -> Tensor:
+def first_token_attention(attention: Attention, source: Tensor, layout: Layout) -> Tensor:
     """What `attention.look` gives for the first token of each row, (B, H); source: (S, H)."""
     split = (attention.heads, attention.head_width)
     key, value = (x.weight.unflatten(0, split) for x in (attention.key, attention.value))
     query = attention.query(source.index_select(0, layout.first)).unflatten(-1, split)  # (B, N, D)
     query = query / math.sqrt(attention.head_width)
-    asked = torch.einsum("bnd,ndh->bnh", query, key)
+    projected = torch.einsum("bnd,ndh->bnh", query, key)  # K^T q
     tokens = layout.to_padded(source[: len(layout.positions)])  # (B, T, H)
     # The same for all tokens, so softmax takes it away; but the bias has a gradient as elsewhere.
     constant = (query * attention.key.bias.view(split)).sum(-1, keepdim=True)  # (B, N, 1)
-    scores = asked @ tokens.transpose(1, 2) + constant  # (B, N, T)
+    scores = projected @ tokens.transpose(1, 2) + constant  # (B, N, T)
     if layout.mask is not None:
         scores = scores.masked_fill(~layout.mask[:, 0], torch.finfo(scores.dtype).min)
     dropout = attention.probability_dropout
     weights = F.dropout(scores.softmax(-1), dropout, attention.training)
-    seen = torch.einsum("bnh,ndh->bnd", weights @ tokens, value)
+    context = torch.einsum("bnh,ndh->bnd", weights @ tokens, value)
     bias = attention.value.bias.view(split) * weights.sum(-1, keepdim=True)  # 1 without dropout
-    return (seen + bias).flatten(1)
+    return (context + bias).flatten(1)

@@ -193,12 +193,12 @@ class Attention(Block):
         mixed = layout.to_packed(mixed)  # (..., H)
         if needed is not None:
             x, mixed = ops.take(x, needed, axis=0), ops.take(mixed, needed, axis=0)  # (M, H)
-        return self.added(x, mixed), weights
+        return self.with_residual(x, mixed), weights
 
     def first_tokens(self, x: Tensor, layout: Layout, first: Tensor) -> Tensor:
         """As `call` for the first token of each row, (B, H), without keys and values.
 
-        first: (B,) rows of a packed batch. How this gives the same is told in first_token.py.
+        first: (B,) indices of these tokens. first_token.py explains why the result is the same.
         """
         source, split = self.normed(x), (-1, self.heads, self.head_width)
         key, value = (
@@ -207,26 +207,27 @@ class Attention(Block):
         )  # (H, N, D)
         query = ops.reshape(self.query(ops.take(source, first, axis=0)), split)  # (B, N, D)
         query = query * ops.cast(1 / math.sqrt(self.head_width), query.dtype)
-        asked = ops.einsum("bnd,hnd->bnh", query, key)
+        projected = ops.einsum("bnd,hnd->bnh", query, key)
         tokens = layout.to_padded(source)  # (B, T, H)
         key_bias, value_bias = (
             ops.cast(ops.reshape(part.bias, split), query.dtype) for part in (self.key, self.value)
         )  # (1, N, D)
-        scores = ops.matmul(asked, ops.transpose(tokens, (0, 2, 1)))  # (B, N, T)
+        scores = ops.matmul(projected, ops.transpose(tokens, (0, 2, 1)))  # (B, N, T)
         scores = scores + ops.sum(query * key_bias, -1, keepdims=True)
         if layout.barrier is not None:
             scores = scores + ops.cast(ops.squeeze(layout.barrier, 1), scores.dtype)
         weights = self.probability_dropout(ops.softmax(scores, -1))
-        seen = ops.einsum("bnh,hnd->bnd", ops.matmul(weights, tokens), value)
-        seen = seen + ops.sum(weights, -1, keepdims=True) * value_bias
-        return self.added(ops.take(x, first, axis=0), ops.reshape(seen, (-1, x.shape[-1])))
+        context = ops.einsum("bnh,hnd->bnd", ops.matmul(weights, tokens), value)
+        context = context + ops.sum(weights, -1, keepdims=True) * value_bias
+        mixed = ops.reshape(context, (-1, x.shape[-1]))  # (B, H)
+        return self.with_residual(ops.take(x, first, axis=0), mixed)
 
     def normed(self, x: Tensor) -> Tensor:
-        """What queries, keys and values are made of."""
+        """The input of queries, keys and values."""
         return self.norm(x) if self.pre_norm else x
 
-    def added(self, x: Tensor, mixed: Tensor) -> Tensor:
-        """A layer's input and what its tokens saw, both (..., H), to what it gives."""
+    def with_residual(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """The last map, the residual and normalisation: x and what was mixed, (..., H) each."""
         x = x + self.dropout(self.output_map(mixed))
         return x if self.pre_norm else self.norm(x)
 

@@ -176,8 +176,9 @@ def _read(content: bytes, path: Path) -> dict[str, Any]:
     """The JSON object of a tokenizer that is safe to be run."""
     try:
         return read_tokenizer_json(content)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _unusable(path, f"{type(error).__name__}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        known = type(error) is ValueError  # the check says what is wrong
+        raise _unusable(path, f"{'' if known else type(error).__name__ + ': '}{error}") from error
 
 
 def _roles(values: dict[str, Any], settings: TokenizerSettings) -> dict[str, str]:

@@ -24,11 +24,12 @@ def read_tokenizer_json(content: bytes) -> dict[str, Any]:
     """The JSON object of a tokenizer with a model that we know, safe to be run.
 
     Raises:
-        ValueError: with what is wrong; also KeyError, TypeError and RecursionError for a document
-            of another shape.
+        ValueError: with what is wrong; RecursionError for values nested too deep.
     """
     values = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_checked)
-    kind = values["model"]["type"]
+    if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
+        raise ValueError("JSON without a model")
+    kind = values["model"].get("type")
     if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"a model of type {kind!r}")
     vocab = values["model"].get("vocab")
@@ -39,7 +40,6 @@ def read_tokenizer_json(content: bytes) -> dict[str, Any]:
     growth = _growth(values.get("normalizer"))
     if growth > _MAX_GROWTH:
         raise ValueError(f"a normalizer that makes up to {growth:,} characters of one")
-    assert isinstance(values, dict)
     return values
 
 
