@@ -13,7 +13,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
-from random_models import BARE, POOLED, PRETRAINING, UER, Plan, make
+from random_models import BARE, OWN_LAYOUT, POOLED, PRETRAINING, UER, Plan, make
+from tensorflow.python.eager import context
 
 import albertkit
 from albertkit import Predictor
@@ -69,6 +70,47 @@ def assert_equal_outputs(found: dict[str, Any], expected: dict[str, Any]) -> Non
 @pytest.mark.parametrize("values", [{}, UER], ids=["plain", "uer"])
 def test_pretraining_heads(values: dict[str, object]) -> None:
     assert_equal_engines(Plan("pretraining", values, PRETRAINING))
+
+
+# Whether the first layer takes the embeddings before their projection (keras_folding.py).
+FOLDED: dict[str, tuple[bool, dict[str, object]]] = {
+    "plain": (True, {}),
+    "without bias": (True, {"projection_bias": False}),
+    "one layer": (True, {"num_hidden_layers": 1}),
+    "norm first": (False, {"norm_order": "pre", "final_norm": True}),
+    "projection before the norm": (False, OWN_LAYOUT),
+    "no projection": (False, {"embedding_size": 24}),
+}
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_projection_and_first_maps_are_one_product(name: str) -> None:
+    folds, values = FOLDED[name]
+    checkpoint = make("folded", Plan("body", values, POOLED))
+    ours, theirs = TensorflowEngine(checkpoint), TorchEngine(checkpoint)
+    assert (ours._body.first_maps is not None) == folds
+    want = {"hidden", "pooled", "all_layers"}
+    assert_equal_outputs(ours.run(batch(), want), theirs.run(batch(), want))
+    for output in ("hidden", "pooled"):
+        assert_equal_outputs(ours.run(batch(), {output}), theirs.run(batch(), {output}))
+
+
+@pytest.mark.parametrize("kind", ["gelu_tanh", "gelu_erf"])
+def test_gelu_is_computed_with_the_product_before_it(kind: str) -> None:
+    engine = TensorflowEngine(make("gelu", Plan("body", {"hidden_act": kind}, POOLED)))
+    context.context().enable_run_metadata()
+    try:
+        engine.run(batch(), {"hidden"})
+        graphs = context.context().export_run_metadata().partition_graphs
+    finally:
+        context.context().disable_run_metadata()
+    parts = [graph.node for graph in graphs]
+    parts += [function.node_def for graph in graphs for function in graph.library.function]
+    nodes = [node for part in parts for node in part]
+    fused = [list(node.attr["fused_ops"].list.s) for node in nodes if "fused_ops" in node.attr]
+    approximation = b"GeluApproximate" if kind == "gelu_tanh" else b"GeluExact"
+    assert fused.count([b"BiasAdd", approximation]) == engine.config.num_hidden_layers
+    assert not {"Tanh", "Erf", "Erfc"} & {node.op for node in nodes}
 
 
 @pytest.mark.parametrize("kind", KINDS)

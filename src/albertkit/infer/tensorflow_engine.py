@@ -14,6 +14,7 @@ from albertkit.data.batch import Batch, Ints
 from albertkit.data.padded import Padded
 from albertkit.errors import PredictionError
 from albertkit.infer.engine import Floats
+from albertkit.model.keras_folding import fold_projection
 from albertkit.model.keras_loading import build_models, precision
 from albertkit.model.outputs import SpanBeam, TaskOutput
 
@@ -31,6 +32,7 @@ class TensorflowEngine:
         self.device = choose_device(device)
         with tf.device(self.device), precision(policy):
             models = build_models(checkpoint)
+            fold_projection(models.body)
         self._body, self._pretrained, self._task = models.body, models.pretrained, models.task
         self._graphs: dict[tuple[frozenset[str], bool], Callable[..., dict[str, Tensor]]] = {}
         outputs = {

@@ -9,15 +9,8 @@ from keras import layers, ops
 from albertkit.config import AlbertConfig
 from albertkit.model import checks
 from albertkit.model.keras_calls import AlbertKerasModel, Block
-from albertkit.model.keras_twin import (
-    ACTIVATIONS,
-    Albert,
-    Embeddings,
-    Tensor,
-    make_dense,
-    make_norm,
-    real_tokens,
-)
+from albertkit.model.keras_layers import Tensor, make_activation, make_dense, make_norm
+from albertkit.model.keras_twin import Albert, Embeddings, real_tokens
 from albertkit.model.outputs import AlbertOutput, PretrainingOutput, SpanBeam, TaskOutput
 from albertkit.tasks.head import TaskHead
 
@@ -31,7 +24,7 @@ class MaskedLMHead(Block):
         super().__init__()
         self.back_through_projection = config.embedding_order == "project_then_norm"
         width = config.hidden_size if self.back_through_projection else config.embedding_size
-        self.activation = ACTIVATIONS[config.hidden_act]
+        self.activation = make_activation(config)
         self.transform = make_dense(config, config.hidden_size, width)
         self.norm = make_norm(config, width, config.head_layer_norm_eps)
         self.bias = self.add_weight((config.vocab_size,), "zeros", name="bias")

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 import keras
 import numpy as np
@@ -20,103 +18,16 @@ from keras import layers, ops
 from albertkit.config import AlbertConfig
 from albertkit.model import checks
 from albertkit.model.keras_calls import AlbertKerasModel, Block
+from albertkit.model.keras_layers import (
+    Tensor,
+    make_activation,
+    make_dense,
+    make_embedding,
+    make_feed_forward_part,
+    make_norm,
+)
 from albertkit.model.keras_packing import Layout, packs
 from albertkit.model.outputs import AlbertOutput
-
-Tensor = Any  # of Keras' backend
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu_tanh": partial(ops.gelu, approximate=True),
-    "gelu_erf": partial(ops.gelu, approximate=False),
-    "relu": ops.relu,
-    "tanh": ops.tanh,
-    "linear": lambda x: x,
-    "silu": ops.silu,
-}
-
-
-class UerLayerNorm(Block):
-    """UER's normalisation: deviation of n - 1, epsilon added to the deviation.
-
-    Source: dbiir/UER-py, uer/layers/layer_norm.py. Half precision is computed in float32.
-    """
-
-    def __init__(self, width: int, eps: float) -> None:
-        super().__init__(autocast=False)
-        self.eps = eps
-        self.weight = self.add_weight((width,), "ones", name="weight", autocast=False)
-        self.bias = self.add_weight((width,), "zeros", name="bias", autocast=False)
-
-    def call(self, inputs: Tensor) -> Tensor:
-        """(..., width) to the same."""
-        x = ops.cast(inputs, "float32")
-        centred = x - ops.mean(x, -1, keepdims=True)
-        variance = ops.sum(ops.square(centred), -1, keepdims=True) / (x.shape[-1] - 1)
-        normed = self.weight * (centred / (ops.sqrt(variance) + self.eps)) + self.bias
-        return ops.cast(normed, self.compute_dtype)
-
-
-class GroupedLinear(Block):
-    """`groups` independent linear maps: input slice g takes every groups-th feature from g on.
-
-    Weight (groups, out / groups, in / groups). Source: brightmart/albert_zh,
-    modeling_google_fast.py, where slices interleave on the way in and follow one another on the
-    way out.
-    """
-
-    def __init__(self, width_in: int, width_out: int, groups: int, spread: float) -> None:
-        super().__init__()
-        self.groups, self.width_out = groups, width_out
-        shape = (groups, width_out // groups, width_in // groups)
-        self.weight = self.add_weight(shape, initial_values(spread), name="weight")
-        self.bias = self.add_weight((width_out,), "zeros", name="bias")
-
-    def call(self, x: Tensor) -> Tensor:
-        """(..., in) to (..., out)."""
-        columns = ops.shape(x)[1:-1]  # (T,), or none when packed
-        axes = "bt" if columns else "b"
-        x = ops.reshape(x, (-1, *columns, x.shape[-1] // self.groups, self.groups))
-        x = ops.einsum(f"{axes}ig,goi->{axes}go", x, self.weight)
-        return ops.reshape(x, (-1, *columns, self.width_out)) + self.bias
-
-
-def initial_values(spread: float) -> keras.initializers.Initializer:
-    """Google's initial values: normal(0, spread) cut at two deviations."""
-    return keras.initializers.TruncatedNormal(stddev=spread)
-
-
-def make_dense(
-    config: AlbertConfig, width_in: int, width_out: int, *, bias: bool = True
-) -> layers.Dense:
-    """A linear map that has its parameters already."""
-    dense = layers.Dense(
-        width_out, use_bias=bias, kernel_initializer=initial_values(config.initializer_range)
-    )
-    dense.build((None, width_in))
-    return dense
-
-
-def make_norm(config: AlbertConfig, width: int, eps: float | None = None) -> layers.Layer:
-    """Normalisation over the last axis, of the kind that the config names."""
-    eps = config.layer_norm_eps if eps is None else eps
-    if config.layer_norm_kind == "uer":
-        return UerLayerNorm(width, eps)
-    norm = layers.LayerNormalization(epsilon=eps)
-    norm.build((None, width))
-    return norm
-
-
-def make_feed_forward_part(config: AlbertConfig, width_in: int, width_out: int) -> layers.Layer:
-    """One of the two maps of a feed-forward block."""
-    if config.ffn_groups > 1:
-        return GroupedLinear(width_in, width_out, config.ffn_groups, config.initializer_range)
-    return make_dense(config, width_in, width_out)
-
-
-def make_embedding(config: AlbertConfig, rows: int, width: int) -> layers.Embedding:
-    """A table that has its parameters already."""
-    table = layers.Embedding(rows, width, initial_values(config.initializer_range))
-    table.build()
-    return table
 
 
 class Embeddings(Block):
@@ -147,15 +58,15 @@ class Embeddings(Block):
         """Width E to width H."""
         return x if self.projection is None else self.projection(x)
 
-    def call(self, ids: Tensor, segment_ids: Tensor, positions: Tensor) -> Tensor:
-        """Ids and segments (...) to (..., H)."""
-        x = self.word(ids)  # (..., E)
+    def call(self, ids: Tensor, segment_ids: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Ids and segments (...) to (..., H), and what the projection was given, (..., E)."""
+        words = x = self.word(ids)  # (..., E)
         if self.project_first:
             x = self.project(x)  # (..., H)
         x = x + self.position(positions)
         x = x + self.segment(segment_ids + self.first_segment)
         x = self.dropout(self.norm(x))
-        return x if self.project_first else self.project(x)  # (..., H)
+        return (x, words) if self.project_first else (self.project(x), x)
 
 
 class Attention(Block):
@@ -175,14 +86,18 @@ class Attention(Block):
         self.dropout = layers.Dropout(config.hidden_dropout_prob)
 
     def call(
-        self, x: Tensor, layout: Layout, needed: Tensor | None = None
+        self,
+        x: Tensor,
+        layout: Layout,
+        needed: Tensor | None = None,
+        maps: list[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """(..., H) to the same or the needed rows of it, and the probabilities (B, N, T, T)."""
-        source = self.normed(x)
-        query, key, value = (
-            self.split(layout.to_padded(part(source)))
-            for part in (self.query, self.key, self.value)
-        )  # (B, N, T, D) each
+        """(..., H) to the same or the needed rows of it, and the probabilities (B, N, T, T).
+
+        maps: queries, keys and values of x, (..., H) each, where they are known already.
+        """
+        maps = self.maps(x) if maps is None else maps
+        query, key, value = (self.split(layout.to_padded(part)) for part in maps)  # (B, N, T, D)
         query = query * ops.cast(1 / math.sqrt(self.head_width), query.dtype)
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # (B, N, T, T)
         if layout.barrier is not None:
@@ -222,6 +137,11 @@ class Attention(Block):
         mixed = ops.reshape(context, (-1, x.shape[-1]))  # (B, H)
         return self.with_residual(ops.take(x, first, axis=0), mixed)
 
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """(..., H) to queries, keys and values, (..., H) each."""
+        source = self.normed(x)
+        return [part(source) for part in (self.query, self.key, self.value)]
+
     def normed(self, x: Tensor) -> Tensor:
         """The input of queries, keys and values."""
         return self.norm(x) if self.pre_norm else x
@@ -243,7 +163,7 @@ class FeedForward(Block):
     def __init__(self, config: AlbertConfig) -> None:
         super().__init__()
         self.pre_norm = config.norm_order == "pre"
-        self.activation = ACTIVATIONS[config.hidden_act]
+        self.activation = make_activation(config)
         self.up = make_feed_forward_part(config, config.hidden_size, config.intermediate_size)
         self.down = make_feed_forward_part(config, config.intermediate_size, config.hidden_size)
         self.norm = make_norm(config, config.hidden_size)
@@ -282,12 +202,14 @@ class Encoder(Block):
         needed: Tensor | None = None,
         first_alone: bool = False,
         return_all: bool = False,
+        first_maps: list[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor | None, tuple[Tensor, ...], tuple[Tensor, ...]]:
         """(..., H) to the same; on request also that of every block, and its attentions.
 
         needed: (M,) rows of a packed batch, whose vectors (M, H) come out second: computed by a
         last layer for these alone. A graph computes only the one of both that is read.
-        first_alone: they are the first tokens of all rows.
+        first_alone: they are the first tokens of all rows. first_maps: queries, keys and values of
+        the first layer, where they are known already.
         """
         states, probabilities, chosen = [x], [], None
         for number, (attend, feed, inner) in enumerate(self.plan):
@@ -299,7 +221,7 @@ class Encoder(Block):
                     else attention(x, layout=layout, needed=needed)[0]
                 )
                 chosen = self.finish(feed_forward(some))
-            x, weights = attention(x, layout=layout)
+            x, weights = attention(x, layout=layout, maps=first_maps if number == 0 else None)
             x = feed_forward(x)
             if return_all:
                 states.append(layout.to_padded(self.finish(x)))
@@ -320,6 +242,7 @@ class Albert(AlbertKerasModel):
         self.embeddings = Embeddings(config)
         self.encoder = Encoder(config)
         self.pooler = make_dense(config, config.hidden_size, config.hidden_size) if pooler else None
+        self.first_maps: Callable[[Tensor], list[Tensor]] | None = None  # see keras_folding.py
 
     def call(
         self,
@@ -356,15 +279,16 @@ class Albert(AlbertKerasModel):
             if packs(packed, training) and not return_all
             else Layout(barrier, ops.arange(ops.shape(ids)[1]))
         )
-        x = self.embeddings(
+        x, source = self.embeddings(
             layout.flat(ids), segment_ids=layout.flat(segments), positions=layout.positions
-        )  # (..., H)
+        )  # (..., H), (..., E)
         x, chosen, states, probabilities = self.encoder(
             x,
             layout=layout,
             needed=layout.needed(positions),
             first_alone=positions is None,
             return_all=return_all,
+            first_maps=None if self.first_maps is None else self.first_maps(source),
         )
         if chosen is None:
             hidden = x if positions is None else ops.take(rows_of(x), positions, axis=0)
