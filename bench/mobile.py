@@ -3,7 +3,7 @@
     python bench/mobile.py MODEL ROWS [--calibrate TEXTS] [--length 64] [--without-answers]
 
 MODEL is a checkpoint folder, ROWS labelled examples as `evaluate` takes them. Exports a SavedModel
-and LiteRT in each precision (int8 also with integers inside, if there are TEXTS), scores each file
+and LiteRT in each precision (those with integers inside if there are TEXTS), scores each file
 with `evaluate`, and runs each LiteRT file on 128 tokens in a process of its own with ai-edge-litert
 alone. With --length all of them, PyTorch too, are the model with so many positions, and LiteRT
 files take one row of this length. Prints one JSON object a line. Needs the extras tensorflow and
@@ -87,7 +87,7 @@ def measure(asked: argparse.Namespace) -> None:
         ("saved_model", "fp32", None),
     ]
     if asked.calibrate is not None:
-        files.insert(0, ("litert", "int8", asked.calibrate))
+        files += [("litert", precision, asked.calibrate) for precision in ("int8", "int16x8")]
     for to, precision, texts in files:
         found: dict[str, Any] = {"to": to, "precision": precision, "calibrated": texts is not None}
         with tempfile.TemporaryDirectory() as place:

@@ -109,11 +109,18 @@ def test_rows_to_calibrate_with_are_full_and_begin_with_each_text() -> None:
     assert {x.dtype for x in row.values()} == {np.dtype(np.int32)}
 
 
+def test_int16x8_needs_texts(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(PredictionError, match="int16x8 needs texts") as refused:
+        export(tiny_model / "model", to="litert", out=tmp_path / "out", precision="int16x8")
+    assert "calibrate='texts.txt'" in refused.value.facts["to do"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_not_calibrated_takes_no_texts(tiny_model: Path, tmp_path: Path) -> None:
     lines = tmp_path / "lines.txt"
     lines.write_text("the cat\n")
     for to, precision in (("onnx", "int8"), ("openvino", "fp32"), ("litert", "fp16")):
-        with pytest.raises(PredictionError, match="int8 of openvino and litert only"):
+        with pytest.raises(PredictionError, match="int8 of openvino and litert, and for int16x8"):
             export(
                 tiny_model / "model",
                 to=to,
@@ -183,7 +190,7 @@ def test_a_manifest_says_which_engine_opens_the_folder_and_notices_changed_files
 EXPORTER = """
 from pathlib import Path
 TITLE, ENGINE, PRECISIONS, PACKAGES = "Nested", "nested", ("fp32",), ()
-CALIBRATES, FIXES_LENGTH, TOKENIZER_PACKAGE, EXAMPLE = False, {fixes}, None, "{{inputs}}"
+CALIBRATED, FIXES_LENGTH, TOKENIZER_PACKAGE, EXAMPLE = (), {fixes}, None, "{{inputs}}"
 
 def write(checkpoint, folder, task, precision, calibrate, length, tokenize):
     (folder / "deep").mkdir()

@@ -45,7 +45,7 @@ EXPORTER = """
 import numpy as np
 
 TITLE, ENGINE, PRECISIONS, PACKAGES = "Rounded", "rounded", ("int8",), ("numpy",)
-CALIBRATES, FIXES_LENGTH, TOKENIZER_PACKAGE, EXAMPLE = False, False, None, "{inputs}"
+CALIBRATED, FIXES_LENGTH, TOKENIZER_PACKAGE, EXAMPLE = (), False, None, "{inputs}"
 
 
 def write(checkpoint, folder, task, precision, calibrate, length, tokenize):

@@ -44,12 +44,11 @@ def export(
     out
         Folder to make; it opens again with --model.
     task
-        What the file is for: feature-extraction, fill-mask, pretraining, or the task of its head;
-        the head's, else fill-mask, if left out.
+        feature-extraction, fill-mask, pretraining, or that of its head; the head's, else fill-mask.
     precision
-        fp32, fp16 or int8: int8 is smaller and faster on CPUs, fp16 is for GPUs.
+        fp32, fp16 (for GPUs), int8 (for CPUs), or int16x8 of litert: activations of 16 bits.
     calibrate
-        Texts for int8 of openvino and litert, one on each line, like those that the model reads.
+        Texts for int8 of openvino and litert and for int16x8, one a line, as the model reads them.
     length
         litert only: the model takes one row of so many tokens at a time, else any number of both.
     tokenize
@@ -88,6 +87,7 @@ def quantize(
     check: Path,
     out: Path,
     to: str = "openvino",
+    precision: str = "int8",
     calibrate: Path | None = None,
     length: int | None = None,
     columns: ColumnOptions = NO_COLUMNS,
@@ -106,12 +106,13 @@ def quantize(
         Folder to make; it opens with --model, and with --engine auto if the metric was kept.
     to
         For which engine: onnx, openvino or litert.
+    precision
+        int8, or int16x8 of litert: activations of 16 bits, weights of 8.
     calibrate
-        Texts for int8 of openvino and litert, one on each line, like those that the model will
-        read; litert then computes with integers whose ranges were found on them.
+        Texts for int8 of openvino and litert and for int16x8, one on each line, like those that
+        the model will read; litert then computes with integers.
     length
-        litert only: the model takes one row of so many tokens at a time; any number of both if
-        left out.
+        litert only: the model takes one row of so many tokens at a time, else any number of both.
     json
         One JSON object.
     """
@@ -125,6 +126,7 @@ def quantize(
             check=check,
             out=out,
             to=to,
+            precision=precision,
             calibrate=calibrate,
             length=length,
             tokenizer=options.tokenizer,
@@ -157,7 +159,7 @@ def _show_costs(done: Quantized) -> None:
         title = f"of those more than {CLEAR:g} ahead"
         rows.append((title, f"{found.clear_count:,}", f"{found.clear_agreement:.2%}"))
     title = f"{found.count:,} of {found.data}"
-    print_table(title, ["", "PyTorch, fp32", "int8"], rows, right=[1, 2])
+    print_table(title, ["", "PyTorch, fp32", done.export.precision], rows, right=[1, 2])
     if found.keeps:
         print_line(f"next: --model {quoted(done.export.folder)} in every command that answers")
     else:

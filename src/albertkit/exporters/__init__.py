@@ -73,9 +73,9 @@ def export(
         out: folder to make; must be free.
         task: feature-extraction, fill-mask, pretraining, or that of its head; the head's, else
             fill-mask, if left out.
-        precision: fp32, fp16 (for GPUs and phones) or int8.
-        calibrate: texts for int8 of openvino and litert, a file with one on each line. Left out,
-            openvino takes texts of ours, and litert quantizes activations while it runs.
+        precision: fp32, fp16, int8, or int16x8 of litert (activations of 16 bits, weights of 8).
+        calibrate: a file of texts for int8 of openvino and litert and for int16x8. Left out,
+            openvino takes texts of ours, int8 of litert quantizes activations while it runs.
         length: litert only: the model takes one row of so many tokens at a time; any number of
             both if left out.
         tokenize: saved_model only: a file of texts, one on each line. The tokenizer becomes part of
@@ -129,10 +129,10 @@ def _exporter(name: str, precision: str, calibrates: bool) -> ModuleType:
             fix=f"choose one of these, or another exporter than {name}",
             command_fix=f"choose one of these, or another --to than {name}",
         )
-    if calibrates and not (exporter.CALIBRATES and precision == "int8"):
+    if calibrates and precision not in exporter.CALIBRATED:
         raise PredictionError(
-            "calibrate is for int8 of openvino and litert only.",
-            expected="one of these and precision='int8', or no texts to calibrate with",
+            "calibrate is for int8 of openvino and litert, and for int16x8 of litert.",
+            expected="one of these, or no texts to calibrate with",
             found=f"{name}, {precision}",
             fix="leave calibrate out",
             command_fix="leave --calibrate out",

@@ -1,9 +1,8 @@
-"""LiteRT's full integer quantization: matrix products take int8 numbers and give int8 numbers."""
+"""LiteRT files that multiply integers: ranges of activations are measured on texts beforehand."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ _FLOAT = (
     *("SQRT", "RSQRT", "SOFTMAX", "SELECT", "SELECT_V2", "TANH", "LOGISTIC"),
     "BATCH_MATMUL",
 )
-
+_NO_INT16 = ("GELU",)  # LiteRT has it for float32 and int8
 
 # The product that gives a model's outputs stays in float32 up to this many of them: its weights are
 # few, and with 256 steps two classes are soon the same.
@@ -55,26 +54,47 @@ def rows_without_padding(
 
 
 def convert_to_integers(
-    tensorflow: Any, converter: Any, signature: str, rows: Sequence[dict[str, np.ndarray]]
+    tensorflow: Any,
+    converter: Any,
+    signature: str,
+    rows: Sequence[dict[str, np.ndarray]],
+    activations: str,
 ) -> bytes:
     """The file of a converter, with ranges measured on some rows; inputs and outputs stay.
 
-    The tool that TensorFlow has for leaving operations out of the quantization is its debugger.
+    Weights are int8. activations: int8 or int16, of what goes into the products and comes out.
     """
-    lite = tensorflow.lite
+    # Not the converter alone: it cannot leave operations out of the quantization.
+    from tensorflow.lite.python import convert
 
-    def samples() -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-        return ((signature, row) for row in rows)
-
-    converter.optimizations = [lite.Optimize.DEFAULT]
-    converter.representative_dataset = samples
-    converter.target_spec.supported_ops = [lite.OpsSet.TFLITE_BUILTINS_INT8]
-    made_options = partial(lite.experimental.QuantizationDebugOptions, denylisted_ops=list(_FLOAT))
-    debugger = lite.experimental.QuantizationDebugger(
-        converter=converter, debug_dataset=samples, debug_options=made_options()
+    converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ((signature, row) for row in rows)
+    converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter._experimental_calibrate_only = True
+    measured = converter.convert()
+    outputs = tensorflow.lite.Interpreter(model_content=measured).get_output_details()
+    made: bytes = convert.mlir_quantize(
+        measured,
+        inference_type=convert.convert_inference_tf_type_to_tflite_type(
+            getattr(tensorflow, activations)
+        ),
+        denylisted_ops=[*_FLOAT, *(_NO_INT16 if activations == "int16" else ())],
+        denylisted_nodes=[x["name"] for x in outputs if x["shape"][-1] <= _FEW_OUTPUTS],
     )
-    measured = lite.Interpreter(model_content=debugger.calibrated_model)
-    few = [x["name"] for x in measured.get_output_details() if x["shape"][-1] <= _FEW_OUTPUTS]
-    debugger.options = made_options(denylisted_nodes=few)
-    made: bytes = bytes(debugger.get_nondebug_quantized_model())
-    return made
+    return made if activations == "int8" else _with_symmetric_ranges(made)
+
+
+def _with_symmetric_ranges(made: bytes) -> bytes:
+    """Zero points of int16, which TensorFlow 2.20 and 2.21 set to -1, as LiteRT wants them: 0.
+
+    A number moves by one step of 65,536.
+    """
+    from tensorflow.lite.python.schema_py_generated import TensorType
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(made))
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            if tensor.type == TensorType.INT16 and tensor.quantization is not None:
+                tensor.quantization.zeroPoint = np.zeros(1, np.int64)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))

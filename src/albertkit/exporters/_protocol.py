@@ -12,7 +12,7 @@ class Exporter(Protocol):
     """A module of this folder.
 
     ENGINE: of `infer/engines`, opens what it writes. PACKAGES: whose versions the manifest holds.
-    CALIBRATES: whether its int8 takes texts. FIXES_LENGTH: whether it can write a model for rows
+    CALIBRATED: precisions that take texts. FIXES_LENGTH: whether it can write a model for rows
     of one length. TOKENIZER_PACKAGE: what a tokenizer inside the file needs; None: it cannot hold
     one. EXAMPLE: the program that is left beside the model, with {inputs} to fill.
     """
@@ -21,7 +21,7 @@ class Exporter(Protocol):
     ENGINE: str
     PRECISIONS: tuple[str, ...]
     PACKAGES: tuple[str, ...]
-    CALIBRATES: bool
+    CALIBRATED: tuple[str, ...]
     FIXES_LENGTH: bool
     TOKENIZER_PACKAGE: str | None
     EXAMPLE: str

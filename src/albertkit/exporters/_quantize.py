@@ -54,6 +54,7 @@ def quantize(
     check: str | Path,
     out: str | Path,
     to: str = "openvino",
+    precision: str = "int8",
     calibrate: str | Path | None = None,
     length: int | None = None,
     tokenizer: str | Path | None = None,
@@ -71,6 +72,7 @@ def quantize(
         check: labelled examples as `evaluate` takes them, which the model was not trained with.
         out: folder to make; must be free.
         to: onnx, openvino or litert.
+        precision: int8, or int16x8 of litert.
         calibrate, length, tokenizer, overrides, family, offline: see `export`.
         columns: text_column, pair_column and so on of the examples, see `evaluate`.
 
@@ -89,7 +91,7 @@ def quantize(
             model,
             to=to,
             out=folder,
-            precision="int8",
+            precision=precision,
             calibrate=calibrate,
             length=length,
             tokenizer=tokenizer,

@@ -73,15 +73,15 @@ def save(
 
 
 def _spread(layer: Any) -> None:
-    """Let a table be read as numbers up to 1 and a factor for each column.
+    """Let a table be read as int8 and a factor for each column.
 
-    int8 has one step for a whole table: a few large columns leave the others few steps.
+    LiteRT's own int8 has one step for a whole table: a few large columns leave the others few.
     """
     table = layer.embeddings.numpy()
     largest = np.abs(table).max(0)
-    factors = np.where(largest > 0, largest, 1).astype(np.float32)
-    rows = tf.constant(table / factors)
-    layer.call = lambda ids: tf.gather(rows, ids) * factors
+    factors = (np.where(largest > 0, largest, 1) / 127).astype(np.float32)
+    rows = tf.constant(np.rint(table / factors).astype(np.int8))
+    layer.call = lambda ids: tf.cast(tf.gather(rows, ids), tf.float32) * factors
 
 
 def _encoder(models: Models) -> Encode:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from albertkit.checkpoint.checkpoint import Checkpoint
+from albertkit.errors import PredictionError
 from albertkit.exporters._integers import (
     CALIBRATION_TOKENS,
     convert_to_integers,
@@ -21,9 +22,9 @@ from albertkit.infer.engines.tensorflow import need_tensorflow
 
 TITLE = "LiteRT"
 ENGINE = "litert"
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8", "int16x8")
 PACKAGES = ("tensorflow", "keras")
-CALIBRATES = True
+CALIBRATED = ("int8", "int16x8")
 FIXES_LENGTH = True
 TOKENIZER_PACKAGE = None
 EXAMPLE = '''"""Runs the model of this folder: python example.py"""
@@ -58,7 +59,18 @@ def write(
     length: int | None,
     tokenize: str | Path | None,
 ) -> None:
-    """See `Exporter.write`; int8 without texts quantizes activations while it runs."""
+    """See `Exporter.write`; int8 without texts quantizes activations while it runs.
+
+    int16x8 is LiteRT's name for activations of 16 bits and weights of 8.
+    """
+    if precision == "int16x8" and calibrate is None:
+        raise PredictionError(
+            "int16x8 needs texts that show the ranges of activations.",
+            expected="a file with a text on each line, like those that the model will read",
+            found="no texts",
+            fix="pass calibrate='texts.txt', or precision='int8'",
+            command_fix="give --calibrate texts.txt, or --precision int8",
+        )
     tensorflow = need_tensorflow()
     from albertkit.exporters._signatures import SERVING, save
 
@@ -69,7 +81,7 @@ def write(
             task,
             hub=False,
             length=length,
-            spread_tables=precision == "int8",
+            spread_tables=precision in CALIBRATED,
         )
         converter = tensorflow.lite.TFLiteConverter.from_saved_model(
             place, signature_keys=[SERVING]
@@ -80,7 +92,8 @@ def write(
             made = _converted(tensorflow, converter, precision)
         else:
             rows = _calibration_rows(checkpoint, task, calibrate, length)
-            made = convert_to_integers(tensorflow, converter, SERVING, rows)
+            activations = "int8" if precision == "int8" else "int16"
+            made = convert_to_integers(tensorflow, converter, SERVING, rows, activations)
         (folder / MODEL_FILE).write_bytes(made)
 
 

@@ -14,6 +14,7 @@ from albertkit.infer.exported import engine_of, precision_of
 
 CHECK = "albertkit_check.json"
 MAX_LOSS = 0.005  # of the metric, for answers that count as kept: half a point
+QUANTIZED = ("int8", "int16x8")  # precisions that are another model
 CLEAR = 1e-3  # between the two best logits
 
 
@@ -81,19 +82,20 @@ class Checked:
 
 
 def refuse_unchecked(folder: Path) -> None:
-    """Refuse an exported folder in int8 unless it was checked and keeps the metric.
+    """Refuse an exported folder in int8 or int16x8 unless it was checked and keeps the metric.
 
     One line on standard error says what the check found.
 
     Raises:
         PredictionError: with the ways to go on.
     """
-    if precision_of(folder) != "int8":
+    precision = precision_of(folder)
+    if precision not in QUANTIZED:
         return
     found = Checked.load(folder)
     if found is None or not found.keeps:
         raise PredictionError(
-            "engine='auto' takes a model in int8 only if it was checked and keeps its metric.",
+            f"engine='auto' takes {precision} only if it was checked and keeps its metric.",
             expected=f"{CHECK} with a loss of at most {MAX_LOSS}",
             found="none"
             if found is None
@@ -105,7 +107,7 @@ def refuse_unchecked(folder: Path) -> None:
             "albertkit quantize MODEL --check DEV --out DIR",
         )
     print(
-        f"engine: {engine_of(folder)}, int8; {found.metric} {found.before:.4f} before, "
+        f"engine: {engine_of(folder)}, {precision}; {found.metric} {found.before:.4f} before, "
         f"{found.after:.4f} after, {found.speed:.1f} times as fast, on {found.data}",
         file=sys.stderr,
         flush=True,

@@ -16,8 +16,8 @@ from albertkit.infer.engine import Engine, Floats, run_checked
 from albertkit.infer.torch_engine import TorchEngine
 
 # Bounds: of the difference beside the largest number, and of the cosine of two vectors.
-MAX_DIFFERENCE = {"fp32": 1e-3, "fp16": 0.1, "bf16": 0.2, "int8": 1.0}
-MIN_COSINE = {"fp32": 0.99999, "fp16": 0.999, "bf16": 0.99, "int8": 0.9}
+MAX_DIFFERENCE = {"fp32": 1e-3, "fp16": 0.1, "bf16": 0.2, "int8": 1.0, "int16x8": 0.5}
+MIN_COSINE = {"fp32": 0.99999, "fp16": 0.999, "bf16": 0.99, "int8": 0.9, "int16x8": 0.97}
 _TURNS = 5
 
 

@@ -21,7 +21,7 @@ from albertkit.infer.graph_engines import Arrays, PaddedEngine
 from albertkit.plugins import need_package
 
 TITLE = "LiteRT"
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8", "int16x8")
 MODEL_FILE = "model.tflite"
 
 
