@@ -79,9 +79,10 @@ def main() -> None:
 
 def measure(asked: argparse.Namespace) -> None:
     """One line for each file."""
-    original = Predictor(asked.model, threads=1)
-    head = head_to_measure(original)
-    before = None if asked.without_answers else evaluate(original, asked.rows)
+    before = None
+    if not asked.without_answers:
+        original = Predictor(asked.model, threads=1)
+        head, before = head_to_measure(original), evaluate(original, asked.rows)
     files: list[tuple[str, str, Path | None]] = [
         *(("litert", precision, None) for precision in ("fp32", "fp16", "int8")),
         ("saved_model", "fp32", None),

@@ -32,8 +32,10 @@ from albertkit.checkpoint.checkpoint import Checkpoint
 from albertkit.cli import main
 from albertkit.data.batch import Batch
 from albertkit.errors import OutputError, PredictionError
+from albertkit.infer.checked import Checked
 from albertkit.infer.engines import open_exported
 from albertkit.infer.engines._protocol import EngineSettings
+from albertkit.infer.exported import precision_of
 from albertkit.infer.patience import with_exits
 from albertkit.model.loading import build, build_body, build_task, tensors_of
 from albertkit.model.task_heads import AlbertForTask
@@ -248,9 +250,10 @@ def test_a_model_with_early_exits_is_exported_with_all_its_layers(tmp_path: Path
         with_exits(open_exported("tensorflow", tmp_path / "made", EngineSettings()), 1)
 
 
+@pytest.mark.parametrize("length", [16, None])
 @pytest.mark.parametrize(("precision", "kind"), [("int8", np.int8), ("int16x8", np.int16)])
 def test_calibrated_files_compute_products_with_integers(
-    tmp_path: Path, precision: str, kind: type
+    tmp_path: Path, precision: str, kind: type, length: int | None
 ) -> None:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{n}" for n in range(92))]
     (tmp_path / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
@@ -265,9 +268,11 @@ def test_calibrated_files_compute_products_with_integers(
         out=out,
         precision=precision,
         calibrate=tmp_path / "lines.txt",
-        length=16,
+        length=length,
     )
     assert done.precision == precision
+    # Its batch has padding, and the texts had none: 0.44 for a model that looks at the padding.
+    assert done.compared.difference["task"] < 0.15
     interpreter = tf.lite.Interpreter(str(out / "model.tflite"))
     kinds = {each["index"]: each["dtype"] for each in interpreter.get_tensor_details()}
     operations = interpreter._get_ops_details()
@@ -284,7 +289,7 @@ def test_calibrated_files_compute_products_with_integers(
             kind,
         ]
     tables = [x["inputs"][0] for x in operations if x["op_name"] == "GATHER"]
-    assert [kinds[place] for place in tables] == [np.int8] * 2  # positions are all there, in order
+    assert {kinds[place] for place in tables} - {np.int32} == {np.int8}  # int32: of shapes
     few = [x for x in operations if x["op_name"] == "BATCH_MATMUL" or last & set(x["outputs"])]
     assert {kinds[place] for x in few for place in (*x["inputs"], *x["outputs"])} == {np.float32}
     numbers = sum(x.size for x in made.tensors.values())
@@ -349,6 +354,22 @@ def test_a_fine_tuned_model_gives_the_labels_of_pytorch(page: Path) -> None:
     assert (found.argmax(1) == expected.argmax(1))[sure].all()
     # Of so few texts 7 or more differ once in a hundred times where 1 % of all texts do.
     assert (small.argmax(1) != expected.argmax(1))[sure].sum() <= 6
+
+
+def test_activations_of_16_bits_keep_the_labels(page: Path) -> None:
+    rows = csv.DictReader((page / "demo-run" / "reviews-zh.csv").read_text("utf-8").splitlines())
+    (page / "texts.txt").write_text("\n".join(row["text"] for row in rows), encoding="utf-8")
+    (line,) = (
+        x for x in PAGE.read_text("utf-8").splitlines() if "int16x8 --cali" in x and "check" in x
+    )
+    words = ["demo-run/reviews-zh-test.csv" if x == "test.csv" else x for x in shlex.split(line)]
+    assert main(words[1:]) == 0
+    checked = Checked.load(page / "phone")
+    assert checked is not None
+    assert checked.keeps
+    assert checked.clear_count >= 70
+    assert checked.clear_agreement >= 0.97  # 1 or 2 of so few may differ
+    assert precision_of(page / "phone") == "int16x8"
 
 
 def logits(model: Path, texts: list[str]) -> np.ndarray:

@@ -19,6 +19,8 @@ _FLOAT = (
     *("ADD", "SUB", "MUL", "DIV", "NEG", "MEAN", "SUM", "SQUARE", "SQUARED_DIFFERENCE"),
     *("SQRT", "RSQRT", "SOFTMAX", "SELECT", "SELECT_V2", "TANH", "LOGISTIC"),
     "BATCH_MATMUL",
+    # These move numbers: as integers the barrier would be lost, which is 0 in rows without padding.
+    *("EXPAND_DIMS", "RESHAPE", "TRANSPOSE", "STRIDED_SLICE"),
 )
 _NO_INT16 = ("GELU",)  # LiteRT has it for float32 and int8
 
