@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -68,20 +69,24 @@ def convert_to_integers(
     """
     # Not the converter alone: it cannot leave operations out of the quantization.
     from tensorflow.lite.python import convert
+    from tensorflow.lite.tools import flatbuffer_utils
 
     converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ((signature, row) for row in rows)
     converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter._experimental_calibrate_only = True
-    measured = converter.convert()
-    outputs = tensorflow.lite.Interpreter(model_content=measured).get_output_details()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of TensorFlow, of its own interpreter
+        measured = converter.convert()
+    (graph,) = flatbuffer_utils.convert_bytearray_to_object(bytearray(measured)).subgraphs
+    outputs = [graph.tensors[place] for place in graph.outputs]
     made: bytes = convert.mlir_quantize(
         measured,
         inference_type=convert.convert_inference_tf_type_to_tflite_type(
             getattr(tensorflow, activations)
         ),
         denylisted_ops=[*_FLOAT, *(_NO_INT16 if activations == "int16" else ())],
-        denylisted_nodes=[x["name"] for x in outputs if x["shape"][-1] <= _FEW_OUTPUTS],
+        denylisted_nodes=[x.name.decode() for x in outputs if x.shape[-1] <= _FEW_OUTPUTS],
     )
     return made if activations == "int8" else _with_symmetric_ranges(made)
 
