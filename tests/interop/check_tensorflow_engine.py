@@ -13,7 +13,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
-from random_models import BARE, OWN_LAYOUT, POOLED, PRETRAINING, UER, Plan, make
+from random_models import (
+    BARE,
+    EQUAL,
+    OWN_LAYOUT,
+    POOLED,
+    PRETRAINING,
+    PROJECTED,
+    UER,
+    Plan,
+    make,
+)
 from tensorflow.python.eager import context
 
 import albertkit
@@ -79,16 +89,17 @@ FOLDED: dict[str, tuple[bool, dict[str, object]]] = {
     "one layer": (True, {"num_hidden_layers": 1}),
     "norm first": (False, {"norm_order": "pre", "final_norm": True}),
     "projection before the norm": (False, OWN_LAYOUT),
-    "no projection": (False, {"embedding_size": 24}),
+    "no projection": (False, EQUAL),
+    "a projection of equal width": (False, PROJECTED),
 }
 
 
 @pytest.mark.parametrize("name", FOLDED)
-def test_projection_and_first_maps_are_one_product(name: str) -> None:
+def test_the_projection_is_folded_into_the_first_layer(name: str) -> None:
     folds, values = FOLDED[name]
     checkpoint = make("folded", Plan("body", values, POOLED))
     ours, theirs = TensorflowEngine(checkpoint), TorchEngine(checkpoint)
-    assert (ours._body.first_maps is not None) == folds
+    assert (ours._body.folded_qkv is not None) == folds
     want = {"hidden", "pooled", "all_layers"}
     assert_equal_outputs(ours.run(batch(), want), theirs.run(batch(), want))
     for output in ("hidden", "pooled"):

@@ -13,14 +13,14 @@ from albertkit.graph.tasks import INPUTS
 
 CALIBRATION_TOKENS = 128  # of a row, where the model takes rows of any length
 # Kept in float32: sums, normalisation, softmax, the pooler's tanh, and the products of attention.
-# With 256 steps between the smallest and the largest number of a tensor, variances and the barrier
-# of attention (-1e30 for padding) leave no step to the others; a probability shared by a hundred
+# With 256 steps between the smallest and the largest number of a tensor, variances and the mask of
+# attention (-1e30 for padding) leave no step to the others; a probability shared by a hundred
 # tokens has two or three.
 _FLOAT = (
     *("ADD", "SUB", "MUL", "DIV", "NEG", "MEAN", "SUM", "SQUARE", "SQUARED_DIFFERENCE"),
     *("SQRT", "RSQRT", "SOFTMAX", "SELECT", "SELECT_V2", "TANH", "LOGISTIC"),
     "BATCH_MATMUL",
-    # These move numbers: as integers the barrier would be lost, which is 0 in rows without padding.
+    # These move numbers. As integers the mask would be lost: it is 0 in rows without padding.
     *("EXPAND_DIMS", "RESHAPE", "TRANSPOSE", "STRIDED_SLICE"),
 )
 _NO_INT16 = ("GELU",)  # LiteRT has it for float32 and int8
@@ -88,11 +88,11 @@ def convert_to_integers(
         denylisted_ops=[*_FLOAT, *(_NO_INT16 if activations == "int16" else ())],
         denylisted_nodes=[x.name.decode() for x in outputs if x.shape[-1] <= _FEW_OUTPUTS],
     )
-    return made if activations == "int8" else _with_symmetric_ranges(made)
+    return made if activations == "int8" else _made_symmetric(made)
 
 
-def _with_symmetric_ranges(made: bytes) -> bytes:
-    """Zero points of int16, which TensorFlow 2.20 and 2.21 set to -1, as LiteRT wants them: 0.
+def _made_symmetric(made: bytes) -> bytes:
+    """A file whose int16 has zero points of 0, as LiteRT wants it; TensorFlow 2.21 sets some to -1.
 
     A number moves by one step of 65,536.
     """

@@ -31,22 +31,22 @@ def save(
     hub: bool,
     length: int | None = None,
     texts: Any = None,
-    spread_tables: bool = False,
+    int8_tables: bool = False,
 ) -> None:
     """Write a SavedModel whose usual signature is a task's, by the names of `graph/tasks.py`.
 
     hub: also the signatures of TF-Hub's ALBERT, and the task's under the name `task`. length: the
     usual signature takes one row of so many tokens; None: any number of both. texts: a `TextGraph`,
-    whose ids the signature `texts` gives to the usual one. spread_tables: see `_spread`.
+    whose ids the signature `texts` gives to the usual one. int8_tables: see `_round_table`.
 
     Raises:
         OSError: the disk is full.
     """
     models = build_models(checkpoint)
-    if spread_tables:
+    if int8_tables:
         embeddings = models.body.embeddings
         for layer in (embeddings.word, embeddings.position, embeddings.segment):
-            _spread(layer)
+            _round_table(layer)
     encode = _encoder(models)
     shape: Shape = [None, None] if length is None else [1, length]
     signatures = {SERVING: _of_task(checkpoint, models, encode, task, shape)}
@@ -72,7 +72,7 @@ def save(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
-def _spread(layer: Any) -> None:
+def _round_table(layer: Any) -> None:
     """Let a table be read as int8 and a factor for each column.
 
     LiteRT's own int8 has one step for a whole table: a few large columns leave the others few.

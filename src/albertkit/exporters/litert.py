@@ -17,6 +17,7 @@ from albertkit.exporters._integers import (
 )
 from albertkit.graph.tasks import is_multiple_choice
 from albertkit.infer.calibration import calibration_batches
+from albertkit.infer.checked import QUANTIZED
 from albertkit.infer.engines.litert import MODEL_FILE
 from albertkit.infer.engines.tensorflow import need_tensorflow
 
@@ -61,7 +62,7 @@ def write(
 ) -> None:
     """See `Exporter.write`; int8 without texts quantizes activations while it runs.
 
-    int16x8 is LiteRT's name for activations of 16 bits and weights of 8.
+    int16x8 is what LiteRT's documents call 16x8: activations of 16 bits, weights of 8.
     """
     if precision == "int16x8" and calibrate is None:
         raise PredictionError(
@@ -81,7 +82,7 @@ def write(
             task,
             hub=False,
             length=length,
-            spread_tables=precision in CALIBRATED,
+            int8_tables=precision in QUANTIZED,
         )
         converter = tensorflow.lite.TFLiteConverter.from_saved_model(
             place, signature_keys=[SERVING]

@@ -14,7 +14,7 @@ from albertkit.infer.exported import engine_of, precision_of
 
 CHECK = "albertkit_check.json"
 MAX_LOSS = 0.005  # of the metric, for answers that count as kept: half a point
-QUANTIZED = ("int8", "int16x8")  # precisions that are another model
+QUANTIZED = ("int8", "int16x8")  # precisions that change answers
 CLEAR = 1e-3  # between the two best logits
 
 

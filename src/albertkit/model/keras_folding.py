@@ -1,8 +1,8 @@
-"""The projection of embeddings and the maps after it as one product, for weights that stay.
+"""The projection of embeddings folded into the first layer, for weights that do not change.
 
 Nothing but a projection (E to H) stands between the normalised embeddings and the queries, keys
-and values of the first layer (H to H each). With their kernels multiplied beforehand they are maps
-from E, which is a sixth of H in base. The result differs by rounding alone.
+and values of the first layer (H to H each). With the kernels multiplied beforehand these take E
+numbers, a sixth of H in base. The result differs by rounding alone.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from albertkit.model.keras_layers import Tensor
 from albertkit.model.keras_twin import Albert
-
-Tensor = Any  # of Keras' backend
 
 
 def fold_projection(body: Albert) -> None:
-    """Let the first layer of a body take the embeddings before their projection.
+    """Let queries, keys and values of the first layer take the embeddings before their projection.
 
     Nothing happens where there is none, where it comes before the embeddings' norm, or where it
     saves nothing. Weights that change afterwards do not change what was multiplied.
@@ -36,14 +35,14 @@ def fold_projection(body: Albert) -> None:
         product = _exact(projection.kernel) @ kernel
         folded.append(tuple(ops.convert_to_tensor(x, "float32") for x in (product, before + bias)))
 
-    def maps(x: Tensor) -> list[Tensor]:
+    def folded_qkv(x: Tensor) -> list[Tensor]:
         """(..., E) to queries, keys and values, (..., H) each."""
         return [
             ops.add(ops.matmul(x, ops.cast(kernel, x.dtype)), ops.cast(bias, x.dtype))
             for kernel, bias in folded
         ]
 
-    body.first_maps = maps
+    body.folded_qkv = folded_qkv
 
 
 def _exact(variable: Any) -> np.ndarray:

@@ -59,14 +59,17 @@ class Embeddings(Block):
         return x if self.projection is None else self.projection(x)
 
     def call(self, ids: Tensor, segment_ids: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Ids and segments (...) to (..., H), and what the projection was given, (..., E)."""
-        words = x = self.word(ids)  # (..., E)
+        """Ids and segments (...) to (..., H), and the normalised vectors, (..., E).
+
+        Where the projection comes before the norm, both are the same, (..., H).
+        """
+        x = self.word(ids)  # (..., E)
         if self.project_first:
             x = self.project(x)  # (..., H)
         x = x + self.position(positions)
         x = x + self.segment(segment_ids + self.first_segment)
         x = self.dropout(self.norm(x))
-        return (x, words) if self.project_first else (self.project(x), x)
+        return (x if self.project_first else self.project(x)), x
 
 
 class Attention(Block):
@@ -90,14 +93,14 @@ class Attention(Block):
         x: Tensor,
         layout: Layout,
         needed: Tensor | None = None,
-        maps: list[Tensor] | None = None,
+        qkv: list[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """(..., H) to the same or the needed rows of it, and the probabilities (B, N, T, T).
 
-        maps: queries, keys and values of x, (..., H) each, where they are known already.
+        qkv: queries, keys and values of x, (..., H) each, where they are known already.
         """
-        maps = self.maps(x) if maps is None else maps
-        query, key, value = (self.split(layout.to_padded(part)) for part in maps)  # (B, N, T, D)
+        qkv = self.qkv(x) if qkv is None else qkv
+        query, key, value = (self.split(layout.to_padded(part)) for part in qkv)  # (B, N, T, D)
         query = query * ops.cast(1 / math.sqrt(self.head_width), query.dtype)
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # (B, N, T, T)
         if layout.barrier is not None:
@@ -137,7 +140,7 @@ class Attention(Block):
         mixed = ops.reshape(context, (-1, x.shape[-1]))  # (B, H)
         return self.with_residual(ops.take(x, first, axis=0), mixed)
 
-    def maps(self, x: Tensor) -> list[Tensor]:
+    def qkv(self, x: Tensor) -> list[Tensor]:
         """(..., H) to queries, keys and values, (..., H) each."""
         source = self.normed(x)
         return [part(source) for part in (self.query, self.key, self.value)]
@@ -202,13 +205,13 @@ class Encoder(Block):
         needed: Tensor | None = None,
         first_alone: bool = False,
         return_all: bool = False,
-        first_maps: list[Tensor] | None = None,
+        first_qkv: list[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor | None, tuple[Tensor, ...], tuple[Tensor, ...]]:
         """(..., H) to the same; on request also that of every block, and its attentions.
 
         needed: (M,) rows of a packed batch, whose vectors (M, H) come out second: computed by a
         last layer for these alone. A graph computes only the one of both that is read.
-        first_alone: they are the first tokens of all rows. first_maps: queries, keys and values of
+        first_alone: they are the first tokens of all rows. first_qkv: queries, keys and values of
         the first layer, where they are known already.
         """
         states, probabilities, chosen = [x], [], None
@@ -221,7 +224,7 @@ class Encoder(Block):
                     else attention(x, layout=layout, needed=needed)[0]
                 )
                 chosen = self.finish(feed_forward(some))
-            x, weights = attention(x, layout=layout, maps=first_maps if number == 0 else None)
+            x, weights = attention(x, layout=layout, qkv=first_qkv if number == 0 else None)
             x = feed_forward(x)
             if return_all:
                 states.append(layout.to_padded(self.finish(x)))
@@ -242,7 +245,7 @@ class Albert(AlbertKerasModel):
         self.embeddings = Embeddings(config)
         self.encoder = Encoder(config)
         self.pooler = make_dense(config, config.hidden_size, config.hidden_size) if pooler else None
-        self.first_maps: Callable[[Tensor], list[Tensor]] | None = None  # see keras_folding.py
+        self.folded_qkv: Callable[[Tensor], list[Tensor]] | None = None  # see keras_folding.py
 
     def call(
         self,
@@ -279,7 +282,7 @@ class Albert(AlbertKerasModel):
             if packs(packed, training) and not return_all
             else Layout(barrier, ops.arange(ops.shape(ids)[1]))
         )
-        x, source = self.embeddings(
+        x, normed = self.embeddings(
             layout.flat(ids), segment_ids=layout.flat(segments), positions=layout.positions
         )  # (..., H), (..., E)
         x, chosen, states, probabilities = self.encoder(
@@ -288,7 +291,7 @@ class Albert(AlbertKerasModel):
             needed=layout.needed(positions),
             first_alone=positions is None,
             return_all=return_all,
-            first_maps=None if self.first_maps is None else self.first_maps(source),
+            first_qkv=None if self.folded_qkv is None else self.folded_qkv(normed),
         )
         if chosen is None:
             hidden = x if positions is None else ops.take(rows_of(x), positions, axis=0)
