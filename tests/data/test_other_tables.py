@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,9 @@ def write_parquet(path: Path, rows: list[dict[str, Any]], features: Any = None) 
     pq.write_table(table, path)
 
 
-def write_arrow(path: Path, rows: list[dict[str, Any]], features: Any = None) -> None:
+def write_arrow(path: Path, rows: Any, features: Any = None) -> None:
     """As datasets.save_to_disk writes a part: Arrow's stream with its features."""
-    table = arrow_table(rows, features)
+    table = arrow_table(rows, features) if isinstance(rows, list) else rows
     import pyarrow as pa
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -166,6 +167,57 @@ def test_texts_that_lie_outside_of_an_arrow_file_are_damage(tmp_path: Path) -> N
     table = ArrowTable(tmp_path, [tmp_path / "a.arrow"])
     with pytest.raises(CorpusError, match=r"table cannot be read(?s:.)*a\.arrow"):
         list(table.rows())
+
+
+@pytest.mark.parametrize("columns", [(), ("empty",)])
+def test_rows_that_no_bytes_stand_for_are_damage(tmp_path: Path, columns: Sequence[str]) -> None:
+    """Each would be a row of nothing: all memory, from a file of a kilobyte."""
+    pa = pytest.importorskip("pyarrow")
+    kind = pa.struct([(name, pa.null()) for name in columns])
+    batch = pa.RecordBatch.from_struct_array(pa.array([{}] * 4_000, kind))
+    write_arrow(tmp_path / "a.arrow", pa.Table.from_batches([batch]))
+    with pytest.raises(CorpusError, match=r"4,000 rows in 0 bytes(?s:.)*a\.arrow"):
+        list(open_table(tmp_path / "a.arrow").rows())
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_members_of_lists_that_no_bytes_stand_for_are_damage(tmp_path: Path, deep: bool) -> None:
+    pa = pytest.importorskip("pyarrow")
+    lists = pa.ListArray.from_arrays([0, 2**20], pa.nulls(2**20))
+    if deep:
+        lists = pa.StructArray.from_arrays([pa.ListArray.from_arrays([0, 1], lists)], ["inner"])
+    write_arrow(tmp_path / "a.arrow", pa.table({"empty": lists, "text": ["a"]}))
+    with pytest.raises(CorpusError, match=r"1,048,576 members of lists in \d+ bytes"):
+        list(open_table(tmp_path / "a.arrow").rows())
+
+
+def test_lists_and_columns_without_values_are_read(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    columns = {
+        "none": pa.nulls(2),
+        "empty": pa.array([[], []], pa.list_(pa.null())),
+        "inner": pa.array([{"a": [[1], []]}, None]),
+        "map": pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int64())),
+        "pair": pa.array([[1, 2], None], pa.list_(pa.int8(), 2)),
+    }
+    table = pa.table(columns)
+    write_arrow(tmp_path / "a.arrow", table)
+    cells = [row.cells for row in open_table(tmp_path / "a.arrow").rows()]
+    assert cells == table.to_pylist()
+
+
+def test_parquet_without_columns_is_damage(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", [{}])
+    with pytest.raises(CorpusError, match=r"no columns(?s:.)*a\.parquet"):
+        open_table(tmp_path / "a.parquet")
+
+
+def test_a_large_batch_is_read_in_order(tmp_path: Path) -> None:
+    rows = [{"text": f"text {number}", "label": number % 3 - 1} for number in range(2_500)]
+    write_arrow(tmp_path / "a.arrow", rows, FEATURES)
+    found = list(open_table(tmp_path / "a.arrow").rows())
+    assert [row.line for row in found] == list(range(1, 2_501))
+    assert [row.cells["text"] for row in found] == [row["text"] for row in rows]
 
 
 def test_damaged_parquet_is_named(tmp_path: Path) -> None:

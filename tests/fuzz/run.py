@@ -7,6 +7,7 @@ did not run. `make fuzz SECONDS=30 TARGETS="pickles hdf5"` calls this.
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from targets import SCRATCH, TARGETS
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "build" / "fuzz"
 TOGETHER = 2
+LAST_LINES, LONGEST_SHOWN = 40, 6000  # lines of a log and bytes of an input that are printed
 SPARE_SECONDS = 120  # for the start, the instrumentation and the last input
 
 
@@ -82,6 +85,16 @@ def fuzz(name: str, seconds: int) -> Result:
     )
 
 
+def _what_was_found(result: Result) -> str:
+    """The end of a parser's log, and the inputs: elsewhere the output may be all that is kept."""
+    log = (BUILD / f"{result.target}.log").read_text(encoding="utf-8", errors="replace")
+    parts = [f"\nbuild/fuzz/{result.target}.log ends with:", *log.splitlines()[-LAST_LINES:]]
+    for name in result.findings:
+        data = zlib.compress((HERE / "findings" / result.target / name).read_bytes(), 9)
+        parts.append(f"{name}, zlib in base64: {base64.b64encode(data[:LONGEST_SHOWN]).decode()}")
+    return "\n".join(parts)
+
+
 def main() -> int:
     """Run what was asked for; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -108,8 +121,11 @@ def main() -> int:
     report = {"parsers": list(TARGETS), "results": [asdict(result) for result in results]}
     BUILD.with_suffix(".json").write_text(json.dumps(report, indent=2), encoding="utf-8")
     bad = [result.target for result in results if not result.good]
+    for result in results:
+        if not result.good:
+            print(_what_was_found(result))
     if bad:
-        print(f"not clean: {', '.join(bad)}; see build/fuzz/PARSER.log and tests/fuzz/findings")
+        print(f"\nnot clean: {', '.join(bad)}; see build/fuzz/PARSER.log and tests/fuzz/findings")
     return 1 if bad else 0
 
 

@@ -7,7 +7,7 @@ each label.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -178,7 +178,6 @@ class ArrowTable(Table):
             with _arrow_errors(file):
                 _, batches = _open_arrow(file)
                 for batch in batches:
-                    batch.validate(full=True)  # reading does not; damage would end the process
                     for cells in batch.to_pylist():
                         number += 1
                         for column, names in self._classes.items():
@@ -193,9 +192,50 @@ def _open_arrow(file: Path) -> tuple[Any, Iterator[Any]]:
 
     if file.suffix == ".arrow":
         reader = pa.ipc.open_stream(pa.memory_map(str(file)))
-        return reader.schema, iter(reader)
+        return reader.schema, _small_batches(reader)
     parquet = pq.ParquetFile(file)
-    return parquet.schema_arrow, parquet.iter_batches(_BATCH)
+    if not parquet.schema_arrow.names:  # nothing would bound the number of rows
+        raise ValueError("no columns")
+    return parquet.schema_arrow, _small_batches(parquet.iter_batches(_BATCH))
+
+
+def _small_batches(batches: Iterable[Any]) -> Iterator[Any]:
+    """Batches of few rows that are safe to read; the next step with a damaged one ends a process.
+
+    Raises:
+        ValueError: a batch is not what its header says; pyarrow has errors of its own.
+    """
+    for batch in batches:
+        batch.validate(full=True)  # reading does not
+        _bounded("rows", batch.num_rows, batch)
+        for column in batch.columns:
+            _bound_lists(column, batch)
+        for start in range(0, batch.num_rows, _BATCH):
+            yield batch.slice(start, _BATCH)
+
+
+def _bounded(what: str, count: int, batch: Any) -> None:
+    """A value takes a bit or more: of nothing a file of a kilobyte could hold any number."""
+    if count > 8 * batch.nbytes:
+        raise ValueError(f"{count:,} {what} in {batch.nbytes:,} bytes")
+
+
+def _bound_lists(column: Any, batch: Any) -> None:
+    """The same for the members of lists, and of lists in them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    inner: list[Any] = []
+    if isinstance(column, pa.StructArray):
+        inner = column.flatten()
+    elif isinstance(column, pa.MapArray):
+        _bounded("members of maps", len(column.keys), batch)
+        inner = [column.keys, column.items]
+    elif isinstance(column, pa.lib.BaseListArray):
+        _bounded("members of lists", pc.sum(pc.list_value_length(column)).as_py() or 0, batch)
+        inner = [column.flatten()]  # a copy if they are views, which may all be of the same members
+    for part in inner:
+        _bound_lists(part, batch)
 
 
 @contextmanager
