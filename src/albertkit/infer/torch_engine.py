@@ -16,6 +16,7 @@ from albertkit.infer.engine import Floats
 from albertkit.model.early_exit import LayerByLayer
 from albertkit.model.loading import build, build_body, build_task
 from albertkit.model.outputs import AlbertOutput, TaskOutput
+from albertkit.model.packed_linear import pack
 from albertkit.model.task_heads import beam_rows
 from albertkit.tasks.early_exit import agreement, leave_early
 
@@ -36,6 +37,7 @@ class TorchEngine:
         self._body = (
             build_body(checkpoint).to(self.device, dtype) if model is None else model.albert
         )
+        pack(self._body)
         task = build_task(checkpoint, self._body) if checkpoint.head is not None else None
         self._task = None if task is None else task.to(self.device, dtype)
         self.num_exits = 0 if task is None or task.exits is None else len(task.exits)

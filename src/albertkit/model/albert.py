@@ -189,7 +189,7 @@ class Attention(nn.Module):
             layout.to_padded(x).unflatten(-1, split).transpose(1, 2) for x in states
         )  # (B, N, T, D) each
         mixed = self.mix(query, key, value, layout.mask, probabilities)  # (B, N, T, D)
-        return layout.to_packed(mixed.transpose(1, 2).flatten(2))
+        return layout.to_packed(mixed.transpose(1, 2).flatten(2), len(states[0]))
 
     def look_by_parts(self, states: list[Tensor], parts: Sequence[Part]) -> Tensor:
         """As `look`, one part after the other; in float32 where that is faster."""
@@ -318,6 +318,7 @@ class Albert(nn.Module):
     def __init__(self, config: AlbertConfig, *, pooler: bool = True) -> None:
         super().__init__()
         self.config = config
+        self.few_shapes = False  # whether packed tokens are padded to few numbers of them
         self.embeddings = Embeddings(config)
         self.encoder = Encoder(config)
         self.pooler = nn.Linear(config.hidden_size, config.hidden_size) if pooler else None
@@ -361,9 +362,9 @@ class Albert(nn.Module):
             )
         layout = Layout.of(self.config, ids, segment_ids, mask, lengths)
         segments = None if segment_ids is None else segment_ids.flatten()
-        table = self.embeddings.word.weight
+        uneven = layout.parts and kernels.computes_in_bfloat16(self.embeddings.word.weight)
         tokens = (ids.flatten(), segments, layout.positions)
-        if layout.parts and not return_all and kernels.computes_in_bfloat16(table):
+        if not return_all and (uneven or self.few_shapes):
             tokens = kernels.pad_to_multiple(*tokens)
         x = self.embeddings(*tokens)  # (S, H)
         states = [x] if return_all else []

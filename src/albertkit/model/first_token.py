@@ -32,7 +32,7 @@ def first_token_attention(attention: Attention, source: Tensor, layout: Layout) 
     query = attention.query(source.index_select(0, layout.first)).unflatten(-1, split)  # (B, N, D)
     query = query / math.sqrt(attention.head_width)
     projected = torch.einsum("bnd,ndh->bnh", query, key)  # K^T q
-    tokens = layout.to_padded(source[: len(layout.positions)])  # (B, T, H)
+    tokens = layout.to_padded(source)  # (B, T, H)
     # The same for all tokens, so softmax takes it away; but the bias has a gradient as elsewhere.
     constant = (query * attention.key.bias.view(split)).sum(-1, keepdim=True)  # (B, N, 1)
     scores = projected @ tokens.transpose(1, 2) + constant  # (B, N, T)

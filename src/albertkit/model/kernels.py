@@ -1,7 +1,8 @@
 """Which of torch's kernels is fast for what: the numbers are the same but for rounding.
 
-In bfloat16 on a CPU, oneDNN compiles a product for each shape that it meets, and keeps it. Packed
-batches meet new ones at every step, which costs more than many of the products themselves.
+On a CPU oneDNN compiles a product for each shape that it meets, and keeps a thousand of them, most
+of a megabyte each. Packed batches meet new ones at every step: in bfloat16 that costs more than
+many of the products themselves.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_MULTIPLE = 64  # that packed tokens are padded to
+_MULTIPLE, _MULTIPLE_OF_FEW, _FEW = 64, 8, 128  # that tokens are padded to; up to 128 to 8
 _SHORT = 64  # tokens of a short row
 
 
@@ -41,11 +42,16 @@ def computes_in_bfloat16(weight: Tensor) -> bool:
     return is_bfloat16 and weight.device.type == "cpu"
 
 
+def padded_count(count: int) -> int:
+    """The next of few numbers of tokens: a multiple of 8, from 128 on of 64."""
+    return count + -count % (_MULTIPLE if count > _FEW else _MULTIPLE_OF_FEW)
+
+
 def pad_to_multiple(
     ids: Tensor, segments: Tensor | None, positions: Tensor
 ) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Packed tokens (S,) padded to a multiple of 64 by the last one; no output is of padding."""
-    missing = -len(ids) % _MULTIPLE
+    """Packed tokens (S,) padded to a `padded_count` by the last one; no output is of padding."""
+    missing = padded_count(len(ids)) - len(ids)
 
     def repeated(x: Tensor) -> Tensor:
         return torch.cat([x, x[-1:].expand(missing)])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from albertkit.config import AlbertConfig
 from albertkit.errors import ConfigError
@@ -33,16 +34,18 @@ class Layout:
     parts: Sequence[Part] = ()
 
     def to_padded(self, x: Tensor) -> Tensor:
-        """(S, H) tokens as (B, T, H), zeros where there is no token."""
+        """(S, H) tokens as (B, T, H), zeros where there is no token; more than S are cut."""
+        x = x[: len(self.positions)]
         if self.indices is not None:
             padded = x.new_zeros(self.batch_size * self.max_length, x.shape[-1])
             x = padded.index_copy(0, self.indices, x)
         return x.view(self.batch_size, self.max_length, -1)
 
-    def to_packed(self, x: Tensor) -> Tensor:
-        """(B, T, H) back to (S, H)."""
+    def to_packed(self, x: Tensor, count: int) -> Tensor:
+        """(B, T, H) back to (S, H), with zeros behind them up to `count`."""
         x = x.flatten(0, 1)
-        return x if self.indices is None else x.index_select(0, self.indices)
+        x = x if self.indices is None else x.index_select(0, self.indices)
+        return x if len(x) == count else F.pad(x, (0, 0, 0, count - len(x)))
 
     @classmethod
     def of(

@@ -1,0 +1,91 @@
+"""Linear maps for inference on a CPU, their weights laid out as oneDNN's kernels read them.
+
+torch keeps a weight as rows, and each call brings it into the blocks that a kernel multiplies. Here
+that is done once, and the activation is computed on each block of the product while a cache holds
+it. The results differ by rounding alone.
+"""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from albertkit.model import kernels
+from albertkit.model.albert import Albert, Attention, FeedForward
+
+# Activations that oneDNN computes with a product, as torch calls its operations and algorithms.
+FUSED = {
+    "gelu_tanh": ("gelu", "tanh"),
+    "gelu_erf": ("gelu", "none"),
+    "relu": ("relu", ""),
+    "silu": ("swish", ""),
+    "tanh": ("tanh", ""),
+    "linear": ("none", ""),
+}
+_ROWS = 1024  # tokens that a weight is laid out for; fewer and more are as fast
+
+
+class PackedLinear(nn.Module):
+    """A linear map and an activation, without gradients: (S, in) to (S, out).
+
+    keep_weight: the map's own weight stays beside the packed one, for code that reads it.
+    """
+
+    def __init__(
+        self, linear: nn.Linear, activation: str = "linear", *, keep_weight: bool = False
+    ) -> None:
+        super().__init__()
+        self.weight = linear.weight if keep_weight else None
+        self.bias = linear.bias
+        self.activation = FUSED[activation]
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), _ROWS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        missing = kernels.padded_count(len(x)) - len(x)
+        padded = F.pad(x, (0, 0, 0, missing)) if missing else x
+        name, algorithm = self.activation
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(
+            padded, self._packed, self.bias, name, [], algorithm
+        )
+        return product[: len(x)]
+
+
+def pack(body: Albert) -> None:
+    """Pack the maps of the layers where torch can: in float32 and bfloat16 on an x86 CPU.
+
+    The body computes the same, but has no gradients, and no longer all weights.
+    """
+    weight = body.embeddings.word.weight
+    if weight.device.type != "cpu" or not _can_pack(weight.dtype):
+        return
+    body.few_shapes = True
+    for block in body.encoder.modules():
+        if isinstance(block, Attention):
+            for name, linear in list(block.named_children()):
+                if isinstance(linear, nn.Linear):  # of two first_token.py reads the weights
+                    kept = name in {"key", "value"}
+                    block.register_module(name, PackedLinear(linear, keep_weight=kept))
+        elif isinstance(block, FeedForward) and isinstance(block.up, nn.Linear):
+            block.up = PackedLinear(block.up, body.config.hidden_act)
+            block.activation = nn.Identity()
+            assert isinstance(block.down, nn.Linear)  # both are, or none
+            block.down = PackedLinear(block.down)
+
+
+@cache
+def _can_pack(dtype: torch.dtype) -> bool:
+    """Whether torch and the processor have what it takes; elsewhere nobody measured it."""
+    if platform.machine() not in {"x86_64", "AMD64"} or dtype not in {
+        torch.float32,
+        torch.bfloat16,
+    }:
+        return False
+    try:
+        PackedLinear(nn.Linear(1, 1, dtype=dtype))(torch.zeros(1, 1, dtype=dtype))
+    except (RuntimeError, AttributeError):  # a processor, or a build of torch, without it
+        return False
+    return True
