@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from albertkit.config import AlbertConfig
 from albertkit.model import albert
@@ -98,3 +99,28 @@ def test_it_compiles_as_one_graph() -> None:
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     found = compiled(**inputs, positions=NONE).pooled
     torch.testing.assert_close(found, model(**inputs, positions=NONE).pooled)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_in_bfloat16_products_of_new_shapes_are_in_float32(autocast: bool) -> None:
+    """oneDNN would compile and keep four of them for every number of rows and columns."""
+    kinds = set()
+
+    class Products(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, called: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            if called is torch.ops.aten.bmm.default:
+                kinds.add(args[0].dtype)
+            return called(*args, **(kwargs or {}))
+
+    model = body(num_hidden_layers=1)
+    inputs = BATCHES["packed, all of one length"]
+    wanted = model(**inputs, positions=NONE).pooled
+    model = model if autocast else model.to(torch.bfloat16)
+    with Products(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        found = model(**inputs, positions=NONE).pooled
+        found.float().square().sum().backward()
+    assert kinds == {torch.float32}
+    assert (found - wanted).norm() < 0.02 * wanted.norm()
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in model.parameters())

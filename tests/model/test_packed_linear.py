@@ -104,8 +104,8 @@ def test_a_packed_body_computes_the_same(changes: dict[str, object]) -> None:
 
 @torch.inference_mode()
 def test_products_are_of_few_numbers_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each new one would take memory: oneDNN keeps what it compiles."""
-    model, seen = body(), []
+    """Each new one would take memory: oneDNN keeps what it compiles. None is padded twice."""
+    model, asked, seen = body(), [], []
     pack(model)
     multiply = torch.ops.mkldnn._linear_pointwise
     monkeypatch.setattr(
@@ -113,9 +113,18 @@ def test_products_are_of_few_numbers_of_tokens(monkeypatch: pytest.MonkeyPatch) 
         "_linear_pointwise",
         lambda x, *rest: seen.append(len(x)) or multiply(x, *rest),
     )
+    for block in (*model.encoder.attention.modules(), *model.encoder.feed_forward.modules()):
+        if isinstance(block, PackedLinear):
+            block.register_forward_hook(lambda module, given, _: asked.append(len(given[0])))
     for count in range(1, 49):
-        model(torch.arange(count) % 50, lengths=torch.tensor([count]))
-        model(torch.arange(4 * count) % 50, lengths=torch.tensor([count] * 4))
+        for rows in (1, 4):
+            ids = torch.arange(rows * count) % 50
+            model(ids, lengths=torch.tensor([count] * rows))
+    assert set(seen) == {*range(8, 129, 8), 192}
+    assert set(asked) == set(seen)
+    for rows in range(1, 49):  # of the last layer the first tokens alone
+        none = torch.tensor([], dtype=torch.int64)
+        model(torch.arange(rows), lengths=torch.ones(rows, dtype=torch.int64), positions=none)
     assert set(seen) == {*range(8, 129, 8), 192}
 
 

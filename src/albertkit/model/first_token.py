@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from albertkit.model import kernels
 from albertkit.model.packing import Layout
 
 if TYPE_CHECKING:
@@ -26,20 +27,34 @@ if TYPE_CHECKING:
 
 
 def first_token_attention(attention: Attention, source: Tensor, layout: Layout) -> Tensor:
-    """What `attention.look` gives for the first token of each row, (B, H); source: (S, H)."""
+    """What `attention.look` gives for the first token of each row, (B, H); source: (S, H).
+
+    In bfloat16 on a CPU it is computed in float32: the shapes of its small products, B and T, are
+    new in every batch, see kernels.py.
+    """
+    query = attention.query(source.index_select(0, layout.first))  # (B, H)
+    if not kernels.computes_in_bfloat16(attention.key.weight):
+        return _look(attention, query, source, layout)
+    with torch.autocast("cpu", enabled=False):
+        return _look(attention, query.float(), source.float(), layout).to(query.dtype)
+
+
+def _look(attention: Attention, query: Tensor, source: Tensor, layout: Layout) -> Tensor:
+    """The same for the queries (B, H) of the first tokens."""
     split = (attention.heads, attention.head_width)
-    key, value = (x.weight.unflatten(0, split) for x in (attention.key, attention.value))
-    query = attention.query(source.index_select(0, layout.first)).unflatten(-1, split)  # (B, N, D)
-    query = query / math.sqrt(attention.head_width)
+    maps = (attention.key, attention.value)
+    key, value = (x.weight.to(query.dtype).unflatten(0, split) for x in maps)
+    key_bias, value_bias = (x.bias.to(query.dtype).view(split) for x in maps)
+    query = query.unflatten(-1, split) / math.sqrt(attention.head_width)  # (B, N, D)
     projected = torch.einsum("bnd,ndh->bnh", query, key)  # K^T q
     tokens = layout.to_padded(source)  # (B, T, H)
     # The same for all tokens, so softmax takes it away; but the bias has a gradient as elsewhere.
-    constant = (query * attention.key.bias.view(split)).sum(-1, keepdim=True)  # (B, N, 1)
+    constant = (query * key_bias).sum(-1, keepdim=True)  # (B, N, 1)
     scores = projected @ tokens.transpose(1, 2) + constant  # (B, N, T)
     if layout.mask is not None:
         scores = scores.masked_fill(~layout.mask[:, 0], torch.finfo(scores.dtype).min)
     dropout = attention.probability_dropout
     weights = F.dropout(scores.softmax(-1), dropout, attention.training)
     context = torch.einsum("bnh,ndh->bnd", weights @ tokens, value)
-    bias = attention.value.bias.view(split) * weights.sum(-1, keepdim=True)  # 1 without dropout
+    bias = value_bias * weights.sum(-1, keepdim=True)  # 1 without dropout
     return (context + bias).flatten(1)

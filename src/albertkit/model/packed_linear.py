@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from albertkit.model import kernels
-from albertkit.model.albert import Albert, Attention, FeedForward
+from albertkit.model.albert import Albert, FeedForward
 
 # Activations that oneDNN computes with a product, as torch calls its operations and algorithms.
 FUSED = {
@@ -26,6 +26,8 @@ FUSED = {
     "tanh": ("tanh", ""),
     "linear": ("none", ""),
 }
+# Maps whose weights are used without them, in first_token.py and heads.py.
+READ_ELSEWHERE = {"key", "value", "projection"}
 _ROWS = 1024  # tokens that a weight is laid out for; fewer and more are as fast
 
 
@@ -55,7 +57,7 @@ class PackedLinear(nn.Module):
 
 
 def pack(body: Albert) -> None:
-    """Pack the maps of the layers where torch can: in float32 and bfloat16 on an x86 CPU.
+    """Pack every map of a body where torch can: in float32 and bfloat16 on an x86 CPU.
 
     The body computes the same, but has no gradients, and no longer all weights.
     """
@@ -63,17 +65,15 @@ def pack(body: Albert) -> None:
     if weight.device.type != "cpu" or not _can_pack(weight.dtype):
         return
     body.few_shapes = True
-    for block in body.encoder.modules():
-        if isinstance(block, Attention):
-            for name, linear in list(block.named_children()):
-                if isinstance(linear, nn.Linear):  # of two first_token.py reads the weights
-                    kept = name in {"key", "value"}
-                    block.register_module(name, PackedLinear(linear, keep_weight=kept))
-        elif isinstance(block, FeedForward) and isinstance(block.up, nn.Linear):
-            block.up = PackedLinear(block.up, body.config.hidden_act)
-            block.activation = nn.Identity()
-            assert isinstance(block.down, nn.Linear)  # both are, or none
-            block.down = PackedLinear(block.down)
+    for block in list(body.modules()):
+        for name, linear in list(block.named_children()):
+            if not isinstance(linear, nn.Linear):
+                continue
+            activation = "linear"
+            if isinstance(block, FeedForward) and name == "up":
+                activation, block.activation = body.config.hidden_act, nn.Identity()
+            packed = PackedLinear(linear, activation, keep_weight=name in READ_ELSEWHERE)
+            block.register_module(name, packed)
 
 
 @cache
