@@ -118,8 +118,9 @@ def test_in_bfloat16_products_of_new_shapes_are_in_float32(autocast: bool) -> No
     inputs = BATCHES["packed, all of one length"]
     wanted = model(**inputs, positions=NONE).pooled
     model = model if autocast else model.to(torch.bfloat16)
-    with Products(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        found = model(**inputs, positions=NONE).pooled
+    with Products():
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            found = model(**inputs, positions=NONE).pooled
         found.float().square().sum().backward()
     assert kinds == {torch.float32}
     assert (found - wanted).norm() < 0.02 * wanted.norm()
