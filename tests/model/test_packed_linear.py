@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import platform
 
 import pytest
@@ -65,10 +67,23 @@ def test_a_packed_map_is_the_map_and_its_activation(activation: str, dtype: torc
         assert close(packed(x), wanted, dtype), count
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@torch.inference_mode()
+def test_a_packed_body_can_be_copied_and_pickled(dtype: torch.dtype) -> None:
+    model = body().to(dtype)
+    pack(model)
+    ids = torch.arange(30)[None]
+    wanted = model(ids).hidden
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(other(ids).hidden, wanted)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {},
+        {"projection_bias": False},
+        {"embedding_order": "project_then_norm", "position_width": "hidden"},
         {"norm_order": "pre", "final_norm": True},
         {"layer_norm_kind": "uer", "hidden_act": "gelu_erf"},
         {"ffn_groups": 2},

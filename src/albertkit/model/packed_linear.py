@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class PackedLinear(nn.Module):
         self.weight = linear.weight if keep_weight else None
         self.bias = linear.bias
         self.activation = FUSED[activation]
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), _ROWS)
+        self._packed = _packed(linear.weight.detach())
 
     def forward(self, x: Tensor) -> Tensor:
         missing = kernels.padded_count(len(x)) - len(x)
@@ -54,6 +55,19 @@ class PackedLinear(nn.Module):
             padded, self._packed, self.bias, name, [], algorithm
         )
         return product[: len(x)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """With the weight as rows, since torch neither copies nor pickles packed ones."""
+        return {**self.__dict__, "_packed": self._packed.to_dense()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({**state, "_packed": _packed(state["_packed"])})
+
+
+def _packed(weight: Tensor) -> Tensor:
+    """A weight (out, in) in oneDNN's order."""
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
+    return packed
 
 
 def pack(body: Albert) -> None:
