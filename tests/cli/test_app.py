@@ -265,8 +265,12 @@ def test_an_interrupt_says_so_without_a_traceback(
     assert capsys.readouterr().err == "error: interrupted\n"
 
 
+# Jobs that a shell runs in the background ignore SIGINT, and pass that on to their children.
+AS_IN_A_TERMINAL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
+
 def test_an_interrupt_while_the_program_is_still_loading_shows_no_traceback() -> None:
-    code = (
+    code = AS_IN_A_TERMINAL + (
         "import builtins, sys; real = builtins.__import__\n"
         "def interrupted(name, *rest):\n"
         "    if name == 'cyclopts': raise KeyboardInterrupt\n"
@@ -281,7 +285,7 @@ def test_an_interrupt_while_the_program_is_still_loading_shows_no_traceback() ->
 
 @pytest.mark.parametrize("module", ["albertkit.cli", "cyclopts"])
 def test_ctrl_c_while_modules_are_imported_shows_nothing(module: str) -> None:
-    code = (
+    code = AS_IN_A_TERMINAL + (
         "import builtins, os, runpy, signal; real = builtins.__import__\n"
         "def interrupted(name, *rest, **others):\n"
         f"    if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
