@@ -10,7 +10,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_MULTIPLE, _MULTIPLE_OF_FEW, _FEW = 64, 8, 128  # that tokens are padded to; up to 128 to 8
 _SHORT = 64  # tokens of a short row
 
 
@@ -43,8 +42,9 @@ def computes_in_bfloat16(weight: Tensor) -> bool:
 
 
 def padded_count(count: int) -> int:
-    """The next of few numbers of tokens: a multiple of 8, from 128 on of 64."""
-    return count + -count % (_MULTIPLE if count > _FEW else _MULTIPLE_OF_FEW)
+    """The next of few numbers of tokens: multiples of 8, from 128 on of 16, from 512 on of 64."""
+    multiple = 8 if count <= 128 else 16 if count <= 512 else 64
+    return count + -count % multiple
 
 
 def pad_to_multiple(
