@@ -118,28 +118,6 @@ def test_a_packed_body_computes_the_same(changes: dict[str, object]) -> None:
 
 
 @torch.inference_mode()
-def test_few_tokens_through_a_small_weight_are_not_packed(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = PackedLinear(nn.Linear(384, 384))
-    packed = [PackedLinear(nn.Linear(384, 768)), PackedLinear(nn.Linear(384, 384), "relu")]
-    if packed_linear._can_pack(torch.bfloat16):
-        packed.append(PackedLinear(nn.Linear(384, 384).bfloat16()))
-    seen: list[int] = []
-    monkeypatch.setattr(
-        torch.ops.mkldnn, "_linear_pointwise", lambda x, *_: seen.append(len(x)) or x
-    )
-
-    def products(linear: PackedLinear, count: int) -> list[int]:
-        """Numbers of tokens of the packed products that it took."""
-        seen.clear()
-        linear(torch.zeros(count, 384, dtype=linear.bias.dtype))
-        return [*seen]
-
-    assert products(small, 64) == []
-    assert products(small, 65) == [72]
-    assert all(products(linear, 64) == [64] for linear in packed)
-
-
-@torch.inference_mode()
 def test_products_are_of_few_numbers_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each new one would take memory: oneDNN keeps what it compiles. None is padded twice."""
     model, asked, seen = body(), [], []

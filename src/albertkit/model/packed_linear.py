@@ -30,9 +30,6 @@ FUSED = {
 # Maps whose weights are used without them, in first_token.py and heads.py.
 READ_ELSEWHERE = {"key", "value", "projection"}
 _ROWS = 1024  # tokens that a weight is laid out for; fewer and more are as fast
-# In float32 a call of oneDNN takes 40 µs more than torch's own product: more than it saves with a
-# weight of fewer numbers than _SMALL and up to _FEW tokens.
-_SMALL, _FEW = 2**18, 64
 
 
 class PackedLinear(nn.Module):
@@ -45,16 +42,12 @@ class PackedLinear(nn.Module):
         self, linear: nn.Linear, activation: str = "linear", *, keep_weight: bool = False
     ) -> None:
         super().__init__()
-        small = activation == "linear" and linear.weight.numel() < _SMALL
-        self.few_unpacked = small and linear.weight.dtype == torch.float32
-        self.weight = linear.weight if keep_weight or self.few_unpacked else None
+        self.weight = linear.weight if keep_weight else None
         self.bias = linear.bias
         self.activation = FUSED[activation]
         self._packed = _packed(linear.weight.detach())
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.few_unpacked and self.weight is not None and len(x) <= _FEW:
-            return F.linear(x, self.weight, self.bias)
         missing = kernels.padded_count(len(x)) - len(x)
         padded = F.pad(x, (0, 0, 0, missing)) if missing else x
         name, algorithm = self.activation
