@@ -145,7 +145,9 @@ def test_products_are_of_few_numbers_of_tokens(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_numbers_of_tokens_are_few_and_not_much_larger() -> None:
     counts = [padded_count(count) for count in range(1, 4097)]
-    assert all(0 <= after - before <= max(7, before / 8) for before, after in enumerate(counts, 1))
+    assert all(0 <= after - before < 64 for before, after in enumerate(counts, 1))
+    assert all(after - before < 16 for before, after in enumerate(counts[:512], 1))
+    assert all(after - before < 8 for before, after in enumerate(counts[:128], 1))
     assert len(set(counts)) == 96
     assert [padded_count(count) for count in set(counts)] == list(set(counts))
 
