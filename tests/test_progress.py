@@ -17,6 +17,7 @@ from termios import TIOCSWINSZ
 
 import numpy as np
 import pytest
+import torch
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -202,7 +203,9 @@ def on_a_terminal(folder: Path, commands: list[str]) -> Iterator[list[str]]:
     """What a terminal of 80 columns is shown by each command, line by line."""
     ours, theirs = pty.openpty()
     ioctl(theirs, TIOCSWINSZ, struct.pack("HHHH", 40, WIDTH, 0, 0))
-    environment = {**os.environ, "TERM": "xterm"}
+    # As many threads as here, which another test may have changed: a command says how many.
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    environment = {**os.environ, **threads, "TERM": "xterm"}
     environment.pop("COLUMNS", None)
     process = subprocess.Popen(
         [sys.executable, "-c", RUN_ALL, *commands],
